@@ -1,0 +1,226 @@
+"""Opening and writing files so that nobody can step in between, and a kill leaves nothing half-done.
+
+Reading goes by directory descriptors with ``O_NOFOLLOW``: a path is resolved once, component by
+component. Writing goes beside the target, is flushed with ``fsync``, and is then renamed, so that
+a reader sees the old bytes or the new ones and never a mixture.
+
+Every ``fsync``, rename and commit passes through `fault_point`, so that a test can enumerate them
+and kill the process at each one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import signal
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.errors import CannotLook, Refused, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAULT_AT = "TUNEGUARD_FAULT_AT"
+"""Test hook: ``N:FILE`` kills the process at the N-th durable step, counted over all processes in FILE.
+
+``0:FILE`` only counts. It can do nothing but end the process, as ``kill -9`` can.
+"""
+
+
+def fault_point(name: str) -> None:
+    """Mark a step that makes something durable (``fsync:…``, ``rename:…``, ``commit:…``)."""
+    wanted = os.environ.get(FAULT_AT)
+    if wanted is None:
+        return
+    at, _, counter = wanted.partition(":")
+    descriptor = os.open(counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, name.replace("\n", " ").encode("utf-8", "surrogateescape") + b"\n")
+    finally:
+        os.close(descriptor)
+    if int(at) and Path(counter).read_bytes().count(b"\n") == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def printable(name: str | bytes) -> str:
+    """A name from outside as text that no terminal acts on: escapes what is not plainly printable.
+
+    >>> printable("ok/файл.bin")
+    'ok/файл.bin'
+    >>> printable(b"a\\x1b[31m\\xff")
+    'a\\\\x1b[31m\\\\xff'
+    """
+    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character != "\\":
+        return character
+    code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape carries it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def cannot_look(error: OSError, path: str | os.PathLike[str]) -> CannotLook:
+    """An operating system error as ours: what the system said, where, and what usually mends it."""
+    help = {
+        errno.EACCES: "give this user read permission, or run as a user who has it",
+        errno.EPERM: "give this user the permission, or run as a user who has it",
+        errno.ENOENT: "check the path",
+        errno.ENOTDIR: "check the path",
+        errno.ENOSPC: "free some space on that file system",
+        errno.EIO: "the device failed to read: check the disk before trusting anything on it",
+    }.get(error.errno or 0)
+    return CannotLook((error.strerror or str(error)).lower(), where=printable(os.fspath(path)), help=help)
+
+
+def missing(path: str | os.PathLike[str], what: str = "no such file or folder") -> UsageError:
+    """A path that the person gave and that is not there: exit 2, not a judgement."""
+    return UsageError(what, where=printable(os.fspath(path)), help="check the path")
+
+
+@contextlib.contextmanager
+def directory(path: str | os.PathLike[str]) -> Iterator[int]:
+    """The descriptor of a directory that the person named. Its last component may not be a link.
+
+    Raises:
+        UsageError: nothing is there, or it is not a directory.
+        Refused: it is a symbolic link.
+        CannotLook: it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            if Path(path).is_symlink():
+                raise Refused(
+                    "is a symbolic link",
+                    where=printable(os.fspath(path)),
+                    help="name the folder that it points to",
+                ) from None
+            raise missing(path, "is not a folder") from None
+        raise cannot_look(error, path) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int, *, dir_fd: int | None = None) -> bytes:
+    """All bytes of a regular file of at most `limit` bytes, read from one descriptor.
+
+    Neither follows a link in the last component nor waits on a FIFO.
+
+    Raises:
+        UsageError: it is not there.
+        Refused: it is a link or not a regular file.
+        CannotLook: it cannot be read, or is larger than `limit`.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, dir_fd=dir_fd)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused(
+                "is a symbolic link",
+                where=printable(os.fspath(path)),
+                help="replace it by the file that it points to",
+            ) from None
+        raise cannot_look(error, path) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused("is not a regular file", where=printable(os.fspath(path)))
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise cannot_look(error, path) from error
+    if len(data) > limit:
+        raise CannotLook(f"is larger than {limit:,} bytes", where=printable(os.fspath(path)))
+    return data
+
+
+def write_new(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644) -> None:
+    """Create `path` with `data`, whole or not at all; never replaces what is there.
+
+    Raises:
+        UsageError: the name is taken.
+        CannotLook: it cannot be written.
+    """
+    target = Path(path)
+    temporary = _write_beside(target, data, mode)
+    try:
+        fault_point(f"rename:{target.name}")
+        os.link(temporary, target, follow_symlinks=False)
+    except FileExistsError:
+        raise UsageError(
+            "already exists", where=printable(str(target)), help="choose another name, or remove it"
+        ) from None
+    except OSError as error:
+        raise cannot_look(error, target) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    sync_directory(target.parent)
+
+
+def write_replacing(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644) -> None:
+    """Make `path` hold `data`, replacing what is there in one step.
+
+    Raises:
+        CannotLook: it cannot be written.
+    """
+    target = Path(path)
+    temporary = _write_beside(target, data, mode)
+    try:
+        fault_point(f"rename:{target.name}")
+        os.replace(temporary, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise cannot_look(error, target) from error
+    sync_directory(target.parent)
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Make the names in a directory durable."""
+    fault_point(f"fsync:{Path(path).name}/")
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync directories
+            raise cannot_look(error, path) from error
+    finally:
+        os.close(descriptor)
+
+
+def _write_beside(target: Path, data: bytes, mode: int) -> Path:
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, mode)
+        try:
+            os.fchmod(descriptor, mode)
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            fault_point(f"fsync:{target.name}")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise cannot_look(error, target) from error
+    return temporary

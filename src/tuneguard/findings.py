@@ -1,0 +1,143 @@
+"""What every judge emits: findings, what was skipped, and one of three verdicts.
+
+A judge never prints. It returns a `Result`, which ``output`` renders as text, JSON, SARIF or HTML.
+
+    >>> from tuneguard.findings import Finding, Severity, Skipped, Verdict, judge
+    >>> judge([], [])
+    <Verdict.PASSED: 'passed'>
+    >>> judge([Finding("TG-X", Severity.HIGH, "calls out")], [])
+    <Verdict.REFUSED: 'refused'>
+    >>> judge([], [Skipped("weights.bin", "unreadable")])
+    <Verdict.NOT_UNDERSTOOD: 'not-understood'>
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Severity(StrEnum):
+    """How bad, lowest first. ``low`` is printed and refuses only where the policy lists it."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+REFUSING: frozenset[Severity] = frozenset({Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL})
+"""The severities that refuse when no policy says otherwise (TRUST.md rule 20)."""
+
+
+class Verdict(StrEnum):
+    """The only three answers. Only ``passed`` passes."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    NOT_UNDERSTOOD = "not-understood"
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 refused, 3 could not look."""
+        return {Verdict.PASSED: 0, Verdict.REFUSED: 1, Verdict.NOT_UNDERSTOOD: 3}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a finding is: a path, a member of an archive in it, and a place in that.
+
+    ``offset`` counts bytes from 0; ``line`` and ``column`` count from 1.
+    """
+
+    path: str
+    member: str | None = None
+    offset: int | None = None
+    opcode: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a judge saw. ``message`` says what, ``why`` why that is bad, ``fix`` what to do.
+
+    ``rule`` is an id that ``tuneguard explain`` knows: ``TG-…`` for a scan rule, ``V07`` for a
+    step of verification, ``G-…`` for a gate, ``T-…`` for an entry of a tree.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    location: Location | None = None
+    why: str | None = None
+    fix: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What a judge could not look at, and why. Silence never reads as safe."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a result speaks of: a path as the person gave it and its tree digest in hex."""
+
+    path: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRef:
+    """A piece of evidence that a result relied on, by whom, and when.
+
+    ``time`` is RFC 3339 in UTC; it is the signer's own claim until a time authority counts.
+    """
+
+    kind: str
+    role: str
+    identity: str
+    time: str | None
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command found out.
+
+    ``facts`` holds values that only some commands have (a digest, counts, intervals); ``outputs``
+    are the things it made; ``notes`` are remarks that every rendering must carry, such as
+    "development policy: not for production"; ``next`` is the command to type next.
+    """
+
+    command: str
+    verdict: Verdict
+    subjects: tuple[Subject, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    evidence: tuple[EvidenceRef, ...] = ()
+    outputs: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    next: str | None = None
+
+
+def judge(
+    findings: Iterable[Finding],
+    skipped: Iterable[Skipped],
+    refuse: frozenset[Severity] = REFUSING,
+) -> Verdict:
+    """The verdict over all that was seen: findings win over skipped, which win over nothing."""
+    if any(finding.severity in refuse for finding in findings):
+        return Verdict.REFUSED
+    if any(True for _ in skipped):
+        return Verdict.NOT_UNDERSTOOD
+    return Verdict.PASSED

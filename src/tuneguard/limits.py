@@ -1,0 +1,78 @@
+"""Every bound on hostile input, with its unit and the reason for its size. One page, no others.
+
+A bound that is reached refuses or says "could not look"; nothing is ever cut short in silence.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# Trees (artifact)
+TREE_DEPTH = 256
+"""Directories below the root. Deeper than any framework writes; bounds the open descriptors."""
+PATH_BYTES = 4096
+"""Bytes of a path below the root: Linux PATH_MAX, which the next tool would fail on."""
+TREE_FILES = 10_000_000
+"""Files in one tree."""
+TREE_FAULTS = 100
+"""Forbidden entries listed before the walk stops looking for more."""
+HASH_BUFFER = 256 * KIB
+"""Bytes read at once while hashing: fits the second-level cache."""
+
+# Records (YAML and JSON that people or strangers wrote)
+RECORD_BYTES = 16 * MIB
+"""Bytes of one JSON or YAML document."""
+RECORD_DEPTH = 64
+"""Nesting of a document."""
+RECORD_NODES = 1_000_000
+"""Values in a YAML document."""
+PROBLEMS = 50
+"""Problems of one file that are reported together."""
+
+# Evidence
+EVIDENCE_FILES = 1_000
+"""Files in one evidence folder."""
+EVIDENCE_BYTES = 64 * MIB
+"""Bytes of all evidence files of one subject together."""
+BUNDLE_BYTES = 32 * MIB
+"""Bytes of one bundle: an OMS signature over 100,000 files takes about 20 MB."""
+
+# Keys
+KEY_BYTES = 64 * KIB
+"""Bytes of a key file."""
+PASSPHRASE_BYTES = 4 * KIB
+"""Bytes of a passphrase."""
+
+# Row hashes (data sets)
+ROW_BYTES = 16 * MIB
+"""Bytes of one row of JSONL or CSV."""
+
+# Registry
+OCI_MANIFEST_BYTES = 4 * MIB
+"""Bytes of an OCI manifest: what the distribution specification obliges a registry to accept."""
+
+# Scanner
+PICKLE_OPCODES = 50_000_000
+"""Opcodes interpreted in one file."""
+PICKLE_MEMO = 20_000_000
+"""Entries of a pickle's memo."""
+PICKLE_STACK = 10_000_000
+"""Entries on a pickle's stack."""
+PICKLE_GRAPH = 20_000_000
+"""Values that the abstract machine keeps alive."""
+PICKLE_STRING = 256 * MIB
+"""Bytes of one string or bytes value."""
+ZIP_MEMBERS = 2_000_000
+"""Members of a zip archive."""
+SAFETENSORS_HEADER = 100 * 1000 * 1000
+"""Bytes of a safetensors header: the reference implementation's own bound."""
+SCAN_JSON_BYTES = 256 * MIB
+"""Bytes of a JSON file that the scanner reads whole (tokenizers reach tens of megabytes)."""
+NESTING = 8
+"""Archives inside archives."""
+
+# Ledger
+LEDGER_ENTRY_BYTES = 64 * KIB
+"""Bytes of one ledger entry."""
