@@ -1,0 +1,42 @@
+# Two commands for a stranger: `make demo` and `make test`. Each does all its own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint bench accept lock clean help
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+demo: .all       ## set up, then the whole journey and the attacks that it stops
+	@$(BIN)/python tools/demo.py
+
+test: .all       ## set up, then every test
+	@$(BIN)/python -m pytest -q
+
+check: .check lint  ## the inner loop, under a minute: lint, types, import contract, tests without torch
+	@$(BIN)/python -m pytest -q -m "not torch and not slow"
+
+lint: .check     ## ruff, mypy, the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: .all      ## the figures that the documentation quotes, as ratios
+	@$(BIN)/python bench/run.py
+
+accept: .all     ## rewrite golden outputs and generated documents, so that a diff shows what changed
+	@TUNEGUARD_ACCEPT=1 $(BIN)/python -m pytest -q -m golden
+
+lock: .check     ## resolve the requirements anew (needs uv)
+	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header all.in -o all.txt
+	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt check.in -o check.txt
+
+clean:           ## remove what set-up and the demo made
+	@rm -rf .venv .cache build *.egg-info src/*.egg-info
+
+.PHONY: .check .all
+.check:
+	@$(PYTHON) tools/setup.py check
+.all:
+	@$(PYTHON) tools/setup.py all
