@@ -28,6 +28,8 @@ RECORD_DEPTH = 64
 """Nesting of a document."""
 RECORD_NODES = 1_000_000
 """Values in a YAML document."""
+JSON_VALUES = 8_000_000
+"""Brackets and commas of a JSON document: 500 MB of values at worst; tokenizers reach two million."""
 PROBLEMS = 50
 """Problems of one file that are reported together."""
 
@@ -38,6 +40,10 @@ EVIDENCE_BYTES = 64 * MIB
 """Bytes of all evidence files of one subject together."""
 BUNDLE_BYTES = 32 * MIB
 """Bytes of one bundle: an OMS signature over 100,000 files takes about 20 MB."""
+CERTIFICATES = 16
+"""Certificates in one bundle's chain."""
+ROW_HASHES_BYTES = GIB
+"""Bytes of one file of row hashes: 33 million hashes of 32 bytes."""
 
 # Keys
 KEY_BYTES = 64 * KIB

@@ -1,0 +1,173 @@
+"""A signed payload as one JSON file: a DSSE envelope in a Sigstore bundle v0.3.
+
+Writing: one signature, the key's fingerprint as hint and keyid. Reading: exactly one signature, everything
+bounded, both historical forms of the key's name (``hint`` and ``rawBytes``). What the bundle says about
+its key chooses nothing: a reader tries the keys that it trusts.
+
+Sources: Sigstore protobuf-specs (``sigstore_bundle.proto``), DSSE envelope v1.0.0, OMS v1.0 section 4.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import limits
+from tuneguard.errors import CannotLook, NotUnderstood
+from tuneguard.records import read_json
+from tuneguard.signing.envelope import pae
+
+if TYPE_CHECKING:
+    from tuneguard.signing.key import PublicKey
+    from tuneguard.signing.signer import Signer
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+"""The media type that we write, in files and in registries."""
+_READ_TYPES = frozenset({BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"})
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle holds. Nothing of it is believed before `signed_by` has said yes.
+
+    ``certificates`` are DER, the leaf first; empty for a bundle that names a plain key.
+    """
+
+    payload_type: str
+    payload: bytes
+    signature: bytes
+    keyid: str = ""
+    hint: str | None = None
+    certificates: tuple[bytes, ...] = ()
+
+    def signed_by(self, key: PublicKey) -> bool:
+        """Whether the signature over payload type and payload is by `key`."""
+        return key.verify(self.signature, pae(self.payload_type, self.payload))
+
+
+def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
+    """Sign `payload` and wrap it. The signature is checked before it is returned.
+
+    Raises:
+        CannotLook: the signer failed, or gave a signature that its own public key does not verify.
+    """
+    message = pae(payload_type, payload)
+    signature = signer.sign(message)
+    key = signer.public_key
+    if not key.verify(signature, message):
+        raise CannotLook(
+            "the signer gave a signature that its own public key does not verify",
+            help="check that the key in use is the one that its public half was read from",
+        )
+    document = {
+        "mediaType": BUNDLE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": key.hint}},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": payload_type,
+            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": key.hint}],
+        },
+    }
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def read_bundle(data: bytes, where: str) -> Bundle:
+    """Take a bundle apart without believing anything in it.
+
+    Raises:
+        NotUnderstood: not a bundle of the form that this module's docstring names.
+        CannotLook: larger than `limits.BUNDLE_BYTES`.
+    """
+    if len(data) > limits.BUNDLE_BYTES:
+        raise CannotLook(f"is larger than {limits.BUNDLE_BYTES:,} bytes", where=where)
+    return _Reader(where).bundle(read_json(data, where))
+
+
+class _Reader:
+    """Reads one bundle; holds where it came from, for messages."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def bundle(self, document: object) -> Bundle:
+        top = self._object(document, "the bundle")
+        if top.get("mediaType") not in _READ_TYPES:
+            raise self._wrong(f"mediaType is not {BUNDLE_TYPE}")
+        if "messageSignature" in top:
+            raise self._wrong("it signs a bare message, not a DSSE envelope")
+        envelope = self._object(top.get("dsseEnvelope"), "dsseEnvelope")
+        signature = self._only(envelope.get("signatures"))
+        hint, certificates = self._material(
+            self._object(top.get("verificationMaterial"), "verificationMaterial")
+        )
+        return Bundle(
+            payload_type=self._text(envelope.get("payloadType"), "payloadType"),
+            payload=self._bytes(envelope.get("payload"), "payload"),
+            signature=self._bytes(signature.get("sig"), "sig"),
+            keyid=self._optional_text(signature.get("keyid"), "keyid") or "",
+            hint=hint,
+            certificates=certificates,
+        )
+
+    def _only(self, signatures: object) -> dict[str, Any]:
+        """The one signature: with several, readers differ about which of them counts."""
+        if not isinstance(signatures, list) or len(signatures) != 1:
+            count = len(signatures) if isinstance(signatures, list) else "no list of"
+            raise self._wrong(f"it holds {count} signatures where exactly one is allowed")
+        return self._object(signatures[0], "the signature")
+
+    def _material(self, material: dict[str, Any]) -> tuple[str | None, tuple[bytes, ...]]:
+        given = [name for name in ("publicKey", "certificate", "x509CertificateChain") if name in material]
+        if len(given) != 1:
+            raise self._wrong(
+                "verificationMaterial must name a public key, a certificate or a chain, and one of them"
+            )
+        content = self._object(material[given[0]], given[0])
+        if given[0] == "publicKey":
+            hint = self._optional_text(content.get("hint"), "hint")
+            if hint is None and "rawBytes" not in content:
+                raise self._wrong("publicKey holds neither hint nor rawBytes")
+            return hint, ()
+        chain = [content] if given[0] == "certificate" else content.get("certificates")
+        if not isinstance(chain, list) or not 0 < len(chain) <= limits.CERTIFICATES:
+            raise self._wrong(f"a chain has 1 to {limits.CERTIFICATES} certificates")
+        return None, tuple(
+            self._bytes(self._object(link, "the certificate").get("rawBytes"), "certificate")
+            for link in chain
+        )
+
+    def _object(self, value: object, name: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self._wrong(f"{name} is missing or not an object")
+        return value
+
+    def _text(self, value: object, name: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise self._wrong(f"{name} is missing or not a text")
+        return value
+
+    def _optional_text(self, value: object, name: str) -> str | None:
+        if value is None or isinstance(value, str):
+            return value
+        raise self._wrong(f"{name} is not a text")
+
+    def _bytes(self, value: object, name: str) -> bytes:
+        """Base64 in the standard or the URL-safe alphabet, as DSSE asks, and only its canonical spelling.
+
+        A second spelling of the same bytes would be the same evidence under another digest.
+        """
+        text = self._text(value, name)
+        for altchars in (b"+/", b"-_"):
+            try:
+                data = base64.b64decode(text, altchars, validate=True)
+            except (binascii.Error, ValueError):
+                continue
+            if base64.b64encode(data, altchars).decode() == text:
+                return data
+        raise self._wrong(f"{name} is not canonical base64")
+
+    def _wrong(self, what: str) -> NotUnderstood:
+        return NotUnderstood(f"is not a bundle that we read: {what}", where=self._where)

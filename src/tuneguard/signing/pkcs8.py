@@ -1,0 +1,64 @@
+"""Encrypted PKCS#8 with a key derivation that costs memory.
+
+``cryptography`` writes PBES2 with 2,048 rounds of PBKDF2, which a graphics card guesses at millions
+a second. We write the same container with scrypt (RFC 7914 section 7) and AES-256-CBC (RFC 8018,
+appendix B.2.5): openssl, ``model_signing`` and every reader of PKCS#8 open it.
+
+CBC has no authentication: a changed file decrypts to something that is not a key, or to another key,
+whose signatures nobody believes. The file keeps a secret; it vouches for nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import textwrap
+
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+# 128·N·r = 16 MiB and 0.2 s a guess. openssl's reader stops at 32 MiB, so more work goes into p.
+_N, _R, _P = 1 << 14, 8, 5
+_KEY_BYTES = 32
+
+_PBES2 = bytes.fromhex("06092a864886f70d01050d")  # OID 1.2.840.113549.1.5.13
+_SCRYPT = bytes.fromhex("06092b06010401da47040b")  # OID 1.3.6.1.4.1.11591.4.11
+_AES_256_CBC = bytes.fromhex("060960864801650304012a")  # OID 2.16.840.1.101.3.4.1.42
+
+
+def encrypt(private: bytes, passphrase: bytes) -> bytes:
+    """`private` (DER PKCS#8) as PEM ``ENCRYPTED PRIVATE KEY`` under `passphrase`."""
+    salt, vector = os.urandom(16), os.urandom(16)
+    key = Scrypt(salt=salt, length=_KEY_BYTES, n=_N, r=_R, p=_P).derive(passphrase)
+    padder = padding.PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    sealed = encryptor.update(padder.update(private) + padder.finalize()) + encryptor.finalize()
+    derivation = _sequence(_SCRYPT, _sequence(_octets(salt), _integer(_N), _integer(_R), _integer(_P)))
+    scheme = _sequence(_PBES2, _sequence(derivation, _sequence(_AES_256_CBC, _octets(vector))))
+    return _pem("ENCRYPTED PRIVATE KEY", _sequence(scheme, _octets(sealed)))
+
+
+def _pem(label: str, der: bytes) -> bytes:
+    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
+    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode()
+
+
+def _tagged(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return _tagged(0x30, b"".join(parts))
+
+
+def _octets(content: bytes) -> bytes:
+    return _tagged(0x04, content)
+
+
+def _integer(value: int) -> bytes:
+    return _tagged(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))

@@ -1,0 +1,101 @@
+"""Signing with a key that lives somewhere: a file today, a token or a cloud tomorrow.
+
+The key is named by a URI, and the URI's scheme chooses the module in ``signers/`` that opens it. A new
+place for keys is one new file there; nothing else changes.
+
+    signer = open_signer("keys/builder.key", ask)     # or file:…, later pkcs11:…, awskms://…
+    bundle = make_bundle(signer, PAYLOAD_TYPE, payload)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+from tuneguard import discover
+from tuneguard.errors import UsageError
+from tuneguard.files import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneguard.signing.key import PublicKey
+
+PassphraseSource = Callable[[str], bytes]
+"""Asked for a passphrase with the key's name, and only when the key is encrypted. A callable, not a
+value, so that no passphrase is held by anyone who does not need it."""
+
+
+class Signer(Protocol):
+    """A key that signs. Implementations never show the private key, in ``repr`` or errors either."""
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half, which every signature is checked against before it is used."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over `message`, as `PublicKey.verify` wants it (ECDSA in DER).
+
+        Raises:
+            CannotLook: the key cannot be reached, or refuses to sign.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKind:
+    """A place where keys live: the thing that a module in ``signers/`` binds to ``SIGNER``.
+
+    ``open`` gets the whole URI as the person wrote it. A kind whose library is missing says in
+    ``open`` which extra brings it.
+    """
+
+    id: str
+    schemes: tuple[str, ...]
+    open: Callable[[str, PassphraseSource], Signer]
+
+
+PLAIN_PATH = ""
+"""The scheme of what is not a URI: a path."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def open_signer(uri: str, passphrase: PassphraseSource) -> Signer:
+    """The signer that `uri` names.
+
+    Raises:
+        UsageError: no signer has that scheme, or the key is not there.
+        CannotLook: the key cannot be read or reached.
+    """
+    kinds = kinds_by_scheme()
+    scheme = scheme_of(uri)
+    if scheme not in kinds:
+        known = ", ".join(sorted(f"{known}:" for known in kinds if known != PLAIN_PATH))
+        raise UsageError(
+            f"no signer is called `{printable(scheme)}:`",
+            where=printable(uri),
+            help=f"known are {known} and plain paths (write ./{printable(uri)} if it is a file)",
+        )
+    return kinds[scheme].open(uri, passphrase)
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme in lower case, or `PLAIN_PATH`."""
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else PLAIN_PATH
+
+
+@cache
+def kinds_by_scheme() -> Mapping[str, SignerKind]:
+    """Every kind of signer by each of its schemes."""
+    table: dict[str, SignerKind] = {}
+    for kind in discover.load("tuneguard.signing.signers", "SIGNER", SignerKind).values():
+        for scheme in kind.schemes:
+            if scheme in table:
+                raise discover.DiscoveryError(
+                    f"the scheme {scheme!r} belongs to {table[scheme].id} and to {kind.id}"
+                )
+            table[scheme] = kind
+    return table

@@ -1,0 +1,99 @@
+"""A key in a PEM file: a path, ``file:PATH`` or ``file:///PATH``.
+
+PKCS#8, encrypted or not, and the older ``EC PRIVATE KEY``. The path is taken as it is written, without
+percent-decoding. The file is read once and the key kept in memory until the process ends, which is why
+one process signs with one role only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tuneguard import limits
+from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
+from tuneguard.files import printable, read_bounded
+from tuneguard.signing.key import PublicKey, Secret, public_of, sign_with, usable_secret
+from tuneguard.signing.signer import PLAIN_PATH, PassphraseSource, SignerKind
+
+
+class FileSigner:
+    """Signs with a private key in memory."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+        self._public_key = public_of(secret)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        return self._public_key
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over `message`."""
+        return sign_with(self._secret, message)
+
+    def __repr__(self) -> str:
+        return f"FileSigner({self._public_key.type}, {self._public_key.keyid[:12]})"
+
+
+def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
+    """Read the key file that `uri` names, asking for its passphrase if it has one.
+
+    Raises:
+        UsageError: it is not there, it is a public key, or the passphrase is wrong.
+        ConfigurationError: a key of a type that we do not sign with.
+        NotUnderstood: not a private key in PEM form.
+        CannotLook: it cannot be read.
+    """
+    path = path_of(uri)
+    where = printable(str(path))
+    data = read_bounded(path, limits.KEY_BYTES)
+    _refuse_other_files(data, where)
+    secret = passphrase(where) if _is_encrypted(data) else None
+    if secret is not None and not 0 < len(secret) <= limits.PASSPHRASE_BYTES:
+        raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES:,} bytes", where=where)
+    try:
+        key = load_pem_private_key(data, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if secret is not None and "password" in str(error).lower():
+            raise UsageError(
+                "the passphrase does not open the key", where=where, help="try again with the right one"
+            ) from None
+        raise NotUnderstood("is not a private key in PEM form", where=where) from error
+    return FileSigner(usable_secret(key, where))
+
+
+def path_of(uri: str) -> Path:
+    """The path in a file URI, or a plain path as it is."""
+    rest = uri[len("file:") :] if uri[:5].lower() == "file:" else uri
+    if rest.startswith("//"):
+        rest = rest.removeprefix("//")
+        if not rest.startswith("/"):
+            raise UsageError(
+                "a file URI cannot name a host", where=printable(uri), help="write file:///PATH or file:PATH"
+            )
+    if not rest or "\0" in rest:
+        raise UsageError("the key's path is empty or holds a NUL", where=printable(uri))
+    return Path(rest)
+
+
+def _refuse_other_files(data: bytes, where: str) -> None:
+    """Say plainly what else people put here: a public key, or a key file of cosign's own form."""
+    if b"SIGSTORE PRIVATE KEY-----" in data or b"COSIGN PRIVATE KEY-----" in data:
+        raise NotUnderstood(
+            "is a key in cosign's own file format",
+            where=where,
+            help="make a PKCS#8 key with `tuneguard keygen`",
+        )
+    if b"-----BEGIN PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
+        raise ConfigurationError([Problem("this is a public key", where, "name the private key beside it")])
+
+
+def _is_encrypted(data: bytes) -> bool:
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data or b"Proc-Type: 4,ENCRYPTED" in data
+
+
+SIGNER = SignerKind(id="file", schemes=(PLAIN_PATH, "file"), open=open_file)
