@@ -22,11 +22,13 @@ class DiscoveryError(Exception):
 _Thing = TypeVar("_Thing")
 
 
-def load(package: str, attribute: str, kind: type[_Thing]) -> dict[str, _Thing]:
+def load(
+    package: str, attribute: str, kind: type[_Thing], *, besides: frozenset[str] = frozenset()
+) -> dict[str, _Thing]:
     """Each module of `package` must bind `attribute` to a `kind` (or a subclass of it) with an ``id``.
 
     Returns the things by id, in the order of the ids. Modules whose name begins with an underscore
-    are helpers and are skipped.
+    are helpers and are skipped, and so are those that `besides` names.
 
     Raises:
         DiscoveryError: a module lacks its thing or its docstring, or two share an id.
@@ -35,7 +37,7 @@ def load(package: str, attribute: str, kind: type[_Thing]) -> dict[str, _Thing]:
     folder = importlib.import_module(package)
     things: dict[str, _Thing] = {}
     for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-        if found.name.startswith("_"):
+        if found.name.startswith("_") or found.name in besides:
             continue
         module = importlib.import_module(f"{package}.{found.name}")
         thing = _thing_of(module, attribute, kind)
