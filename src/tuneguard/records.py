@@ -29,169 +29,36 @@ import functools
 import json
 import math
 import re
-import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuneguard import limits
 from tuneguard.errors import ConfigurationError, NotUnderstood, Problem
+from tuneguard.fields import decode, examine
 from tuneguard.files import printable
+from tuneguard.nodes import Node, Problems, Scalar, nearest, shown, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Sequence
 
-_T = TypeVar("_T")
-Scalar = str | int | float | bool | None
+__all__ = [
+    "Node",
+    "Problems",
+    "decode",
+    "examine",
+    "nearest",
+    "read_json",
+    "read_yaml",
+    "shown",
+    "suggestion",
+    "to_json",
+    "to_json_pretty",
+]
 
-SHOWN_NAME = 80
-"""Characters of a stranger's name that a message repeats."""
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
-
-
-# --- Nodes -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value of a YAML document with its place; lines and columns count from 1.
-
-    ``source`` is an unquoted scalar as it was written, so that a message can say that ``042`` was
-    read as 34; it is None for quoted text and for collections. ``keys`` holds each key's own place.
-    """
-
-    value: Scalar | dict[str, Node] | list[Node]
-    line: int
-    column: int
-    file: str
-    source: str | None = None
-    keys: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def where(self) -> str:
-        """``file:line:column``, safe to print."""
-        return f"{printable(self.file)}:{self.line}:{self.column}"
-
-    @property
-    def mapping(self) -> Mapping[str, Node]:
-        """The values by key, or nothing where this is not a mapping."""
-        return self.value if isinstance(self.value, dict) else {}
-
-    @property
-    def items(self) -> Sequence[Node]:
-        """The items, or nothing where this is not a list."""
-        return self.value if isinstance(self.value, list) else ()
-
-    def get(self, *path: str) -> Node | None:
-        """The value below the keys of `path`, or None where one of them is missing."""
-        node: Node | None = self
-        for key in path:
-            if node is None:
-                return None
-            node = node.mapping.get(key)
-        return node
-
-    def key(self, name: str) -> Node:
-        """The key `name` itself as a node: a place to point at."""
-        line, column = self.keys.get(name, (self.line, self.column))
-        return Node(name, line, column, self.file)
-
-    def plain(self) -> Any:
-        """The value as Python's own dicts, lists and scalars, without places."""
-        if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
-        if isinstance(self.value, list):
-            return [node.plain() for node in self.value]
-        return self.value
-
-    @property
-    def kind(self) -> str:
-        """What this is, in words that fit after "found"."""
-        match self.value:
-            case dict():
-                return "a mapping"
-            case list():
-                return "a list"
-            case None:
-                return "nothing"
-            case bool():
-                return f"`{shown(self.source or str(self.value).lower())}`, which means {_truth(self.value)}"
-            case int() | float():
-                return f"the number {self.value}" + self._as_written()
-            case _:
-                return "text"
-
-    def _as_written(self) -> str:
-        written = self.source is not None and self.source != str(self.value)
-        return f" (written {shown(self.source or '')})" if written else ""
-
-
-def _truth(value: object) -> str:
-    return "true" if value else "false"
-
-
-def shown(name: str) -> str:
-    """A stranger's name, escaped and cut to a length that a message can bear."""
-    text = printable(name[:SHOWN_NAME])
-    return text if len(name) <= SHOWN_NAME else f"{text}…"
-
-
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that `name` was probably meant to be.
-
-    >>> nearest("expectedDuraton", ["expectedDuration", "command"])
-    'expectedDuration'
-    """
-    if len(name) > SHOWN_NAME:  # comparing is quadratic
-        return None
-    import difflib
-
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
-
-
-def suggestion(name: str, known: Collection[str]) -> str:
-    """The help for a name that is not known: the nearest one, or all of them."""
-    close = nearest(name, known)
-    if close is not None:
-        return f"did you mean `{shown(close)}`?"
-    listed = ", ".join(shown(each) for each in sorted(known)[:20])
-    return f"known here: {listed}" if listed else "nothing is known here yet: define it first"
-
-
-class Problems:
-    """Faults of one file, collected so that a person sees all of them at once."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[int, int, Problem]] = []
-
-    def add(self, at: Node, what: str, help: str | None = None) -> None:
-        """Note that `what` is wrong at a node's place."""
-        self._found.append((at.line, at.column, Problem(what, at.where, help)))
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def listed(self) -> tuple[Problem, ...]:
-        """The problems in the order of their places, at most `limits.PROBLEMS` and a count of the rest."""
-        ordered = [problem for _, _, problem in sorted(self._found, key=lambda found: found[:2])]
-        more = len(ordered) - limits.PROBLEMS
-        if more > 0:
-            ordered[limits.PROBLEMS :] = [Problem(f"{more} more problems are not listed")]
-        return tuple(dict.fromkeys(ordered))
-
-    def raise_if_any(self) -> None:
-        """Raise what was found.
-
-        Raises:
-            ConfigurationError: something was found.
-        """
-        if self._found:
-            raise ConfigurationError(self.listed())
-
 
 # --- YAML ------------------------------------------------------------------------------------------
 
@@ -322,7 +189,7 @@ class _Builder:
             case yaml.AliasEvent():
                 node = self._node(None, event.start_mark)
                 self.problems.add(
-                    node, f"alias `*{shown(event.anchor)}` is not allowed", "write the value out"
+                    node, f"alias `*{shown(event.anchor or '')}` is not allowed", "write the value out"
                 )
                 self._place(node)
             case yaml.DocumentStartEvent():
@@ -380,7 +247,7 @@ class _Builder:
                 node, f"duplicate key `{shown(node.value)}`", f"the first is on line {first[0]}: keep one"
             )
         else:
-            typing.cast("dict[str, tuple[int, int]]", mapping.keys)[node.value] = (node.line, node.column)
+            mapping.keys[node.value] = (node.line, node.column)
         return node
 
     def _scalar(self, event: Any) -> Node:
@@ -562,176 +429,3 @@ def _plain(value: object) -> object:
         return dict(value)
     msg = f"{type(value).__name__} has no form in JSON"
     raise TypeError(msg)
-
-
-# --- Nodes into dataclasses ------------------------------------------------------------------------
-
-
-class Wrong(Exception):
-    """What a field's reader raises: the value is not what the field takes. `what`, and the mend."""
-
-    def __init__(self, what: str, help: str | None = None, at: Node | None = None) -> None:
-        super().__init__(what)
-        self.what, self.help, self.at = what, help, at
-
-
-class _Bad:
-    """Stands for a value whose problem has been noted."""
-
-
-_BAD = _Bad()
-
-
-def decode(node: Node, type: type[_T]) -> _T:
-    """A mapping as the frozen dataclass `type`; see `examine` for the rules.
-
-    Raises:
-        ConfigurationError: with every unknown key, missing key and wrong value.
-    """
-    problems = Problems()
-    value = examine(node, type, problems)
-    problems.raise_if_any()
-    assert value is not None
-    return value
-
-
-def examine(node: Node, type: type[_T], problems: Problems) -> _T | None:
-    """A mapping as the dataclass `type`, or None after having noted every fault in `problems`.
-
-    A field's key is its name in camelCase, or its metadata's ``key``. A field without a default is
-    required. Annotations may be str, int, float, bool, X | None, Literal, tuple[X, ...],
-    frozenset[X], Mapping[str, X], a dataclass, `Node` (kept raw, with its place), or
-    ``Annotated[X, reader]``, where ``reader(node)`` returns the value or raises `Wrong`. Nothing
-    given (``key:`` alone) is never the default: an emptied list must not become "any".
-    """
-    value = _read_record(node, type, problems)
-    return None if isinstance(value, _Bad) else value
-
-
-def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    try:
-        if origin is typing.Annotated:
-            return arguments[1](node)
-        if origin in (types.UnionType, typing.Union):
-            inner = [each for each in arguments if each is not type(None)]
-            assert len(inner) == 1, "a union of more than one type and None needs a reader"
-            return None if node.value is None else _read(node, inner[0], label, problems)
-        if origin is typing.Literal:
-            return _read_choice(node, arguments)
-        if origin in (tuple, frozenset):
-            return _read_list(node, origin, arguments[0], label, problems)
-        if origin is Mapping:
-            return _read_mapping(node, arguments, label, problems)
-        if dataclasses.is_dataclass(hint) and hint is not Node:
-            return _read_record(node, typing.cast("type[Any]", hint), problems, label)
-        return _read_scalar(node, hint)
-    except Wrong as wrong:
-        problems.add(wrong.at or node, f"{label} {wrong.what}", wrong.help)
-        return _BAD
-
-
-def _read_scalar(node: Node, hint: Any) -> Any:
-    value = node.value
-    if hint is Node:
-        return node
-    if hint is str:
-        if not isinstance(value, str):
-            quote = node.source is not None and value is not None
-            raise Wrong(
-                f"must be text, found {node.kind}", f'write "{shown(node.source or "")}"' if quote else None
-            )
-        return value
-    if hint is bool and not isinstance(value, bool):
-        raise Wrong(f"must be true or false, found {node.kind}")
-    if hint is int and (isinstance(value, bool) or not isinstance(value, int)):
-        raise Wrong(f"must be a whole number, found {node.kind}")
-    if hint is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Wrong(f"must be a number, found {node.kind}")
-        return float(value)
-    assert hint in (bool, int), f"no reader for {hint}"
-    return value
-
-
-def _read_choice(node: Node, choices: tuple[Any, ...]) -> Any:
-    if not any(node.value == choice and type(node.value) is type(choice) for choice in choices):
-        known = [str(choice) for choice in choices]
-        found = f"`{shown(node.value)}`" if isinstance(node.value, str) else node.kind
-        close = nearest(node.value, known) if isinstance(node.value, str) else None
-        raise Wrong(f"must be {_one_of(known)}, found {found}", f"did you mean `{close}`?" if close else None)
-    return node.value
-
-
-def _one_of(names: Sequence[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-
-
-def _read_list(
-    node: Node, origin: Callable[[list[Any]], Any], hint: Any, label: str, problems: Problems
-) -> Any:
-    if not isinstance(node.value, list):
-        raise Wrong(f"must be a list, found {node.kind}", "write it as [a, b]")
-    values = [_read(item, hint, f"an item of {label}", problems) for item in node.value]
-    if any(isinstance(value, _Bad) for value in values):
-        return _BAD
-    if origin is frozenset or hint is str:
-        for position, value in enumerate(values):
-            if value in values[:position]:
-                raise Wrong(f"holds `{shown(str(value))}` twice", "keep one", node.value[position])
-    return origin(values)
-
-
-def _read_mapping(node: Node, hints: tuple[Any, ...], label: str, problems: Problems) -> Any:
-    if not isinstance(node.value, dict):
-        raise Wrong(f"must be a mapping, found {node.kind}", "write it as {name: value}")
-    values: dict[str, Any] = {}
-    bad = False
-    for key, value in node.value.items():
-        name = _read(node.key(key), hints[0], f"a key of {label}", problems)
-        values[key] = _read(value, hints[1], f"`{shown(key)}`", problems)
-        bad = bad or isinstance(name, _Bad) or isinstance(values[key], _Bad)
-    return _BAD if bad else types.MappingProxyType(values)
-
-
-def _read_record(node: Node, type: type[_T], problems: Problems, label: str | None = None) -> _T | _Bad:
-    if not isinstance(node.value, dict):
-        problems.add(node, f"{label or 'the document'} must be a mapping, found {node.kind}")
-        return _BAD
-    fields = dict(_fields(type))
-    before = len(problems)
-    for key in node.value:
-        if key not in fields:
-            problems.add(node.key(key), f"unknown key `{shown(key)}`", suggestion(key, fields.keys()))
-    values: dict[str, Any] = {}
-    for key, (name, hint, required) in fields.items():
-        given = node.value.get(key)
-        if given is not None:
-            values[name] = _read(given, hint, f"`{key}`", problems)
-        elif required:
-            problems.add(node, f"missing key `{key}`" + (f" in {label}" if label else ""))
-    if len(problems) > before or any(isinstance(value, _Bad) for value in values.values()):
-        return _BAD
-    return type(**values)
-
-
-@functools.cache
-def _fields(type: type[Any]) -> tuple[tuple[str, tuple[str, Any, bool]], ...]:
-    """Each field's key, and its name, annotation, and whether it must be given."""
-    hints = typing.get_type_hints(type, include_extras=True)
-    return tuple(_described(each, hints[each.name]) for each in dataclasses.fields(type) if each.init)
-
-
-def _described(each: dataclasses.Field[Any], hint: Any) -> tuple[str, tuple[str, Any, bool]]:
-    first, *rest = each.name.split("_")
-    key = each.metadata.get("key") or first + "".join(word.capitalize() for word in rest)
-    required = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-    return key, (each.name, hint, required)
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """A node and all below it, in the order of the document."""
-    yield node
-    for child in (*node.mapping.values(), *node.items):
-        yield from walk(child)
