@@ -41,6 +41,13 @@ class Wrong(Exception):
         self.what, self.help, self.at = what, help, at
 
 
+class Or:
+    """In ``Annotated[X | None, Or("any")]``: that word stands for None, and nothing else does."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+
 class _Bad:
     """Stands for a value whose problem has been noted."""
 
@@ -77,12 +84,13 @@ def examine(node: Node, type: type[_T], problems: Problems) -> _T | None:
 def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     try:
+        if origin is typing.Annotated and isinstance(arguments[1], Or):
+            same = node.value == arguments[1].word
+            return None if same else _read(node, _not_none(arguments[0]), label, problems)
         if origin is typing.Annotated:
             return arguments[1](node)
         if origin in (types.UnionType, typing.Union):
-            inner = [each for each in arguments if each is not type(None)]
-            assert len(inner) == 1, "a union of more than one type and None needs a reader"
-            return None if node.value is None else _read(node, inner[0], label, problems)
+            return None if node.value is None else _read(node, _not_none(hint), label, problems)
         if origin is typing.Literal:
             return _read_choice(node, arguments)
         if origin in (tuple, frozenset):
@@ -95,6 +103,12 @@ def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
     except Wrong as wrong:
         problems.add(wrong.at or node, f"{label} {wrong.what}", wrong.help)
         return _BAD
+
+
+def _not_none(hint: Any) -> Any:
+    inner = [each for each in typing.get_args(hint) if each is not type(None)]
+    assert len(inner) == 1, "a union of more than one type and None needs a reader"
+    return inner[0]
 
 
 def _read_scalar(node: Node, hint: Any) -> Any:
@@ -268,6 +282,21 @@ def read_instant(node: Node) -> datetime:
         raise Wrong(
             f"must be a time with its offset, found {found}", "such as 2027-06-01T00:00:00Z"
         ) from None
+
+
+def one_of(node: Node, choices: Sequence[str]) -> str:
+    """One of a few words."""
+    try:
+        return str(_read_choice(node, tuple(choices)))
+    except Wrong as wrong:
+        raise Wrong(wrong.what, wrong.help, node) from None
+
+
+def read_texts(node: Node) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(node.value, list):
+        raise Wrong(f"must be a list, found {node.kind}", "write it as [a, b]")
+    return tuple(_read_scalar(item, str) for item in node.items)
 
 
 def at_least(bound: int) -> Callable[[Node], int]:

@@ -1,0 +1,436 @@
+"""Whom we believe about what: the signed policy, as values.
+
+`load_signed` verifies the root's signature over the policy's exact bytes and only then parses those
+very bytes, once (TRUST.md rule 1). `parse_policy` reads them strictly: unknown keys, missing keys,
+wrong values and names that nothing defines are all reported together, with their places. Empty
+means no: an identity in no role, a model with no base, a role with no models believe nobody.
+
+The ``gates`` blocks stay raw, with their places: each gate decodes its own. What a policy would
+refuse that its author may not expect, and what it says in plain words, is `trust.review`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping  # noqa: TC003 (decode reads these annotations)
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.fields import (
+    Count,
+    Digest,
+    Instant,
+    Name,
+    Or,
+    Wrong,
+    examine,
+    one_of,
+    read_duration,
+    read_texts,
+)
+from tuneguard.files import printable
+from tuneguard.nodes import Node, Problems, shown
+from tuneguard.records import read_yaml
+from tuneguard.signing.bundle import make_bundle, read_bundle
+from tuneguard.signing.key import PublicKey
+from tuneguard.trust import references
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.signing.signer import Signer
+
+POLICY_PAYLOAD_TYPE = "application/vnd.tuneguard.policy.v1+yaml"
+"""What the root's signature says it is over, so that no other signature of its key passes for one."""
+
+ROLES = ("data-steward", "builder", "scanner", "evaluator", "approver", "promoter")
+KINDS = ("seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict")
+PURPOSES = ("train", "promote", "load")
+
+RoleName = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter"]
+Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict"]
+WallName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
+WallGrade = Literal["proven", "weakened", "absent"]
+
+_REPOSITORY = re.compile(
+    r"[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
+)
+
+
+# --- What a policy says ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Since when a key is not believed, and why."""
+
+    at: Instant
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A key, who keeps it, and when it is believed. One custodian's two keys count once."""
+
+    name: str
+    key: PublicKey
+    custodian: str
+    not_before: datetime | None = None
+    until: datetime | None = None
+    revoked: Revocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Who may speak in a role, how many custodians must, what they may say, about which models."""
+
+    name: str
+    any_of: tuple[str, ...]
+    threshold: int
+    says: frozenset[str]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataRule:
+    """A data set that a model may be trained on, and whose seal makes it that data set."""
+
+    name: Name
+    stewards: tuple[Name, ...] = field(metadata={"key": "steward"})
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRule:
+    """What a model is measured with: tree digests of set and classifier, suites by version."""
+
+    set: Digest
+    classifier: Digest
+    suites: Mapping[Name, Count]
+    minimum_rows: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that the policy fixes about a model. ``code`` and ``config``: None is any digest."""
+
+    name: str
+    repository: str
+    builders: tuple[str, ...] = ()
+    data: tuple[DataRule, ...] = ()
+    bases: tuple[str, ...] = ()
+    code: tuple[str, ...] | None = None
+    config: tuple[str, ...] | None = None
+    evaluation: EvaluationRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A kind of evidence that is demanded, the roles of which one must give it, and its age at most."""
+
+    kind: str
+    roles: tuple[str, ...]
+    max_age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy. It is believed only as `load_signed` returns it.
+
+    ``walls`` is ``"all"`` (every wall proven) or the least state of each wall that it names; a wall
+    that it does not name must be proven. ``sha256`` is of the file's bytes.
+    """
+
+    name: str
+    version: int
+    expires: datetime
+    profile: str
+    identities: Mapping[str, Identity]
+    roles: Mapping[str, Role]
+    apart: tuple[tuple[str, str], ...]
+    log: PublicKey | None
+    models: Mapping[str, Model]
+    require: Mapping[str, tuple[Requirement, ...]]
+    walls: Mapping[str, str] | Literal["all"]
+    gates: Mapping[str, Node]
+    sha256: str
+    file: str
+
+    @property
+    def development(self) -> bool:
+        """Whether this policy is not for production, which every output then says."""
+        return self.profile == "development"
+
+    def model_for(self, repository: str) -> Model | None:
+        """The model that lives in `repository`, or None where that is no model or several."""
+        found = [model for model in self.models.values() if model.repository == repository]
+        return found[0] if len(found) == 1 else None
+
+    def wall(self, name: str) -> str:
+        """The least state of a wall that this policy accepts: proven, weakened or absent."""
+        return "proven" if self.walls == "all" else self.walls.get(name, "proven")
+
+    def custodians(self, role: str) -> frozenset[str]:
+        """Who keeps a key that may speak in `role`."""
+        names = self.roles[role].any_of if role in self.roles else ()
+        return frozenset(self.identities[name].custodian for name in names)
+
+
+# --- Reading it ------------------------------------------------------------------------------------
+
+
+def _read_key(node: Node) -> PublicKey:
+    if not isinstance(node.value, str):
+        raise Wrong(f"must be a public key in base64, found {node.kind}")
+    try:
+        return PublicKey.from_base64(node.value)
+    except (NotUnderstood, UsageError) as error:
+        raise Wrong(f"is wrong: {error.what}", error.help) from error
+
+
+def _read_repository(node: Node) -> str:
+    if not isinstance(node.value, str) or not _REPOSITORY.fullmatch(node.value):
+        found = f"`{shown(node.value)}`" if isinstance(node.value, str) else node.kind
+        raise Wrong(
+            f"must be HOST/PATH, found {found}",
+            "in lower case, without scheme, tag or digest, such as registry.internal/models/support-llama",
+        )
+    return node.value
+
+
+def _read_pair(node: Node) -> tuple[str, str]:
+    roles = read_texts(node)
+    if len(roles) != 2 or roles[0] == roles[1]:
+        raise Wrong(f"must be a pair of two roles, found {len(roles)}", "such as [builder, promoter]")
+    return roles[0], roles[1]
+
+
+def _read_requirement(node: Node) -> Requirement:
+    """``{seal: data-steward, maxAge: 90d}`` or ``{scan: [scanner, promoter]}``."""
+    given = [key for key in node.mapping if key != "maxAge"]
+    if len(given) != 1:
+        raise Wrong(f"must name one kind of evidence, found {len(given)}", "such as {signature: builder}")
+    kind = one_of(node.key(given[0]), KINDS)
+    named = node.mapping[kind]
+    roles = (named,) if isinstance(named.value, str) else tuple(named.items)
+    if not roles:
+        raise Wrong(
+            "must name a role, or a list of which one is enough", "such as {signature: builder}", named
+        )
+    age = node.get("maxAge")
+    names = tuple(one_of(role, ROLES) for role in roles)
+    return Requirement(kind, names, None if age is None else read_duration(age))
+
+
+_KEY = Annotated[PublicKey, _read_key]
+_Digests = Annotated[tuple[Digest, ...] | None, Or("any")]
+_Requirements = tuple[Annotated[Requirement, _read_requirement], ...]
+
+DEFAULT_REQUIRE: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
+    {
+        "train": (Requirement("seal", ("data-steward",), timedelta(days=90)),),
+        "promote": (
+            Requirement("signature", ("builder",)),
+            Requirement("provenance", ("builder",)),
+            Requirement("scan", ("scanner", "promoter"), timedelta(days=1)),
+            Requirement("evaluation", ("evaluator", "promoter"), timedelta(days=7)),
+        ),
+        "load": (Requirement("verdict", ("promoter",)),),
+    }
+)
+"""What is demanded where a policy says nothing about a purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    name: Name
+    version: Count
+    expires: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    key: _KEY
+    custodian: Name
+    not_before: Instant | None = field(default=None, metadata={"key": "from"})
+    until: Instant | None = None
+    revoked: Revocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    any_of: tuple[Name, ...]
+    says: frozenset[Kind]
+    models: tuple[Name, ...]
+    threshold: Count = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    key: _KEY
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    repository: Annotated[str, _read_repository]
+    builder: tuple[Name, ...] = ()
+    data: tuple[DataRule, ...] = ()
+    base: tuple[Digest, ...] = ()
+    code: _Digests = None
+    config: _Digests = None
+    evaluation: EvaluationRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Require:
+    train: _Requirements = DEFAULT_REQUIRE["train"]
+    promote: _Requirements = DEFAULT_REQUIRE["promote"]
+    load: _Requirements = DEFAULT_REQUIRE["load"]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The file as it is written; `Policy` is what it means."""
+
+    api_version: Literal["tuneguard.dev/v1alpha1"]
+    kind: Literal["Policy"]
+    metadata: _Metadata
+    profile: Literal["production", "development"]
+    identities: Mapping[Name, _Identity]
+    roles: Mapping[RoleName, _Role]
+    models: Mapping[Name, _Model]
+    apart: tuple[Annotated[tuple[str, str], _read_pair], ...] = ()
+    log: _Log | None = None
+    time_authorities: tuple[Node, ...] = ()
+    require: _Require = field(default_factory=_Require)
+    walls: Annotated[Mapping[WallName, WallGrade] | None, Or("all")] = None
+    gates: Mapping[str, Node] = field(default_factory=dict)
+
+
+def parse_policy(data: bytes, file: str) -> Policy:
+    """What the bytes of a policy say. Nobody has vouched for them here; see `load_signed`.
+
+    Raises:
+        ConfigurationError: with every fault and its place.
+    """
+    node = read_yaml(data, file)
+    problems = Problems()
+    read = examine(node, _File, problems)
+    references.check(node, problems)
+    problems.raise_if_any()
+    assert read is not None
+    return _meaning(read, hashlib.sha256(data).hexdigest(), file)
+
+
+def _meaning(read: _File, sha256: str, file: str) -> Policy:
+    apart = dict.fromkeys((*read.apart, ("builder", "promoter")))
+    if ("promoter", "builder") in apart:
+        del apart["builder", "promoter"]
+    return Policy(
+        name=read.metadata.name,
+        version=read.metadata.version,
+        expires=read.metadata.expires,
+        profile=read.profile,
+        identities=MappingProxyType(
+            {
+                name: Identity(name, each.key, each.custodian, each.not_before, each.until, each.revoked)
+                for name, each in read.identities.items()
+            }
+        ),
+        roles=MappingProxyType(
+            {
+                name: Role(name, each.any_of, each.threshold, frozenset(each.says), each.models)
+                for name, each in read.roles.items()
+            }
+        ),
+        apart=tuple(apart),
+        log=read.log.key if read.log else None,
+        models=MappingProxyType(
+            {
+                name: Model(
+                    name,
+                    each.repository,
+                    each.builder,
+                    each.data,
+                    each.base,
+                    each.code,
+                    each.config,
+                    each.evaluation,
+                )
+                for name, each in read.models.items()
+            }
+        ),
+        require=MappingProxyType(
+            {"train": read.require.train, "promote": read.require.promote, "load": read.require.load}
+        ),
+        walls="all" if read.walls is None else MappingProxyType(dict(read.walls)),
+        gates=read.gates,
+        sha256=sha256,
+        file=file,
+    )
+
+
+# --- The root's signature --------------------------------------------------------------------------
+
+
+def load_signed(
+    data: bytes, bundle: bytes, roots: Sequence[PublicKey], *, now: datetime, file: str
+) -> Policy:
+    """A policy, after one of the `roots` was found to have signed exactly these bytes.
+
+    Nothing of `data` is parsed before that, and the signed bytes are parsed once. The keys in
+    `roots` come from outside the project (`trust.root`); what the bundle says about its key chooses
+    nothing. The caller still owes: a `now` that is the present, and the bytes of one reading.
+
+    Raises:
+        Refused: no root, another payload type, not signed by a root, other bytes, or expired.
+        NotUnderstood: the bundle is not one.
+        ConfigurationError: the root signed a policy that is wrong.
+    """
+    place = printable(file)
+    known = ", ".join(root.keyid[:12] for root in roots)
+    if not roots:
+        raise Refused("no root key is given, so nobody is believed", where=place)
+    envelope = read_bundle(bundle, f"{place}.sigstore.json")
+    if envelope.payload_type != POLICY_PAYLOAD_TYPE:
+        raise Refused(
+            f"its signature is over a `{shown(envelope.payload_type)}`, not over a policy",
+            where=place,
+            help="sign it as a policy: tuneguard policy sign",
+        )
+    if not any(envelope.signed_by(root) for root in roots):
+        raise Refused(
+            "is not signed by the root that this machine believes",
+            where=place,
+            help=f"the root here is {known}: get the policy from its owner",
+        )
+    if envelope.payload != data:
+        raise Refused(
+            "is not the policy that the root signed: its bytes were changed afterwards",
+            where=place,
+            help="restore it, or have the root sign it again: tuneguard policy sign",
+        )
+    policy = parse_policy(envelope.payload, file)
+    if now >= policy.expires:
+        raise Refused(
+            f"expired on {policy.expires:%Y-%m-%dT%H:%M:%SZ}",
+            where=place,
+            help="its owner must raise version and expires, and sign it again",
+        )
+    return policy
+
+
+def sign_policy(data: bytes, signer: Signer, *, file: str = "policy.yaml") -> bytes:
+    """The bundle to keep beside a policy as ``policy.yaml.sigstore.json``.
+
+    The policy is read first: a root that signs what nobody can read locks everybody out.
+
+    Raises:
+        ConfigurationError: the policy is wrong.
+        CannotLook: the signer failed.
+    """
+    parse_policy(data, file)
+    return make_bundle(signer, POLICY_PAYLOAD_TYPE, data)
