@@ -20,6 +20,8 @@ TREE_FAULTS = 100
 """Forbidden entries listed before the walk stops looking for more."""
 HASH_BUFFER = 256 * KIB
 """Bytes read at once while hashing: fits the second-level cache."""
+MANIFEST_BYTES = 256 * MIB
+"""Bytes of a checksums.sha256 or a manifest.json: two million files."""
 
 # Records (YAML and JSON that people or strangers wrote)
 RECORD_BYTES = 16 * MIB
@@ -82,3 +84,5 @@ NESTING = 8
 # Ledger
 LEDGER_ENTRY_BYTES = 64 * KIB
 """Bytes of one ledger entry."""
+LEDGER_ENTRIES = 10_000_000
+"""Entries of one ledger: reading them all takes some minutes."""
