@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood
-from tuneguard.records import read_json
+from tuneguard.files import printable
+from tuneguard.records import read_json, to_json
 from tuneguard.signing.envelope import pae
 
 if TYPE_CHECKING:
@@ -71,19 +71,17 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
             "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": key.hint}],
         },
     }
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return to_json(document)
 
 
 def read_bundle(data: bytes, where: str) -> Bundle:
     """Take a bundle apart without believing anything in it.
 
     Raises:
-        NotUnderstood: not a bundle of the form that this module's docstring names.
-        CannotLook: larger than `limits.BUNDLE_BYTES`.
+        NotUnderstood: not a bundle of the form that this module's docstring names, or larger than
+            `limits.BUNDLE_BYTES`.
     """
-    if len(data) > limits.BUNDLE_BYTES:
-        raise CannotLook(f"is larger than {limits.BUNDLE_BYTES:,} bytes", where=where)
-    return _Reader(where).bundle(read_json(data, where))
+    return _Reader(printable(where)).bundle(read_json(data, where, limit=limits.BUNDLE_BYTES))
 
 
 class _Reader:

@@ -15,7 +15,6 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -28,6 +27,7 @@ from tuneguard.files import printable, read_bounded, write_new
 from tuneguard.signing.pkcs8 import encrypt
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Self
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -120,7 +120,7 @@ class PublicKey:
 
     @property
     def hint(self) -> str:
-        """SHA-256 of the PEM in hex: what ``model_signing`` demands as a bundle's hint. It chooses nothing."""
+        """SHA-256 of the PEM in hex: the hint that ``model_signing`` demands. It chooses nothing."""
         return hashlib.sha256(self.pem).hexdigest()
 
     @property

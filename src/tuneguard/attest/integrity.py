@@ -1,0 +1,231 @@
+"""Signs a tree and checks foreign signatures over one: integrity, and nothing about who or which run.
+
+Both speak OpenSSF Model Signing v1.0, so that ``model_signing verify key`` reads what we write and we read
+what ``model_signing sign key`` writes. Checking goes: is the signature by the key that the person named?
+Only then: does every listed file have its digest, is every file listed, and what did the signature leave
+out? Paths that a signature leaves out are refused one by one until the person allows exactly them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tuneguard import limits
+from tuneguard.artifact.manifest import File
+from tuneguard.artifact.tree import open_file
+from tuneguard.attest.predicates import oms
+from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
+from tuneguard.errors import ChangedWhileRead, NotUnderstood, UsageError
+from tuneguard.files import cannot_look, printable
+from tuneguard.findings import Finding, Location, Severity
+from tuneguard.progress import SILENT
+from tuneguard.signing.bundle import make_bundle
+from tuneguard.signing.key import KeyType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.attest.predicates.oms import Signature
+    from tuneguard.progress import Reporter, Task
+    from tuneguard.signing.bundle import Bundle
+    from tuneguard.signing.key import PublicKey
+    from tuneguard.signing.signer import Signer
+
+RangeHasher = Callable[[File, int], "Sequence[str]"]
+"""SHA-256 of a file's consecutive ranges of so many bytes (the last one shorter), from the bytes that have
+the file's own digest."""
+
+RULES: Mapping[str, str] = {
+    "S-KEY": "The signature over this bundle's payload is not by the key that was named, so nothing that the "
+    "bundle says is believed.",
+    "S-CHANGED": "A file's bytes are not those that were signed.",
+    "S-MISSING": "A file that was signed is not there.",
+    "S-ADDED": "A file is there that the signature does not list.",
+    "S-HIDDEN": "A file is there that the signature leaves out on purpose: by its list of ignored paths, by "
+    "the specification's own (.git, .gitattributes, .github, .gitignore), or because the shard form cannot "
+    "list empty files. Anyone can change such a file without breaking the signature; code can hide in it.",
+    "S-ALLOWED": "A file that the signature leaves out, and that was allowed by name on the command line.",
+}
+"""What `tuneguard explain` says about each finding of `verify_foreign`."""
+
+
+def sign_tree(name: str, manifest: Manifest, signer: Signer) -> bytes:
+    """The OMS bundle for a tree, signed. `name` is the tree's folder name, which proves nothing.
+
+    Raises:
+        UsageError: an Ed25519 key, which readers of model signatures refuse.
+        Refused: the tree is empty, or holds names that other verifiers overlook.
+        CannotLook: the signer failed.
+    """
+    if signer.public_key.type is KeyType.ED25519:
+        raise UsageError(
+            "an Ed25519 key cannot sign a model: OpenSSF Model Signing knows only ECDSA",
+            help="make one with `tuneguard keygen PATH --type p256`",
+        )
+    statement = oms.statement(name, oms.from_manifest(manifest))
+    return make_bundle(signer, PAYLOAD_TYPE, statement.encode())
+
+
+def verify_foreign(
+    manifest: Manifest,
+    bundle: Bundle,
+    key: PublicKey,
+    allow_ignored: Collection[str] = (),
+    *,
+    where: str = "the signature",
+    hash_ranges: RangeHasher | None = None,
+) -> tuple[Finding, ...]:
+    """What is wrong with a tree, judged by a model signature and the key that the person named.
+
+    No finding of medium severity or above means integrity, and integrity only. `hash_ranges` (see
+    `range_hasher`) is needed for bundles in the shard form.
+
+    Raises:
+        NotUnderstood: the signature is by that key, and what it signs is not an OMS v1.0 statement, or one in
+            the shard form while `hash_ranges` is missing.
+    """
+    if not bundle.signed_by(key):
+        return (_not_by(key, where),)
+    if bundle.payload_type != PAYLOAD_TYPE:
+        raise NotUnderstood(
+            f"signs {printable(bundle.payload_type)}, not a statement", where=printable(where)
+        )
+    statement = Statement.decode(bundle.payload, where)
+    if statement.predicate_type != oms.TYPE:
+        raise NotUnderstood(
+            f"signs a statement of type {printable(statement.predicate_type)}, not a model signature",
+            where=printable(where),
+            help=f"the form that is read is {oms.TYPE}",
+        )
+    signature = oms.from_statement(statement, where)
+    if signature.method == "shards" and hash_ranges is None:
+        raise NotUnderstood("is in the shard form", where=printable(where))
+    return tuple(_compare(manifest, signature, frozenset(allow_ignored), hash_ranges))
+
+
+@contextlib.contextmanager
+def range_hasher(root: int, manifest: Manifest, reporter: Reporter = SILENT) -> Iterator[RangeHasher]:
+    """Hashes ranges of files below the directory `root`, whose manifest has been made before.
+
+    Each file's whole digest is computed again in the same pass and must be the manifest's: the ranges are
+    then of the bytes that were judged. The hasher raises `ChangedWhileRead` otherwise.
+    """
+    with reporter.task("Hashed", total=manifest.size, unit="bytes") as task:
+        yield lambda file, size: _hash_ranges(root, file, size, task)
+
+
+def _compare(
+    manifest: Manifest, signature: Signature, allowed: frozenset[str], hash_ranges: RangeHasher | None
+) -> Iterator[Finding]:
+    listed = _by_path(signature)
+    for file in manifest.files:
+        expected = listed.pop(file.path, None)
+        if expected is None:
+            yield _unlisted(file, signature, allowed)
+        elif signature.method == "files":
+            if expected[""] != file.sha256:
+                yield _changed(file.path, f"signed {expected[''][:12]}, found {file.sha256[:12]}")
+        elif found := _shard_fault(file, expected, signature, hash_ranges):
+            yield _changed(file.path, found)
+    for path in sorted(listed):
+        yield Finding("S-MISSING", Severity.HIGH, "was signed and is not there", Location(path))
+
+
+def _by_path(signature: Signature) -> dict[str, dict[str, str]]:
+    """Path → range → digest. A whole file is the range ``""``."""
+    if signature.method == "files":
+        return {name: {"": digest} for name, digest in signature.files}
+    paths: dict[str, dict[str, str]] = {}
+    for name, digest in signature.files:
+        path, start, end = oms.range_of(name) or (name, 0, 0)
+        paths.setdefault(path, {})[f"{start}:{end}"] = digest
+    return paths
+
+
+def _shard_fault(
+    file: File, expected: Mapping[str, str], signature: Signature, hash_ranges: RangeHasher | None
+) -> str | None:
+    """What is wrong with a file in the shard form.
+
+    It is hashed only where the ranges listed are exactly its own, which keeps the work in proportion to the
+    bundle: a shard size of one byte costs one entry a byte.
+    """
+    assert signature.shard_size is not None
+    assert hash_ranges is not None
+    size = signature.shard_size
+    count = -(-file.size // size)
+    if count != len(expected):
+        return f"signed in {len(expected):,} ranges of {size:,} bytes, found {count:,}"
+    names = [f"{start}:{min(start + size, file.size)}" for start in range(0, file.size, size)]
+    if set(names) != set(expected):
+        return "its size is not the one that was signed"
+    digests = hash_ranges(file, size)
+    wrong = [name for name, digest in zip(names, digests, strict=True) if expected[name] != digest]
+    return (
+        f"bytes {wrong[0].replace(':', ' to ')} differ, and {len(wrong) - 1:,} more ranges" if wrong else None
+    )
+
+
+def _hash_ranges(root: int, file: File, size: int, task: Task) -> list[str]:
+    whole, digests = hashlib.sha256(), []
+    descriptor = open_file(root, file.path)
+    try:
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            for start in range(0, file.size, size):
+                part = hashlib.sha256()
+                left = min(size, file.size - start)
+                while left and (block := stream.read(min(left, limits.HASH_BUFFER))):
+                    part.update(block)
+                    whole.update(block)
+                    left -= len(block)
+                    task.advance(len(block))
+                digests.append(part.hexdigest())
+    except OSError as error:
+        raise cannot_look(error, file.path) from error
+    if whole.hexdigest() != file.sha256:
+        raise ChangedWhileRead("changed while it was read", where=printable(file.path))
+    return digests
+
+
+def _not_by(key: PublicKey, where: str) -> Finding:
+    return Finding(
+        rule="S-KEY",
+        severity=Severity.CRITICAL,
+        message=f"is not signed by the key {key.keyid[:12]}",
+        location=Location(where),
+        fix="ask the signer for the public key, by a way that you trust",
+    )
+
+
+def _changed(path: str, how: str) -> Finding:
+    return Finding(
+        rule="S-CHANGED",
+        severity=Severity.HIGH,
+        message=how,
+        location=Location(path),
+        fix="get it again from where it was signed, and find out who can write here",
+    )
+
+
+def _unlisted(file: File, signature: Signature, allowed: frozenset[str]) -> Finding:
+    rule = signature.rule_hiding(file.path)
+    if rule is None and not (signature.method == "shards" and file.size == 0):
+        return Finding("S-ADDED", Severity.HIGH, "is not in the signed list", Location(file.path))
+    reason = (
+        f"the signature leaves out {printable(rule)}" if rule else "the shard form leaves out empty files"
+    )
+    if file.path in allowed:
+        return Finding("S-ALLOWED", Severity.LOW, f"allowed by name: {reason}", Location(file.path))
+    return Finding(
+        rule="S-HIDDEN",
+        severity=Severity.HIGH,
+        message=f"is not covered: {reason}",
+        location=Location(file.path),
+        why="anyone can change it without breaking the signature",
+        fix=f"remove it, or look at it and allow exactly it: --allow-ignored {printable(file.path)}",
+    )
