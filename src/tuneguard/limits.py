@@ -86,3 +86,9 @@ LEDGER_ENTRY_BYTES = 64 * KIB
 """Bytes of one ledger entry."""
 LEDGER_ENTRIES = 10_000_000
 """Entries of one ledger: reading them all takes some minutes."""
+
+# Sandbox
+OUTPUT_LINE = 16 * KIB
+"""Bytes of one line of a sandboxed command's output; a longer one comes in pieces."""
+LAUNCHER_OUTPUT = 16 * KIB
+"""Bytes kept of what ``unshare`` or ``bwrap`` says when it fails."""

@@ -1,0 +1,193 @@
+"""Bounds on memory and processes by control groups, version 1 or 2, wherever one can be made.
+
+A control group counts all processes together and cannot be left from inside, since none is mounted
+there. It is made below (or, in version 2, beside) the one that we are in, so that a container's or a
+session's own limits keep holding. Where none can be made, rlimits take its place, which bound each
+process or each user and are recorded as weaker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.sandbox.walls import MEMORY, PROCESSES, Wall, WallState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = "tuneguard-"
+_CONTROLLER = {MEMORY: "memory", PROCESSES: "pids"}
+
+
+@dataclass
+class Limits:
+    """The limits of one run. `apply` once, before the command starts; `remove` when all is dead."""
+
+    memory: int | None
+    processes: int | None
+    unprivileged: bool
+    _folders: dict[str, Path] = field(default_factory=dict)
+    _walls: dict[str, Wall] = field(default_factory=dict)
+    _reasons: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, process: int) -> list[tuple[str, int]]:
+        """Put `process` under the limits. Returns the rlimits that the inner stage is to set instead."""
+        rlimits = [("RLIMIT_CORE", 1)]  # 1, not 0: a core pattern that is a pipe ignores 0 and obeys 1
+        for wall, limit in ((MEMORY, self.memory), (PROCESSES, self.processes)):
+            if limit is None:
+                self._walls[wall] = Wall(wall, WallState.ABSENT, "no limit was asked for")
+            elif not self._confine(wall, limit, process):
+                rlimits += self._instead(wall, limit)
+        return rlimits
+
+    def walls(self) -> dict[str, Wall]:
+        """The two walls as they were applied."""
+        return dict(self._walls)
+
+    def exceeded(self) -> str | None:
+        """A sentence if the kernel ended a process for want of memory."""
+        folder = self._folders.get(MEMORY)
+        if folder is None:
+            return None
+        for name in ("memory.events", "memory.oom_control"):
+            with contextlib.suppress(OSError):
+                text = (folder / name).read_text("ascii")
+                if re.search(r"^oom_kill [1-9]", text, re.MULTILINE):
+                    return f"the kernel ended a process at the memory limit of {self.memory:,} bytes"
+        return None
+
+    def remove(self) -> None:
+        """Remove the groups. All processes in them are dead; the kernel may take a moment to see it."""
+        for folder in set(self._folders.values()):
+            _remove(folder)
+        self._folders.clear()
+
+    def _confine(self, wall: str, limit: int, process: int) -> bool:
+        """Try each group that could be made for this controller, until one takes limit and process."""
+        controller = _CONTROLLER[wall]
+        made = [(folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()]
+        for folder, version in made or _candidates(controller):
+            try:
+                self._enter(wall, folder, version, limit, process)
+            except OSError as error:
+                self._reasons[wall] = (error.strerror or str(error)).lower()
+                if folder not in self._folders.values():
+                    _remove(folder)
+                continue
+            return True
+        return False
+
+    def _enter(self, wall: str, folder: Path, version: int, limit: int, process: int) -> None:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(0o755)
+        room = limit if wall == MEMORY else limit + 1  # our own init is one process
+        read_back = _set_memory(folder, version, room) if wall == MEMORY else _set(folder, "pids.max", room)
+        (folder / "cgroup.procs").write_text(str(process), "ascii")
+        if folder.name not in Path(f"/proc/{process}/cgroup").read_text("utf-8", "surrogateescape"):
+            raise OSError(f"process {process} did not enter the group")
+        self._folders[wall] = folder
+        unit = "bytes" if wall == MEMORY else "processes and threads, one of them the sandbox's init"
+        how = f"control group v{version}: the kernel reads back {read_back:,} {unit}, for all processes together"
+        self._walls[wall] = Wall(wall, WallState.PROVEN, how)
+
+    def _instead(self, wall: str, limit: int) -> list[tuple[str, int]]:
+        because = f"no control group can be made ({self._reasons.get(wall, 'none here that this user may change')})"
+        if wall == MEMORY:
+            how = f"{because}; RLIMIT_DATA of {limit:,} bytes holds for each process, not for all together"
+            self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
+            return [("RLIMIT_DATA", limit)]
+        if not self.unprivileged:
+            how = f"{because}, and RLIMIT_NPROC does not bind root"
+            self._walls[wall] = Wall(wall, WallState.ABSENT, how)
+            return []
+        how = f"{because}; RLIMIT_NPROC of {limit:,} counts the user's processes"
+        self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
+        return [("RLIMIT_NPROC", limit)]
+
+
+def _set_memory(folder: Path, version: int, limit: int) -> int:
+    """Bound memory, and swap with it. The kernel rounds to pages; what it then says is returned."""
+    if version == 2:
+        with contextlib.suppress(OSError):
+            (folder / "memory.swap.max").write_text("0", "ascii")
+        return _set(folder, "memory.max", limit)
+    read_back = _set(folder, "memory.limit_in_bytes", limit)
+    with contextlib.suppress(OSError):
+        (folder / "memory.memsw.limit_in_bytes").write_text(str(limit), "ascii")
+    return read_back
+
+
+def _set(folder: Path, name: str, limit: int) -> int:
+    (folder / name).write_text(str(limit), "ascii")
+    text = (folder / name).read_text("ascii").strip()
+    if not text.isdigit() or int(text) > limit + (1 << 16):
+        raise OSError(f"{name} reads back {text}")
+    return int(text)
+
+
+def _candidates(controller: str) -> Iterator[tuple[Path, int]]:
+    """Groups that could be made for `controller`, with the version of their hierarchy, best first."""
+    own = _own_groups()
+    for mount_point, mount_root, kind, options in _hierarchies():
+        version = 2 if kind == "cgroup2" else 1
+        if version == 1 and controller not in options:
+            continue
+        path = own.get("" if version == 2 else controller)
+        if path is None or not (path + "/").startswith(mount_root.rstrip("/") + "/"):
+            continue
+        here = mount_point / path[len(mount_root.rstrip("/")) :].strip("/")
+        parents = [here] if version == 1 else [here, here.parent]
+        for parent in parents:
+            if parent.is_relative_to(mount_point) and os.access(parent, os.W_OK):
+                _sweep(parent)
+                yield parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}", version
+
+
+def _hierarchies() -> Iterator[tuple[Path, str, str, list[str]]]:
+    """Mount point, root, type and options of each mounted cgroup hierarchy: proc(5), mountinfo."""
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        left, right = before.split(" "), after.split(" ")
+        if right[0] in ("cgroup", "cgroup2"):
+            yield Path(_unescape(left[4])), _unescape(left[3]), right[0], right[-1].split(",")
+
+
+def _own_groups() -> dict[str, str]:
+    """Controller → path of our group; version 2's has the empty name."""
+    own = {}
+    for line in Path("/proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines():
+        _, controllers, path = line.split(":", 2)
+        own.update(dict.fromkeys(controllers.split(","), path))
+    return own
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove empty groups of supervisors that were killed. The kernel refuses to remove one in use."""
+    with contextlib.suppress(OSError):
+        for folder in parent.glob(f"{_NAME}*-*"):
+            if not Path("/proc", folder.name.split("-")[1]).exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(100):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return

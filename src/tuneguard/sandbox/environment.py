@@ -1,0 +1,73 @@
+"""The environment that a command in the sandbox gets, and where its Python packages come from.
+
+Nothing is inherited: an environment variable is where secrets usually are. The switches below are
+advice to libraries, so that they do not wait for a network that is not there; the network wall is
+the control. Each was measured to work (``WANDB_DISABLED``, which is often seen, does nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tuneguard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_MODE": "disabled",
+    "WANDB_ERROR_REPORTING": "false",
+    "DISABLE_MLFLOW_INTEGRATION": "TRUE",
+    "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
+    "COMET_MODE": "DISABLED",
+    "SWANLAB_MODE": "disabled",
+}
+"""Switches that keep training libraries from trying the network."""
+
+PYTHON = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+def clean_environment(
+    *, home: str = "/tmp", threads: int = 1, more: Mapping[str, str] | None = None  # noqa: S108 (inside)
+) -> dict[str, str]:
+    """The whole environment of a command: offline, `threads` numerical threads, `home` as its home.
+
+    One thread is the default because small models train ten times slower on two, which spin while
+    they wait for one another. `more` is added last.
+    """
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": "/tmp",  # noqa: S108 (inside)
+        "USER": "tuneguard",
+        "LOGNAME": "tuneguard",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
+        "TOKENIZERS_PARALLELISM": "false",
+        **PYTHON,
+        **OFFLINE,
+        **(more or {}),
+    }
+
+
+def own_package() -> tuple[Path, ...]:
+    """The folder to import ``tuneguard`` from, for `Confinement.packages`.
+
+    Empty where it lies inside the interpreter's prefixes, which the sandbox shows anyway.
+    """
+    folder = Path(os.path.realpath(next(iter(tuneguard.__path__)))).parent
+    prefixes = (Path(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix))
+    return () if any(folder.is_relative_to(prefix) for prefix in prefixes) else (folder,)

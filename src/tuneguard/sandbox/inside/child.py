@@ -1,0 +1,121 @@
+"""The process that becomes the command: gives up what it has left, tries the walls, and executes.
+
+What is tried here is tried by the very process that runs the command, in the state in which it will
+run it: nothing is given up or taken after the trials but our own descriptor to the supervisor,
+which closes itself on execution.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from typing import TYPE_CHECKING, NoReturn
+
+from tuneguard.sandbox.inside import kernel, seccomp, trials
+
+if TYPE_CHECKING:
+    from tuneguard.sandbox.inside.stage import Line, Plan
+
+
+def become(plan: Plan, line: Line, output: int, entered: int, sealed: int) -> NoReturn:
+    """Become the command, or say why not and end. Never returns, never raises."""
+    try:
+        _confine(plan, output, entered, sealed)
+        keep = {line.fileno()}
+        _close_all_but(keep)
+        unfiltered = _filter()
+        line.say(walls=trials.try_all(plan, keep, unfiltered))
+        _execute(plan, line)
+    except trials.Fell as fell:
+        line.say(fell=[fell.wall, fell.how])
+    except OSError as error:
+        line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the command must not start)
+        line.say(failed={"step": "set-up", "why": repr(error)})
+    finally:
+        os._exit(127)
+
+
+def _confine(plan: Plan, output: int, entered: int, sealed: int) -> None:
+    """Leave the session, take the uid, let the init seal /proc, drop capabilities, set limits."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    if plan["nest"]:
+        _take_uid(plan["uid"])
+    os.write(entered, b"1")
+    if os.read(sealed, 1) != b"1":
+        raise OSError(errno.ECANCELED, "the sandbox's init has ended", "set-up")
+    kernel.drop_capabilities()
+    try:
+        kernel.join_new_keyring()
+    except OSError as error:
+        if error.errno != errno.ENOSYS:  # a kernel without keyrings has none to leave
+            raise
+    for name, value in plan["rlimits"]:
+        _limit(name, value)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.umask(0o077)
+    os.chdir(plan["workdir"])
+
+
+def _take_uid(uid: int) -> None:
+    """Enter a user namespace of our own, as an ordinary user of it.
+
+    The mounts belong to the namespace that we leave: even with every capability of the new one they
+    could not be changed.
+    """
+    before = (os.geteuid(), os.getegid())
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {before[0]} 1"),
+        ("gid_map", f"{uid} {before[1]} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def _limit(name: str, value: int) -> None:
+    """Set a limit, soft and hard, or leave a lower one that is there."""
+    which = getattr(resource, name)
+    hard = resource.getrlimit(which)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _close_all_but(keep: set[int]) -> None:
+    """Close every descriptor above standard error but those in `keep`."""
+    low = 3
+    for descriptor in sorted(keep):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, max(low, resource.getrlimit(resource.RLIMIT_NOFILE)[1], os.sysconf("SC_OPEN_MAX")))
+
+
+def _filter() -> str | None:
+    """Load the system call filter; the kernel's reason where it cannot be had."""
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    try:
+        kernel.load_filter(seccomp.program(kernel.MACHINE))
+    except OSError as error:
+        return str(error.strerror)
+    return None
+
+
+def _execute(plan: Plan, line: Line) -> None:
+    """Execute the command, found on the PATH of its environment. Returns only by failing."""
+    command: list[str] = plan["command"]
+    environment: dict[str, str] = plan["environment"]
+    try:
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        line.say(unstarted={"command": command[0], "why": error.strerror})
+
+

@@ -1,0 +1,131 @@
+"""The kernel calls that Python has no name for, each one a function that raises `OSError`.
+
+Only the standard library: this runs before and inside the sandbox, with nothing else importable.
+Numbers are those of the kernel's headers for x86_64 (``unistd_64.h``) and aarch64 (``asm-generic``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import socket
+import struct
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
+
+ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC, ATTR_IDMAP = 1, 2, 4, 8, 0x100000
+AT_FDCWD = -100
+AT_EMPTY_PATH, AT_RECURSIVE = 0x1000, 0x8000
+
+CLONE_NEWUSER = 0x10000000
+
+PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 4, 23, 24
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 22, 38, 47
+SECCOMP_MODE_FILTER = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+KEYCTL_JOIN_SESSION_KEYRING = 1
+
+SYSCALLS = {
+    "x86_64": {"pivot_root": 155, "mount_setattr": 442, "keyctl": 250, "add_key": 248, "request_key": 249},
+    "aarch64": {"pivot_root": 41, "mount_setattr": 442, "keyctl": 219, "add_key": 217, "request_key": 218},
+}
+"""Numbers of the calls that are made here; `seccomp` has those that are denied."""
+
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what)
+    return result
+
+
+def call(name: str, *arguments: int | bytes | None) -> int:
+    """Make the system call `name`. Integers go as longs, bytes as pointers to themselves."""
+    number = ctypes.c_long(SYSCALLS[MACHINE][name])
+    values = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _checked(int(_libc.syscall(number, *values)), name)
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """mount(2)."""
+    kind_, options_ = (None if text is None else os.fsencode(text) for text in (kind, options))
+    result = _libc.mount(os.fsencode(source), os.fsencode(target), kind_, ctypes.c_ulong(flags), options_)
+    _checked(result, f"mount {target}")
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _checked(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
+
+
+def set_mount(target: str, attributes: int, *, recursive: bool) -> None:
+    """mount_setattr(2), Linux 5.12: add attributes to a mount, and to all below it.
+
+    Only ever adds, so flags that a user namespace may not clear stay as they are.
+    """
+    attr = struct.pack("=QQQQ", attributes, 0, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    try:
+        call("mount_setattr", AT_FDCWD, os.fsencode(target), flags, attr, len(attr))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"protect {target}") from error
+
+
+def pivot_root(new: str, old: str) -> None:
+    """pivot_root(2)."""
+    call("pivot_root", os.fsencode(new), os.fsencode(old))
+
+
+def unshare(flags: int) -> None:
+    """unshare(2); Python has it from 3.12 on."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """prctl(2)."""
+    padded = (*arguments, 0, 0, 0, 0)[:4]
+    return _checked(_libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)), f"prctl {option}")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, in the bounding set too as far as this process may."""
+    for capability in range(64):
+        try:
+            if prctl(PR_CAPBSET_READ, capability):
+                prctl(PR_CAPBSET_DROP, capability)
+        except OSError:
+            break  # past the last one, or not ours to drop: no_new_privs makes the bounding set idle
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0), 8)
+    nothing = ctypes.create_string_buffer(24)
+    _checked(_libc.capset(header, nothing), "capset")
+
+
+def join_new_keyring() -> None:
+    """Leave the session keyring of whoever started us for a new, empty, nameless one."""
+    call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def load_filter(program: bytes) -> None:
+    """Load a seccomp filter (classic BPF, 8 bytes an instruction) into this process for good."""
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+    pointer = ctypes.create_string_buffer(header, len(header))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(pointer))
+
+
+def raise_loopback() -> None:
+    """Switch on the loopback interface of this network namespace: what is inside may talk to itself."""
+    up_and_running = 0x1 | 0x40
+    request = struct.pack("16sH22x", b"lo", up_and_running)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS

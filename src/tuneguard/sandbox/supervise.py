@@ -1,0 +1,421 @@
+"""Runs a command behind walls, whichever program builds them: from the first fork to the last death.
+
+A backend says only how to start the inner stage inside new namespaces (`Launch`). The rest is here:
+
+1. Plant what must not be reachable from inside: a file, a TCP listener, an abstract socket.
+2. Start the launcher; the inner stage says hello over a Unix socket, on which the kernel tells us
+   its process id as we see it. Hold it by a pidfd, put it under the limits, send it the plan.
+3. Stream output; wait for the end, the deadline, or an interrupt. To stop: SIGTERM to the command,
+   the grace, then SIGKILL to the namespace's init, which takes every process with it.
+4. Whatever happens, come back only after the pidfd says that the init is dead: the kernel reports
+   that when the namespace is empty (TRUST.md, rule 11).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import tuneguard
+from tuneguard.errors import CannotLook, UsageError
+from tuneguard.files import printable
+from tuneguard.limits import LAUNCHER_OUTPUT
+from tuneguard.sandbox import layout
+from tuneguard.sandbox.cgroup import Limits
+from tuneguard.sandbox.interrupts import Interrupts
+from tuneguard.sandbox.lines import Lines
+from tuneguard.sandbox.walls import DEADLINE, OWN, PID, WALLS, Outcome, Wall, WallState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneguard.sandbox.walls import Confinement
+
+BOOT = "import sys; sys.path.append(sys.argv[1]); from tuneguard.sandbox.inside.stage import main; main()"
+"""How the inner stage starts: our package, and the standard library before it."""
+
+LAUNCHER_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+"""All that the launcher and the inner stage get: no variable of ours exists in the sandbox."""
+
+
+class LaunchFailed(UsageError):
+    """The launcher ended before the inner stage spoke: this machine does not allow the backend."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a backend starts the inner stage, and what is left for that to do.
+
+    ``argv`` is complete. ``builds_root`` says that the inner stage is to build the root and enter a
+    user namespace of its own; otherwise the launcher has done both. ``descriptors`` are kept open.
+    """
+
+    argv: tuple[str, ...]
+    builds_root: bool
+
+
+Launcher = Callable[["tuple[layout.Place, ...]", "tuple[str, ...]"], Launch] if TYPE_CHECKING else Any
+"""From the places of the root and the inner stage's command to what is executed."""
+
+
+def boot(package_folder: str, control: int, output: int) -> tuple[str, ...]:
+    """The inner stage's command: isolated, no site packages, nothing written beside its modules."""
+    isolated = (sys.executable, "-I", "-S", "-B", "-X", "utf8")
+    return (*isolated, "-c", BOOT, package_folder, str(control), str(output))
+
+
+def package_folder() -> str:
+    """The folder that holds the ``tuneguard`` package."""
+    return os.path.dirname(os.path.abspath(next(iter(tuneguard.__path__))))
+
+
+@dataclass
+class Planted:
+    """What is planted outside, for the trials to miss: a file and two listeners, and made-up files."""
+
+    folder: Path = field(init=False)
+    abstract: str = field(init=False)
+    _listeners: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
+        for name, text in layout.MADE.items():
+            (self.folder / name).write_text(text, "ascii")
+        (self.folder / "canary").write_bytes(b"")
+        self.abstract = self.folder.name
+        tcp = socket.create_server(("127.0.0.1", 0), backlog=1)
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listeners += [tcp, unix]
+        unix.bind("\0" + self.abstract)
+        unix.listen(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for listener in self._listeners:
+            listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def outside(self) -> dict[str, Any]:
+        """What the trials compare with and try to reach."""
+        return {
+            "net": os.readlink("/proc/self/ns/net"),
+            "pid": os.readlink("/proc/self/ns/pid"),
+            "supervisor": os.getpid(),
+            "canary": str(self.folder / "canary"),
+            "port": self._listeners[0].getsockname()[1],
+            "abstract": self.abstract,
+        }
+
+
+def plan_of(
+    confinement: Confinement,
+    places: tuple[layout.Place, ...],
+    planted: Planted,
+    rlimits: list[tuple[str, int]],
+    *,
+    builds_root: bool,
+) -> dict[str, Any]:
+    """What the inner stage is told: values only, as JSON."""
+    environment = dict(confinement.environment)
+    packages = [os.path.abspath(path) for path in confinement.packages]
+    if packages:
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([*packages, *([inherited] if inherited else [])])
+    shown = [place for place in places if place.kind == "bind" and not place.device]
+    return {
+        "root": [_operation(place) for place in places] if builds_root else None,
+        "nest": builds_root,
+        "uid": layout.UID,
+        "top": layout.top(places),
+        "readonly": [place.target for place in shown if not place.writable],
+        "writable": [place.target for place in shown if place.writable],
+        "rlimits": rlimits,
+        "outside": planted.outside(),
+        "command": list(confinement.command),
+        "environment": environment,
+        "workdir": confinement.workdir,
+    }
+
+
+def _operation(place: layout.Place) -> dict[str, Any]:
+    names = ("kind", "target", "source", "writable", "device", "size", "mode")
+    return {name: getattr(place, name) for name in names} | {"identity": list(place.identity)}
+
+
+def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: bool = False) -> Outcome:
+    """Run `confinement` in what `launcher` starts. `own` binds our package at `walls.OWN` inside.
+
+    Raises:
+        LaunchFailed: the launcher could not make the namespaces.
+        UsageError: the command cannot be executed inside, or a bind is wrong.
+        CannotLook: set-up failed, or a wall did not stand; the command was not started.
+    """
+    with Planted() as planted, Interrupts() as interrupts:
+        extra = (layout.Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
+        places = layout.places(confinement, planted.folder, extra)
+        run = _Run(name, confinement, interrupts)
+        try:
+            run.start(launcher, places, OWN if own else package_folder())
+            run.confine(places, planted)
+            run.follow()
+        finally:
+            run.end()
+        return run.outcome()
+
+
+class _Run:
+    """One run of one command: the descriptors that belong to it, and what is known of it so far."""
+
+    def __init__(self, name: str, confinement: Confinement, interrupts: Interrupts) -> None:
+        self.name = name
+        self.confinement = confinement
+        self.interrupts = interrupts
+        self.began = time.monotonic()
+        self.limits = Limits(confinement.memory, confinement.processes, unprivileged=os.geteuid() != 0)
+        self.control, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.output, self._output_inside = os.pipe2(os.O_CLOEXEC)
+        self.errors, self._errors_inside = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.output, False)
+        os.set_blocking(self.errors, False)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.init: int | None = None
+        self.builds_root = False
+        self.lines = Lines()
+        self.heard = b""
+        self.said = b""
+        self.walls: dict[str, Wall] = {}
+        self.exit: tuple[int | None, int | None] | None = None
+        self.failure: Exception | None = None
+        self.stopped: str | None = None
+        self.kill_at: float | None = None
+        self.note: str | None = None
+        self.seconds = 0.0
+
+    # --- starting ---------------------------------------------------------------------------------
+
+    def start(self, launcher: Launcher, places: tuple[layout.Place, ...], package: str) -> None:
+        """Start the launcher; take hold of the inner stage."""
+        inside = (self._inside.fileno(), self._output_inside)
+        launch = launcher(places, boot(package, *inside))
+        self.builds_root = launch.builds_root
+        try:
+            self.process = subprocess.Popen(
+                launch.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors_inside,
+                stderr=self._errors_inside,
+                pass_fds=inside,
+                start_new_session=True,
+                env=LAUNCHER_ENVIRONMENT,
+                cwd="/",
+            )
+        except OSError as error:
+            raise LaunchFailed(f"{self.name} cannot be started: {(error.strerror or str(error)).lower()}") from error
+        finally:
+            self._inside.close()
+            os.close(self._output_inside)
+            os.close(self._errors_inside)
+        process = self._hello()
+        try:
+            self.init = os.pidfd_open(process)
+        except OSError as error:
+            raise CannotLook(f"the sandbox ended before it began: {(error.strerror or str(error)).lower()}") from error
+        self.init_pid = process
+
+    def _hello(self) -> int:
+        """Wait for the inner stage's first message; its process id, as the kernel sees it from here."""
+        ready, _, _ = select.select([self.control], [], [], max(1.0, self.confinement.deadline))
+        data, ancillary = b"", []
+        if ready:
+            data, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(12))
+        if not data:
+            self._reap_launcher()
+            said = self.said.decode("utf-8", "replace").strip().splitlines()
+            raise LaunchFailed(f"{self.name} failed: {printable(said[-1]) if said else 'it said nothing'}")
+        self.heard = data.partition(b"\n")[2]
+        process, _, _ = struct.unpack("iII", ancillary[0][2][:12])
+        return int(process)
+
+    def confine(self, places: tuple[layout.Place, ...], planted: Planted) -> None:
+        """Put the inner stage under the limits and send it the plan."""
+        rlimits = self.limits.apply(self.init_pid)
+        plan = plan_of(self.confinement, places, planted, rlimits, builds_root=self.builds_root)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
+            self.control.sendall(json.dumps(plan).encode() + b"\n")
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """Stream and wait until the init is dead."""
+        assert self.init is not None
+        poll = select.poll()
+        control = self.control.fileno()
+        for descriptor in (self.init, control, self.output, self.errors, self.interrupts.fileno()):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
+            if control in ready and not self._hear():
+                poll.unregister(control)
+            if self.output in ready and not self._stream():
+                poll.unregister(self.output)
+            if self.errors in ready and not self._listen():
+                poll.unregister(self.errors)
+            if self.init in ready:
+                return
+            self._watch(interrupted=self.interrupts.fileno() in ready and self.interrupts.take())
+
+    def _patience(self) -> float:
+        """Milliseconds until something must be done though nothing happens."""
+        due = self.kill_at if self.kill_at is not None else self.began + self.confinement.deadline
+        return max(0.0, (due - time.monotonic()) * 1000) + 1
+
+    def _watch(self, *, interrupted: bool) -> None:
+        """Begin to stop, or stop for good, when it is time."""
+        now = time.monotonic()
+        if self.stopped is None:
+            if interrupted or now >= self.began + self.confinement.deadline:
+                self.stopped = "interrupt" if interrupted else "deadline"
+                self.kill_at = now + self.confinement.grace
+                with contextlib.suppress(OSError):
+                    self.control.sendall(b'{"stop": 1}\n')
+        elif interrupted or (self.kill_at is not None and now >= self.kill_at):
+            self._kill()
+
+    def _hear(self) -> bool:
+        """Take what the inner stage says. False at the end."""
+        data = self.control.recv(1 << 16)
+        self.heard += data
+        *messages, self.heard = self.heard.split(b"\n")
+        for message in messages:
+            self._understand(json.loads(message))
+        return bool(data)
+
+    def _understand(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"ready": _}:
+                signal.pidfd_send_signal(self.init or 0, 0)  # type: ignore[arg-type]
+            case {"walls": walls}:
+                self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
+            case {"exit": [code, number]}:
+                self.exit = (code, number)
+            case {"fell": [wall, how]}:
+                self.failure = CannotLook(
+                    f"the sandbox's {wall} wall does not stand, so nothing was run in it: {printable(how)}",
+                    help="report this: a sandbox that cannot be trusted is a fault of ours or of this machine",
+                )
+            case {"failed": {"step": step, "why": why}}:
+                self.failure = CannotLook(
+                    f"the sandbox could not be set up: {printable(step)}: {printable(why).lower()}"
+                )
+            case {"unstarted": {"command": command, "why": why}}:
+                self.failure = UsageError(
+                    f"cannot run {printable(command)} in the sandbox: {printable(why).lower()}",
+                    help="name a program that the sandbox shows: the system's, the interpreter's, or a bound one",
+                )
+            case _:
+                self.failure = CannotLook("the sandbox's first process said something unknown")
+
+    def _stream(self) -> bool:
+        """Hand on lines. False when nobody can write any more."""
+        data = _read(self.output)
+        if data is None:
+            return True
+        self._hand_on(self.lines.feed(data) if data else self.lines.end())
+        return bool(data)
+
+    def _hand_on(self, lines: Any) -> None:
+        for line in lines:
+            if self.confinement.output is not None:
+                self.confinement.output(line)
+
+    def _listen(self) -> bool:
+        """Keep the end of what launcher and inner stage complain about."""
+        data = _read(self.errors)
+        self.said = (self.said + (data or b""))[-LAUNCHER_OUTPUT:]
+        return data is None or bool(data)
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def _kill(self) -> None:
+        if self.init is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.init, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Leave nothing behind: not a process, not a control group, not a descriptor."""
+        self._kill()
+        if self.init is not None:
+            select.select([self.init], [], [])  # however long it takes: nobody may hash before
+        self._reap_launcher()
+        self.seconds = time.monotonic() - self.began
+        self.note = self.limits.exceeded()
+        self.limits.remove()
+        try:
+            if self.failure is None and sys.exc_info()[0] is None:
+                while self._stream() and select.select([self.output], [], [], 0)[0]:
+                    pass
+        finally:
+            self.control.close()
+            for descriptor in (self.output, self.errors, self.init):
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def _reap_launcher(self) -> None:
+        if self.process is not None:
+            if self.init is None:
+                self.process.kill()
+            self.process.wait()
+        while self._listen() and select.select([self.errors], [], [], 0)[0]:
+            pass
+
+    def outcome(self) -> Outcome:
+        """What became of it.
+
+        Raises:
+            UsageError, CannotLook: the command was never started.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if not self.walls and self.stopped is None:
+            said = self.said.decode("utf-8", "replace").strip().splitlines()
+            why = printable(said[-1]) if said else (self.note or "its first process was killed")
+            raise CannotLook(f"the sandbox ended before the command began: {why}")
+        code, number = self.exit or (None, int(signal.SIGKILL))
+        walls = self.walls | self.limits.walls() | {DEADLINE: self._deadline_wall()}
+        if PID in self.walls:
+            how = f"{self.walls[PID].how}; at the end its init was dead, and every process with it"
+            walls[PID] = Wall(PID, self.walls[PID].state, how)
+        untried = "the command was stopped before this wall was tried"
+        complete = tuple(walls.get(wall) or Wall(wall, WallState.ABSENT, untried) for wall in WALLS)
+        return Outcome(code, number, self.stopped, complete, self.seconds, self.note)
+
+    def _deadline_wall(self) -> Wall:
+        how = f"{self.confinement.deadline:g} s, watched from outside; "
+        how += (
+            f"stopped after {self.seconds:.1f} s"
+            if self.stopped is not None
+            else "the supervisor's signals reach the sandbox's init"
+        )
+        return Wall(DEADLINE, WallState.PROVEN, how)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """What can be read now; empty at the end, None if nothing is there yet."""
+    try:
+        return os.read(descriptor, 1 << 16)
+    except BlockingIOError:
+        return None
