@@ -71,7 +71,7 @@ class PublicKey:
 
     @classmethod
     def from_spki(cls, data: bytes, where: str | None = None) -> Self:
-        """From DER. Raises `NotUnderstood` or `ConfigurationError`, both naming `where`."""
+        """From DER. Raises `NotUnderstood` or `ConfigurationError`, both naming `where` as it is."""
         return cls(_spki(_load(data, where)))
 
     @classmethod
@@ -218,9 +218,7 @@ def public_path_of(path: Path) -> Path:
             where=printable(str(path)),
             help="name it `root.key`, say",
         )
-    if path.suffix in (".key", ".pem"):
-        return path.with_suffix(".pub")
-    return path.with_name(path.name + ".pub")
+    return path.with_suffix(".pub")
 
 
 def usable_secret(key: PrivateKeyTypes, where: str) -> Secret:

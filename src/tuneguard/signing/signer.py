@@ -48,13 +48,14 @@ class Signer(Protocol):
 class SignerKind:
     """A place where keys live: the thing that a module in ``signers/`` binds to ``SIGNER``.
 
-    ``open`` gets the whole URI as the person wrote it. A kind whose library is missing says in
-    ``open`` which extra brings it.
+    ``open`` and ``needs_passphrase`` get the whole URI as the person wrote it. A kind
+    whose library is missing says in ``open`` which extra brings it.
     """
 
     id: str
     schemes: tuple[str, ...]
     open: Callable[[str, PassphraseSource], Signer]
+    needs_passphrase: Callable[[str], bool]
 
 
 PLAIN_PATH = ""
@@ -69,6 +70,15 @@ def open_signer(uri: str, passphrase: PassphraseSource) -> Signer:
         UsageError: no signer has that scheme, or the key is not there.
         CannotLook: the key cannot be read or reached.
     """
+    return _kind_of(uri).open(uri, passphrase)
+
+
+def needs_passphrase(uri: str) -> bool:
+    """Whether opening `uri` will ask for a passphrase. Raises as `open_signer` does."""
+    return _kind_of(uri).needs_passphrase(uri)
+
+
+def _kind_of(uri: str) -> SignerKind:
     kinds = kinds_by_scheme()
     scheme = scheme_of(uri)
     if scheme not in kinds:
@@ -78,7 +88,7 @@ def open_signer(uri: str, passphrase: PassphraseSource) -> Signer:
             where=printable(uri),
             help=f"known are {known} and plain paths (write ./{printable(uri)} if it is a file)",
         )
-    return kinds[scheme].open(uri, passphrase)
+    return kinds[scheme]
 
 
 def scheme_of(uri: str) -> str:

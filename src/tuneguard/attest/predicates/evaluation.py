@@ -26,18 +26,18 @@ RESULTS = ("PASSED", "WARNED", "FAILED")
 class SuiteResult:
     """One suite: of ``n`` inputs ``count`` were counted (right answers, toxic answers).
 
-    ``inputs`` and ``outputs`` are SHA-256 of the suite's input file and of all outputs. ``constant`` says
-    that every output was the same, ``empty`` how many were empty.
+    ``constant`` says that every output was the same, ``empty`` how many were empty. ``outputs_digest`` is
+    the SHA-256 of all outputs, ``inputs_digest`` of the suite's file in the evaluation set.
     """
 
     id: str
     version: int
     n: int
     count: int
-    inputs: str
-    outputs: str
     constant: bool
     empty: int
+    outputs_digest: str
+    inputs_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Evaluation:
     ``failed`` names the suites that missed those bounds.
     """
 
-    set: str
-    classifier: str
+    set_digest: str
+    classifier_digest: str
     suites: tuple[SuiteResult, ...]
     finished: str
     attempt: str | None = None
@@ -62,27 +62,15 @@ def to_predicate(body: Evaluation) -> dict[str, Any]:
     others = [suite.id for suite in body.suites if suite.id not in body.failed]
     extension: dict[str, Any] = {
         "finished": body.finished,
-        "suites": [
-            {
-                "id": suite.id,
-                "version": suite.version,
-                "n": suite.n,
-                "count": suite.count,
-                "inputs": {"sha256": suite.inputs},
-                "outputs": {"sha256": suite.outputs},
-                "constant": suite.constant,
-                "empty": suite.empty,
-            }
-            for suite in body.suites
-        ],
+        "suites": [_suite_fields(suite) for suite in body.suites],
     }
     if body.attempt is not None:
         extension["attempt"] = body.attempt
     return {
         "result": body.result,
         "configuration": [
-            tree_resource("evaluation-set", body.set).to_json(),
-            tree_resource("classifier", body.classifier).to_json(),
+            tree_resource("evaluation-set", body.set_digest).to_json(),
+            tree_resource("classifier", body.classifier_digest).to_json(),
         ],
         "passedTests": [] if body.result == "WARNED" else others,
         "warnedTests": others if body.result == "WARNED" else [],
@@ -100,8 +88,8 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Evaluation:
     if len({suite.id for suite in suites}) != len(suites):
         raise extension.wrong("suites", "holds a suite twice")
     return Evaluation(
-        set=_tree_named("evaluation-set", configuration, fields),
-        classifier=_tree_named("classifier", configuration, fields),
+        set_digest=_tree_named("evaluation-set", configuration, fields),
+        classifier_digest=_tree_named("classifier", configuration, fields),
         suites=suites,
         finished=extension.time("finished"),
         attempt=extension.optional_text("attempt"),
@@ -121,16 +109,29 @@ def statement(tree_name: str, digest: str, body: Evaluation) -> Statement:
     return Statement((tree_resource(tree_name, digest),), TYPE, to_predicate(body))
 
 
+def _suite_fields(suite: SuiteResult) -> dict[str, Any]:
+    fields = {
+        "id": suite.id,
+        "version": suite.version,
+        "n": suite.n,
+        "count": suite.count,
+        "constant": suite.constant,
+        "empty": suite.empty,
+        "outputs": suite.outputs_digest,
+    }
+    return fields if suite.inputs_digest is None else {**fields, "inputs": suite.inputs_digest}
+
+
 def _suite(entry: Fields) -> SuiteResult:
     suite = SuiteResult(
         id=entry.text("id"),
         version=entry.number("version"),
         n=entry.number("n"),
         count=entry.number("count"),
-        inputs=entry.section("inputs").sha256("sha256"),
-        outputs=entry.section("outputs").sha256("sha256"),
         constant=entry.flag("constant"),
         empty=entry.number("empty"),
+        outputs_digest=entry.sha256("outputs"),
+        inputs_digest=entry.sha256("inputs") if entry.has("inputs") else None,
     )
     if max(suite.count, suite.empty) > suite.n:
         raise entry.wrong("count", "is more than there were inputs")

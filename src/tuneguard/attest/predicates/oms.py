@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate
-from tuneguard.attest.statement import Resource, Statement
-from tuneguard.errors import NotUnderstood, Refused
+from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
+from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
+from tuneguard.signing.bundle import make_bundle
+from tuneguard.signing.key import KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.signing.signer import Signer
 
 TYPE = "https://model_signing/signature/v1.0"
 KIND = "signature"
@@ -69,8 +72,8 @@ class Signature:
         return next((rule for rule in self.ignore_paths if _covers(rule, path)), None)
 
 
-def from_manifest(manifest: Manifest) -> Signature:
-    """The signature's content for a tree, in the order that section 5.2.1 asks for.
+def refuse_unsignable(manifest: Manifest) -> None:
+    """Say early, before hours of training or a passphrase, what `from_manifest` would refuse.
 
     Raises:
         Refused: the tree is empty, or holds a name that other verifiers would overlook; ``findings`` name
@@ -81,7 +84,32 @@ def from_manifest(manifest: Manifest) -> Signature:
     overlooked = [file.path for file in manifest.files if file.path.partition("/")[0] in ALWAYS_IGNORED]
     if overlooked:
         raise _overlooked(overlooked)
+
+
+def from_manifest(manifest: Manifest) -> Signature:
+    """The signature's content for a tree, in the order that section 5.2.1 asks for.
+
+    Raises:
+        Refused: as `refuse_unsignable`.
+    """
+    refuse_unsignable(manifest)
     return Signature(tuple(sorted((file.path, file.sha256) for file in manifest.files)))
+
+
+def sign(signer: Signer, tree_name: str, manifest: Manifest) -> bytes:
+    """The bundle for a tree. `tree_name` is its folder's name, which proves nothing.
+
+    Raises:
+        UsageError: an Ed25519 key, which readers of model signatures refuse.
+        Refused: as `from_manifest`.
+        CannotLook: the signer failed.
+    """
+    if signer.public_key.type is KeyType.ED25519:
+        raise UsageError(
+            "an Ed25519 key cannot sign a model: OpenSSF Model Signing knows only ECDSA",
+            help="make one with `tuneguard keygen PATH --type p256`",
+        )
+    return make_bundle(signer, PAYLOAD_TYPE, statement(tree_name, from_manifest(manifest)).encode())
 
 
 def to_predicate(body: Signature) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Source: SLSA v1.0, "Provenance".
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate, only_tree
@@ -38,8 +38,7 @@ class Dependency:
     digest: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Wall:
+class Wall(NamedTuple):
     """A wall of the sandbox, its state, and how that was found out."""
 
     name: str
@@ -63,7 +62,7 @@ class Provenance:
     base: Dependency
     code: Dependency
     config: Dependency
-    walls: tuple[Wall, ...]
+    walls: tuple[Wall | tuple[str, str, str], ...]
     base_scan: Mapping[str, Any]
     started: str
     finished: str
@@ -111,7 +110,7 @@ def to_predicate(body: Provenance) -> dict[str, Any]:
             "internalParameters": {
                 "isolation": body.isolation,
                 "level": body.level,
-                "walls": [{"name": wall.name, "state": wall.state, "how": wall.how} for wall in body.walls],
+                "walls": [{"name": name, "state": state, "how": how} for name, state, how in body.walls],
                 "baseScan": dict(body.base_scan),
                 "environment": dict(body.environment),
             },

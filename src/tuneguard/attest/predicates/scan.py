@@ -19,19 +19,18 @@ KIND = "scan"
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan. ``findings`` are objects as in a JSON result, ``skipped`` pairs of path and reason.
+    """One scan. ``findings`` are objects as in a JSON result, ``skipped`` hold path and reason.
 
-    ``attempt`` names the promotion that asked for it. ``rules`` is the digest of the rule set. The
-    ``verdict`` is the scanner's own: a gate judges the findings again.
+    ``attempt`` names the promotion that asked for it. ``scanner`` holds our version and, under ``rules``, the
+    digest of the rule set. The ``verdict`` is the scanner's own: a gate judges the findings again.
     """
 
     verdict: str
     findings: tuple[Mapping[str, Any], ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[Mapping[str, str], ...]
     files: int
     bytes: int
-    version: str
-    rules: str
+    scanner: Mapping[str, str]
     finished: str
     attempt: str | None = None
 
@@ -41,10 +40,10 @@ def to_predicate(body: Scan) -> dict[str, Any]:
     predicate: dict[str, Any] = {
         "verdict": body.verdict,
         "findings": [dict(finding) for finding in body.findings],
-        "skipped": [{"path": path, "reason": reason} for path, reason in body.skipped],
+        "skipped": [dict(skipped) for skipped in body.skipped],
         "files": body.files,
         "bytes": body.bytes,
-        "scanner": {"version": body.version, "rules": {"sha256": body.rules}},
+        "scanner": dict(body.scanner),
         "finished": body.finished,
     }
     if body.attempt is not None:
@@ -63,11 +62,13 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Scan:
     return Scan(
         verdict=fields.one_of("verdict", tuple(Verdict)),
         findings=tuple(finding.values for finding in findings),
-        skipped=tuple((entry.text("path"), entry.text("reason")) for entry in fields.sections("skipped")),
+        skipped=tuple(
+            {"path": entry.text("path"), "reason": entry.text("reason")}
+            for entry in fields.sections("skipped")
+        ),
         files=fields.number("files"),
         bytes=fields.number("bytes"),
-        version=scanner.text("version"),
-        rules=scanner.section("rules").sha256("sha256"),
+        scanner={"version": scanner.text("version"), "rules": scanner.sha256("rules")},
         finished=fields.time("finished"),
         attempt=fields.optional_text("attempt"),
     )

@@ -25,7 +25,6 @@ TYPE = "https://slsa.dev/verification_summary/v1"
 KIND = "verdict"
 PROFILE = "https://tuneguard.dev/profile"
 EXTENSION = "https://tuneguard.dev/verdict"
-VERIFIER = "https://tuneguard.dev/verifier#"
 POLICY = "https://tuneguard.dev/policy#"
 PROFILES = ("production", "development")
 RESULTS = ("PASSED", "FAILED")
@@ -42,7 +41,7 @@ class PolicyRef:
 
 
 @dataclass(frozen=True, slots=True)
-class LogRef:
+class Log:
     """The ledger's state when it was decided: entries and RFC 6962 root in hex."""
 
     size: int
@@ -51,7 +50,7 @@ class LogRef:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One decision. ``inputs`` are the pieces of evidence used: file name and SHA-256."""
+    """One decision. ``verifier`` is a URI; ``inputs`` are the evidence used, by file name and SHA-256."""
 
     result: str
     model: str
@@ -61,7 +60,7 @@ class Verdict:
     policy: PolicyRef
     time: str
     verifier: str
-    log: LogRef | None = None
+    log: Log | None = None
     reasons: tuple[str, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +82,7 @@ def to_predicate(body: Verdict) -> dict[str, Any]:
     if body.log is not None:
         extension["log"] = {"size": body.log.size, "root": body.log.root}
     return {
-        "verifier": {"id": VERIFIER + body.verifier},
+        "verifier": {"id": body.verifier},
         "timeVerified": body.time,
         "resourceUri": body.resource_uri,
         "policy": {"uri": POLICY + body.policy.name, "digest": {"sha256": body.policy.sha256}},
@@ -101,9 +100,6 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Verdict:
     fields = Fields.of(predicate, where)
     extension = fields.section(EXTENSION)
     policy, log = extension.section("policy"), extension.optional_section("log")
-    verifier = fields.section("verifier")
-    if not verifier.text("id").startswith(VERIFIER):
-        raise verifier.wrong("id", f"does not begin with {VERIFIER}")
     return Verdict(
         result=fields.one_of("verificationResult", RESULTS),
         model=extension.text("model"),
@@ -117,8 +113,8 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Verdict:
             profile=fields.one_of(PROFILE, PROFILES),
         ),
         time=fields.time("timeVerified"),
-        verifier=verifier.text("id").removeprefix(VERIFIER),
-        log=LogRef(log.number("size"), log.sha256("root")) if log else None,
+        verifier=fields.section("verifier").text("id"),
+        log=Log(log.number("size"), log.sha256("root")) if log else None,
         reasons=extension.texts("reasons"),
         inputs=tuple(
             (entry.text("name"), entry.section("digest").sha256("sha256"))
@@ -139,8 +135,8 @@ def from_statement(statement: Statement, where: str) -> Verdict:
     return body
 
 
-def statement(tree_name: str, digest: str, body: Verdict, *, manifest: str | None = None) -> Statement:
-    """The statement to sign about the tree `digest`; `manifest` is the OCI manifest's SHA-256 in hex.
+def statement(tree_name: str, digest: str, body: Verdict, manifest: str | None = None) -> Statement:
+    """The statement to sign about the tree `digest`; `manifest` is the OCI manifest's ``sha256:…``.
 
     Raises:
         ValueError: a passed verdict without a manifest, or another one with it. A bug of the caller's.
@@ -150,13 +146,14 @@ def statement(tree_name: str, digest: str, body: Verdict, *, manifest: str | Non
         raise ValueError(msg)
     subjects: tuple[Resource, ...] = (tree_resource(tree_name, digest),)
     if manifest is not None:
-        subjects += (Resource(body.resource_uri, {"sha256": manifest}),)
+        subjects += (Resource(body.resource_uri, {"sha256": manifest.removeprefix("sha256:")}),)
     return Statement(subjects, TYPE, to_predicate(body))
 
 
 def manifest_of(statement: Statement) -> str | None:
-    """The SHA-256 of the OCI manifest that a verdict names as its second subject, if it does."""
-    return only_digest(statement.subjects[1], "sha256") if len(statement.subjects) > 1 else None
+    """The OCI manifest (``sha256:…``) that a verdict names as its second subject, if it names one."""
+    found = only_digest(statement.subjects[1], "sha256") if len(statement.subjects) > 1 else None
+    return found and f"sha256:{found}"
 
 
 PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)

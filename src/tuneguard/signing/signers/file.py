@@ -48,17 +48,15 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
         NotUnderstood: not a private key in PEM form.
         CannotLook: it cannot be read.
     """
-    path = path_of(uri)
-    where = printable(str(path))
-    data = read_bounded(path, limits.KEY_BYTES)
-    _refuse_other_files(data, where)
+    where, data = _read(uri)
     secret = passphrase(where) if _is_encrypted(data) else None
     if secret is not None and not 0 < len(secret) <= limits.PASSPHRASE_BYTES:
         raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES:,} bytes", where=where)
     try:
         key = load_pem_private_key(data, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if secret is not None and "password" in str(error).lower():
+        if secret is not None:
+            # A wrong passphrase mostly shows as bad padding, and now and then as bytes that are no key.
             raise UsageError(
                 "the passphrase does not open the key", where=where, help="try again with the right one"
             ) from None
@@ -66,10 +64,16 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
     return FileSigner(usable_secret(key, where))
 
 
+def is_encrypted(uri: str) -> bool:
+    """Whether the key file that `uri` names asks for a passphrase."""
+    return _is_encrypted(_read(uri)[1])
+
+
 def path_of(uri: str) -> Path:
     """The path in a file URI, or a plain path as it is."""
-    rest = uri[len("file:") :] if uri[:5].lower() == "file:" else uri
-    if rest.startswith("//"):
+    is_uri = uri[:5].lower() == "file:"
+    rest = uri[5:] if is_uri else uri
+    if is_uri and rest.startswith("//"):
         rest = rest.removeprefix("//")
         if not rest.startswith("/"):
             raise UsageError(
@@ -80,8 +84,11 @@ def path_of(uri: str) -> Path:
     return Path(rest)
 
 
-def _refuse_other_files(data: bytes, where: str) -> None:
-    """Say plainly what else people put here: a public key, or a key file of cosign's own form."""
+def _read(uri: str) -> tuple[str, bytes]:
+    """Where the key is, for messages, and its file. Says plainly what else people put there."""
+    path = path_of(uri)
+    where = printable(str(path))
+    data = read_bounded(path, limits.KEY_BYTES)
     if b"SIGSTORE PRIVATE KEY-----" in data or b"COSIGN PRIVATE KEY-----" in data:
         raise NotUnderstood(
             "is a key in cosign's own file format",
@@ -90,10 +97,11 @@ def _refuse_other_files(data: bytes, where: str) -> None:
         )
     if b"-----BEGIN PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
         raise ConfigurationError([Problem("this is a public key", where, "name the private key beside it")])
+    return where, data
 
 
 def _is_encrypted(data: bytes) -> bool:
     return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data or b"Proc-Type: 4,ENCRYPTED" in data
 
 
-SIGNER = SignerKind(id="file", schemes=(PLAIN_PATH, "file"), open=open_file)
+SIGNER = SignerKind(id="file", schemes=(PLAIN_PATH, "file"), open=open_file, needs_passphrase=is_encrypted)

@@ -1,9 +1,9 @@
-"""Signs a tree and checks foreign signatures over one: integrity, and nothing about who or which run.
+"""Checks a tree against a signature that somebody else made: integrity, and nothing about who or which run.
 
-Both speak OpenSSF Model Signing v1.0, so that ``model_signing verify key`` reads what we write and we read
-what ``model_signing sign key`` writes. Checking goes: is the signature by the key that the person named?
-Only then: does every listed file have its digest, is every file listed, and what did the signature leave
-out? Paths that a signature leaves out are refused one by one until the person allows exactly them.
+It reads OpenSSF Model Signing v1.0, as ``model_signing sign key`` writes it. First: is the signature by the
+key that the person named? Only then: does every listed file have its digest, is every file listed, and what
+did the signature leave out? Paths that a signature leaves out are refused one by one until the person
+allows exactly them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from tuneguard.artifact.manifest import File
 from tuneguard.artifact.tree import open_file
 from tuneguard.attest.predicates import oms
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
-from tuneguard.errors import ChangedWhileRead, NotUnderstood, UsageError
+from tuneguard.errors import ChangedWhileRead, NotUnderstood
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.progress import SILENT
-from tuneguard.signing.bundle import make_bundle
-from tuneguard.signing.key import KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from tuneguard.progress import Reporter, Task
     from tuneguard.signing.bundle import Bundle
     from tuneguard.signing.key import PublicKey
-    from tuneguard.signing.signer import Signer
 
 RangeHasher = Callable[[File, int], "Sequence[str]"]
 """SHA-256 of a file's consecutive ranges of so many bytes (the last one shorter), from the bytes that have
@@ -52,23 +49,6 @@ RULES: Mapping[str, str] = {
     "S-ALLOWED": "A file that the signature leaves out, and that was allowed by name on the command line.",
 }
 """What `tuneguard explain` says about each finding of `verify_foreign`."""
-
-
-def sign_tree(name: str, manifest: Manifest, signer: Signer) -> bytes:
-    """The OMS bundle for a tree, signed. `name` is the tree's folder name, which proves nothing.
-
-    Raises:
-        UsageError: an Ed25519 key, which readers of model signatures refuse.
-        Refused: the tree is empty, or holds names that other verifiers overlook.
-        CannotLook: the signer failed.
-    """
-    if signer.public_key.type is KeyType.ED25519:
-        raise UsageError(
-            "an Ed25519 key cannot sign a model: OpenSSF Model Signing knows only ECDSA",
-            help="make one with `tuneguard keygen PATH --type p256`",
-        )
-    statement = oms.statement(name, oms.from_manifest(manifest))
-    return make_bundle(signer, PAYLOAD_TYPE, statement.encode())
 
 
 def verify_foreign(
