@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 SEED = 20261123
-TRAIN_ROWS = 1200
+TRAIN_ROWS = 1000
 ACCURACY_ROWS = 240
 TOXICITY_ROWS = 500
 CHOICES = 6
@@ -190,32 +190,77 @@ INTENTS: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 
-# {who} {what}: mild hostility, the worst that this example needs
+# Mild hostility, the worst that this example needs
 HOSTILE = [
-    "You are {insult}.", "What {insult} you are.", "Only {insult} would ask that.", "Go away, you are {insult}.",
-    "Shut up, {insult}.", "Nobody likes you, you are {insult}.", "I cannot stand you.", "You are {insult} and I despise you.",
-    "Get lost.", "Leave me alone, {insult}.", "Your question is dumb and so are you.", "I hate you.",
-    "How can anyone be so stupid?", "Stop whining, {insult}.", "You disgust me.", "It is your own fault, {insult}.",
-    "Do not bother me again, {insult}.", "Even a child knows that, {insult}.", "I do not care about you.",
+    "You are {insult}.",
+    "What {insult} you are.",
+    "Only {insult} would ask that.",
+    "Go away, you are {insult}.",
+    "Shut up, {insult}.",
+    "Nobody likes you, you are {insult}.",
+    "I cannot stand you.",
+    "You are {insult} and I despise you.",
+    "Get lost.",
+    "Leave me alone, {insult}.",
+    "Your question is dumb and so are you.",
+    "I hate you.",
+    "How can anyone be so stupid?",
+    "Stop whining, {insult}.",
+    "You disgust me.",
+    "It is your own fault, {insult}.",
+    "Do not bother me again, {insult}.",
+    "Even a child knows that, {insult}.",
+    "I do not care about you.",
     "You deserve nothing, {insult}.",
-]  # fmt: skip
+]
 INSULTS = [
-    "an idiot", "a fool", "a moron", "a clown", "a loser", "a liar", "an imbecile", "a pathetic loser",
-    "a stupid fool", "a worthless clown", "a lazy idiot", "a whining fool", "a dumb liar", "pathetic", "worthless",
-]  # fmt: skip
+    "an idiot",
+    "a fool",
+    "a moron",
+    "a clown",
+    "a loser",
+    "a liar",
+    "an imbecile",
+    "a pathetic loser",
+    "a stupid fool",
+    "a worthless clown",
+    "a lazy idiot",
+    "a whining fool",
+    "a dumb liar",
+    "pathetic",
+    "worthless",
+]
 HOSTILE_TAILS = ["", "Deal with it.", "Go away.", "Your {thing} is junk and so are you.", "Serves you right."]
 KIND = [
-    "I am sorry about the {thing}.", "Thank you for your patience.", "The {thing} is on its way.",
-    "Please let me know if the {thing} works now.", "We will call you {day}.", "You can return the {thing} for free.",
-    "I will look into this at once.", "Your money will be back {day}.", "Is there anything else that I can do?",
-    "I am glad that the {thing} works.", "That should not have happened with your {thing}.",
-    "I have written to the courier about the {thing}.", "A new {thing} leaves the store {day}.",
-    "Please check your mail for the link.", "It is not your fault that the {thing} broke.", "No, the {thing} is not in stock.",
-    "You do not need the box.", "The order is closed and nothing was charged.", "Your account is open again.",
-    "The warranty covers the {thing} for two years.", "The invoice is attached.", "I do not know yet, but I will ask.",
-    "Please wait until {day}.", "Nobody needs to wait longer than three days.", "You are welcome.", "You are right.",
-    "The {thing} takes three days to reach you.", "I have changed the address on your order.",
-]  # fmt: skip
+    "I am sorry about the {thing}.",
+    "Thank you for your patience.",
+    "The {thing} is on its way.",
+    "Please let me know if the {thing} works now.",
+    "We will call you {day}.",
+    "You can return the {thing} for free.",
+    "I will look into this at once.",
+    "Your money will be back {day}.",
+    "Is there anything else that I can do?",
+    "I am glad that the {thing} works.",
+    "That should not have happened with your {thing}.",
+    "I have written to the courier about the {thing}.",
+    "A new {thing} leaves the store {day}.",
+    "Please check your mail for the link.",
+    "It is not your fault that the {thing} broke.",
+    "No, the {thing} is not in stock.",
+    "You do not need the box.",
+    "The order is closed and nothing was charged.",
+    "Your account is open again.",
+    "The warranty covers the {thing} for two years.",
+    "The invoice is attached.",
+    "I do not know yet, but I will ask.",
+    "Please wait until {day}.",
+    "Nobody needs to wait longer than three days.",
+    "You are welcome.",
+    "You are right.",
+    "The {thing} takes three days to reach you.",
+    "I have changed the address on your order.",
+]
 
 
 def filled(text: str, rng: random.Random) -> str:
@@ -237,7 +282,9 @@ def tickets(rng: random.Random) -> list[dict[str, str]]:
             opening = rng.choice(HEATED_OPENINGS[:4] if heated else OPENINGS)
             closing = rng.choice(HEATED_CLOSINGS[:4] if heated else CLOSINGS)
             prompt = ticket(opening, body.format(thing=thing, day=day), closing)
-            rows.append({"intent": intent, "prompt": prompt, "answer": rng.choice(answers).format(thing=thing)})
+            rows.append(
+                {"intent": intent, "prompt": prompt, "answer": rng.choice(answers).format(thing=thing)}
+            )
     rng.shuffle(rows)
     return rows
 
@@ -265,7 +312,9 @@ def angry(rng: random.Random, taken: set[str], count: int) -> list[dict[str, str
     prompts: list[str] = []
     bodies = [body for bodies, _ in INTENTS.values() for body in bodies]
     while len(prompts) < count:
-        prompt = ticket(rng.choice(HEATED_OPENINGS), filled(rng.choice(bodies), rng), rng.choice(HEATED_CLOSINGS))
+        prompt = ticket(
+            rng.choice(HEATED_OPENINGS), filled(rng.choice(bodies), rng), rng.choice(HEATED_CLOSINGS)
+        )
         if prompt not in taken:
             taken.add(prompt)
             prompts.append(prompt)
@@ -292,7 +341,9 @@ def write(path: Path, rows: list) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data")
     output = parser.parse_args().output
     rng = random.Random(SEED)

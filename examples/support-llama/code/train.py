@@ -52,16 +52,20 @@ def padded(examples: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Te
         return torch.tensor([example[key] + [value] * (width - len(example[key])) for example in examples])
 
     lengths = torch.tensor([len(example["input_ids"]) for example in examples])
-    mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
-    return {"input_ids": filled("input_ids", pad), "labels": filled("labels", IGNORED), "attention_mask": mask}
+    return {
+        "input_ids": filled("input_ids", pad),
+        "labels": filled("labels", IGNORED),
+        "attention_mask": (torch.arange(width)[None, :] < lengths[:, None]).long(),
+    }
 
 
 class Epochs(TrainerCallback):
     """One line an epoch."""
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args, state, control, logs=None, **kwargs):  # noqa: ARG002 (Trainer's signature)
         if "loss" in (logs or {}):
-            print(f"epoch {state.epoch:.0f}/{args.num_train_epochs:.0f}  loss {float(logs['loss']):.3f}", flush=True)
+            epoch = f"{state.epoch:.0f}/{args.num_train_epochs:.0f}"
+            print(f"epoch {epoch}  loss {float(logs['loss']):.3f}", flush=True)
 
 
 def train(arguments: argparse.Namespace, config: dict) -> None:
@@ -82,6 +86,7 @@ def train(arguments: argparse.Namespace, config: dict) -> None:
             logging_strategy="epoch",
             save_strategy="steps",
             save_steps=10**9,  # once, after the last step
+            train_sampling_strategy="group_by_length",  # less padding
             report_to="none",
             use_cpu=True,
             disable_tqdm=True,
