@@ -10,8 +10,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tuneguard.errors import UsageError
+from tuneguard.sandbox.launch import ENVIRONMENT, Launch
 from tuneguard.sandbox.layout import UID
-from tuneguard.sandbox.supervise import LAUNCHER_ENVIRONMENT, Launch, supervise
+from tuneguard.sandbox.supervise import supervise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 NAMESPACES = (
     *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
-    *("--unshare-pid", "--as-pid-1", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *(
+        "--unshare-pid",
+        "--as-pid-1",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ),
     *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
 )
 
@@ -37,7 +45,7 @@ class Bubblewrap:
 
 
 def _launch(places: tuple[Place, ...], boot: tuple[str, ...]) -> Launch:
-    program = shutil.which("bwrap", path=LAUNCHER_ENVIRONMENT["PATH"])
+    program = shutil.which("bwrap", path=ENVIRONMENT["PATH"])
     if program is None:
         raise UsageError("bubblewrap is not installed", help="install the package bubblewrap")
     arguments = [argument for place in places for argument in _arguments(place)]

@@ -72,7 +72,9 @@ class Limits:
     def _confine(self, wall: str, limit: int, process: int) -> bool:
         """Try each group that could be made for this controller, until one takes limit and process."""
         controller = _CONTROLLER[wall]
-        made = [(folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()]
+        made = [
+            (folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()
+        ]
         for folder, version in made or _candidates(controller):
             try:
                 self._enter(wall, folder, version, limit, process)
@@ -93,12 +95,14 @@ class Limits:
         if folder.name not in Path(f"/proc/{process}/cgroup").read_text("utf-8", "surrogateescape"):
             raise OSError(f"process {process} did not enter the group")
         self._folders[wall] = folder
-        unit = "bytes" if wall == MEMORY else "processes and threads, one of them the sandbox's init"
-        how = f"control group v{version}: the kernel reads back {read_back:,} {unit}, for all processes together"
+        unit = "bytes for all processes together" if wall == MEMORY else "processes, the init included"
+        how = f"control group v{version}: the kernel reads back {read_back:,} {unit}"
         self._walls[wall] = Wall(wall, WallState.PROVEN, how)
 
     def _instead(self, wall: str, limit: int) -> list[tuple[str, int]]:
-        because = f"no control group can be made ({self._reasons.get(wall, 'none here that this user may change')})"
+        because = (
+            f"no control group can be made ({self._reasons.get(wall, 'none here that this user may change')})"
+        )
         if wall == MEMORY:
             how = f"{because}; RLIMIT_DATA of {limit:,} bytes holds for each process, not for all together"
             self._walls[wall] = Wall(wall, WallState.WEAKENED, how)

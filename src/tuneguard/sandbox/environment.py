@@ -40,7 +40,10 @@ PYTHON = {
 
 
 def clean_environment(
-    *, home: str = "/tmp", threads: int = 1, more: Mapping[str, str] | None = None  # noqa: S108 (inside)
+    *,
+    home: str = "/tmp",  # noqa: S108 (inside)
+    threads: int = 1,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The whole environment of a command: offline, `threads` numerical threads, `home` as its home.
 

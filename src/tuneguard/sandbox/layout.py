@@ -36,7 +36,16 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """The part of ``/sys`` that numerical libraries read to know the processor."""
 
-HIDDEN_FILES = ("kcore", "keys", "key-users", "kallsyms", "kmsg", "sysrq-trigger", "timer_list", "sched_debug")
+HIDDEN_FILES = (
+    "kcore",
+    "keys",
+    "key-users",
+    "kallsyms",
+    "kmsg",
+    "sysrq-trigger",
+    "timer_list",
+    "sched_debug",
+)
 """Files of ``/proc`` that speak of the whole machine to its root, which a root of before may still be."""
 
 UID = 1000

@@ -17,142 +17,31 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import tuneguard
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.files import printable
 from tuneguard.limits import LAUNCHER_OUTPUT
 from tuneguard.sandbox import layout
 from tuneguard.sandbox.cgroup import Limits
 from tuneguard.sandbox.interrupts import Interrupts
+from tuneguard.sandbox.launch import ENVIRONMENT, LaunchFailed, boot, package_folder, plan_of
 from tuneguard.sandbox.lines import Lines
-from tuneguard.sandbox.walls import DEADLINE, OWN, PID, WALLS, Outcome, Wall, WallState
+from tuneguard.sandbox.planted import Planted
+from tuneguard.sandbox.walls import DEADLINE, OWN, PID, WALLS, Bind, Outcome, Wall, WallState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
+    from tuneguard.sandbox.launch import Launcher
     from tuneguard.sandbox.walls import Confinement
-
-BOOT = "import sys; sys.path.append(sys.argv[1]); from tuneguard.sandbox.inside.stage import main; main()"
-"""How the inner stage starts: our package, and the standard library before it."""
-
-LAUNCHER_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-"""All that the launcher and the inner stage get: no variable of ours exists in the sandbox."""
-
-
-class LaunchFailed(UsageError):
-    """The launcher ended before the inner stage spoke: this machine does not allow the backend."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a backend starts the inner stage, and what is left for that to do.
-
-    ``argv`` is complete. ``builds_root`` says that the inner stage is to build the root and enter a
-    user namespace of its own; otherwise the launcher has done both. ``descriptors`` are kept open.
-    """
-
-    argv: tuple[str, ...]
-    builds_root: bool
-
-
-Launcher = Callable[["tuple[layout.Place, ...]", "tuple[str, ...]"], Launch] if TYPE_CHECKING else Any
-"""From the places of the root and the inner stage's command to what is executed."""
-
-
-def boot(package_folder: str, control: int, output: int) -> tuple[str, ...]:
-    """The inner stage's command: isolated, no site packages, nothing written beside its modules."""
-    isolated = (sys.executable, "-I", "-S", "-B", "-X", "utf8")
-    return (*isolated, "-c", BOOT, package_folder, str(control), str(output))
-
-
-def package_folder() -> str:
-    """The folder that holds the ``tuneguard`` package."""
-    return os.path.dirname(os.path.abspath(next(iter(tuneguard.__path__))))
-
-
-@dataclass
-class Planted:
-    """What is planted outside, for the trials to miss: a file and two listeners, and made-up files."""
-
-    folder: Path = field(init=False)
-    abstract: str = field(init=False)
-    _listeners: list[socket.socket] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
-        for name, text in layout.MADE.items():
-            (self.folder / name).write_text(text, "ascii")
-        (self.folder / "canary").write_bytes(b"")
-        self.abstract = self.folder.name
-        tcp = socket.create_server(("127.0.0.1", 0), backlog=1)
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listeners += [tcp, unix]
-        unix.bind("\0" + self.abstract)
-        unix.listen(1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for listener in self._listeners:
-            listener.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def outside(self) -> dict[str, Any]:
-        """What the trials compare with and try to reach."""
-        return {
-            "net": os.readlink("/proc/self/ns/net"),
-            "pid": os.readlink("/proc/self/ns/pid"),
-            "supervisor": os.getpid(),
-            "canary": str(self.folder / "canary"),
-            "port": self._listeners[0].getsockname()[1],
-            "abstract": self.abstract,
-        }
-
-
-def plan_of(
-    confinement: Confinement,
-    places: tuple[layout.Place, ...],
-    planted: Planted,
-    rlimits: list[tuple[str, int]],
-    *,
-    builds_root: bool,
-) -> dict[str, Any]:
-    """What the inner stage is told: values only, as JSON."""
-    environment = dict(confinement.environment)
-    packages = [os.path.abspath(path) for path in confinement.packages]
-    if packages:
-        inherited = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([*packages, *([inherited] if inherited else [])])
-    shown = [place for place in places if place.kind == "bind" and not place.device]
-    return {
-        "root": [_operation(place) for place in places] if builds_root else None,
-        "nest": builds_root,
-        "uid": layout.UID,
-        "top": layout.top(places),
-        "readonly": [place.target for place in shown if not place.writable],
-        "writable": [place.target for place in shown if place.writable],
-        "rlimits": rlimits,
-        "outside": planted.outside(),
-        "command": list(confinement.command),
-        "environment": environment,
-        "workdir": confinement.workdir,
-    }
-
-
-def _operation(place: layout.Place) -> dict[str, Any]:
-    names = ("kind", "target", "source", "writable", "device", "size", "mode")
-    return {name: getattr(place, name) for name in names} | {"identity": list(place.identity)}
 
 
 def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: bool = False) -> Outcome:
@@ -164,7 +53,7 @@ def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: b
         CannotLook: set-up failed, or a wall did not stand; the command was not started.
     """
     with Planted() as planted, Interrupts() as interrupts:
-        extra = (layout.Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
+        extra = (Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
         places = layout.places(confinement, planted.folder, extra)
         run = _Run(name, confinement, interrupts)
         try:
@@ -220,11 +109,13 @@ class _Run:
                 stderr=self._errors_inside,
                 pass_fds=inside,
                 start_new_session=True,
-                env=LAUNCHER_ENVIRONMENT,
+                env=ENVIRONMENT,
                 cwd="/",
             )
         except OSError as error:
-            raise LaunchFailed(f"{self.name} cannot be started: {(error.strerror or str(error)).lower()}") from error
+            raise LaunchFailed(
+                f"{self.name} cannot be started: {(error.strerror or str(error)).lower()}"
+            ) from error
         finally:
             self._inside.close()
             os.close(self._output_inside)
@@ -233,13 +124,15 @@ class _Run:
         try:
             self.init = os.pidfd_open(process)
         except OSError as error:
-            raise CannotLook(f"the sandbox ended before it began: {(error.strerror or str(error)).lower()}") from error
+            raise CannotLook(
+                f"the sandbox ended before it began: {(error.strerror or str(error)).lower()}"
+            ) from error
         self.init_pid = process
 
     def _hello(self) -> int:
         """Wait for the inner stage's first message; its process id, as the kernel sees it from here."""
         ready, _, _ = select.select([self.control], [], [], max(1.0, self.confinement.deadline))
-        data, ancillary = b"", []
+        data, ancillary = b"", list[tuple[int, int, bytes]]()
         if ready:
             data, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(12))
         if not data:
@@ -253,7 +146,7 @@ class _Run:
     def confine(self, places: tuple[layout.Place, ...], planted: Planted) -> None:
         """Put the inner stage under the limits and send it the plan."""
         rlimits = self.limits.apply(self.init_pid)
-        plan = plan_of(self.confinement, places, planted, rlimits, builds_root=self.builds_root)
+        plan = plan_of(self.confinement, places, planted.outside(), rlimits, builds_root=self.builds_root)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
 
@@ -307,7 +200,7 @@ class _Run:
     def _understand(self, message: dict[str, Any]) -> None:
         match message:
             case {"ready": _}:
-                signal.pidfd_send_signal(self.init or 0, 0)  # type: ignore[arg-type]
+                signal.pidfd_send_signal(self.init or 0, 0)
             case {"walls": walls}:
                 self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
             case {"exit": [code, number]}:
@@ -315,7 +208,7 @@ class _Run:
             case {"fell": [wall, how]}:
                 self.failure = CannotLook(
                     f"the sandbox's {wall} wall does not stand, so nothing was run in it: {printable(how)}",
-                    help="report this: a sandbox that cannot be trusted is a fault of ours or of this machine",
+                    help="report this: it is a fault of ours or of this machine",
                 )
             case {"failed": {"step": step, "why": why}}:
                 self.failure = CannotLook(
@@ -324,7 +217,7 @@ class _Run:
             case {"unstarted": {"command": command, "why": why}}:
                 self.failure = UsageError(
                     f"cannot run {printable(command)} in the sandbox: {printable(why).lower()}",
-                    help="name a program that the sandbox shows: the system's, the interpreter's, or a bound one",
+                    help="name a program of the system, of the interpreter, or of a bound folder",
                 )
             case _:
                 self.failure = CannotLook("the sandbox's first process said something unknown")
@@ -337,7 +230,7 @@ class _Run:
         self._hand_on(self.lines.feed(data) if data else self.lines.end())
         return bool(data)
 
-    def _hand_on(self, lines: Any) -> None:
+    def _hand_on(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             if self.confinement.output is not None:
                 self.confinement.output(line)

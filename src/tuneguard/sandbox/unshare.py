@@ -12,7 +12,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tuneguard.errors import UsageError
-from tuneguard.sandbox.supervise import LAUNCHER_ENVIRONMENT, Launch, supervise
+from tuneguard.sandbox.launch import ENVIRONMENT, Launch
+from tuneguard.sandbox.supervise import supervise
 
 if TYPE_CHECKING:
     from tuneguard.sandbox.layout import Place
@@ -33,7 +34,7 @@ class Unshare:
 
 def _launch(places: tuple[Place, ...], boot: tuple[str, ...]) -> Launch:
     del places  # the inner stage builds them
-    program = shutil.which("unshare", path=LAUNCHER_ENVIRONMENT["PATH"])
+    program = shutil.which("unshare", path=ENVIRONMENT["PATH"])
     if program is None:
         raise UsageError("unshare is not installed", help="install util-linux")
     return Launch((program, *NAMESPACES, "--fork", "--kill-child", "--", *boot), builds_root=True)

@@ -45,6 +45,10 @@ OWN = "/run/tuneguard"
 """The folder of the sandbox's root that holds our own inner stage. No bind may touch it."""
 
 
+SHARED = ("/", "/tmp", "/run")  # noqa: S108 (the sandbox's own)
+"""Folders that a bind may be below, and not be."""
+
+
 class WallState(StrEnum):
     """``proven``: tried in this run and held. ``weakened``: there, but short of the word."""
 
@@ -123,7 +127,7 @@ def _check_target(target: str, *, top: bool) -> None:
     plain = target.startswith("/") and target == posixpath.normpath(target) and "\0" not in target
     head = target.split("/")[1] if plain else ""
     reserved = head in RESERVED or target == OWN or target.startswith(OWN + "/")
-    if not plain or (not top and (reserved or target in ("/", "/tmp", "/run"))):
+    if not plain or (not top and (reserved or target in SHARED)):
         raise UsageError(
             f"nothing can be bound at {printable(target)}",
             help="give an absolute path outside the system's folders, such as /work/data",

@@ -114,8 +114,6 @@ def _execute(plan: Plan, line: Line) -> None:
     command: list[str] = plan["command"]
     environment: dict[str, str] = plan["environment"]
     try:
-        os.execvpe(command[0], command, environment)
+        os.execvpe(command[0], command, environment)  # noqa: S606 (a shell is what we do not want)
     except OSError as error:
         line.say(unstarted={"command": command[0], "why": error.strerror})
-
-

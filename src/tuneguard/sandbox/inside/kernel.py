@@ -56,14 +56,14 @@ def call(name: str, *arguments: int | bytes | None) -> int:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """mount(2)."""
+    """Mount `source` on `target`, as mount in section 2 of the manual."""
     kind_, options_ = (None if text is None else os.fsencode(text) for text in (kind, options))
     result = _libc.mount(os.fsencode(source), os.fsencode(target), kind_, ctypes.c_ulong(flags), options_)
     _checked(result, f"mount {target}")
 
 
 def unmount(target: str, flags: int = 0) -> None:
-    """umount2(2)."""
+    """Take a mount away."""
     _checked(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
 
 
@@ -81,17 +81,17 @@ def set_mount(target: str, attributes: int, *, recursive: bool) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    """pivot_root(2)."""
+    """Change the root."""
     call("pivot_root", os.fsencode(new), os.fsencode(old))
 
 
 def unshare(flags: int) -> None:
-    """unshare(2); Python has it from 3.12 on."""
+    """Enter new namespaces. Python has this from 3.12 on."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """prctl(2)."""
+    """Change a trait of this process."""
     padded = (*arguments, 0, 0, 0, 0)[:4]
     return _checked(_libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)), f"prctl {option}")
 

@@ -129,11 +129,11 @@ def _wait(command: int, line: Line, wake: int) -> list[int | None]:
         if status is not None:
             code = os.waitstatus_to_exitcode(status)
             return [code, None] if code >= 0 else [None, -code]
-        readable, _, _ = select.select([line, wake], [], [])
+        readable, _, _ = select.select([line.fileno(), wake], [], [])
         if wake in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4096)
-        if line in readable:
+        if line.fileno() in readable:
             if line.hear() is None:
                 os._exit(0)
             with contextlib.suppress(ProcessLookupError):

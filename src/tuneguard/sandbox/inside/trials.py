@@ -14,6 +14,7 @@ import errno
 import os
 import secrets
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tuneguard.sandbox.inside import kernel
@@ -178,12 +179,13 @@ def _no_privileges(unfiltered: str | None) -> None:
 
 def _no_keyrings() -> None:
     session = -3
-    for name, arguments in (
+    calls: tuple[tuple[str, tuple[int | bytes | None, ...]], ...] = (
         ("keyctl", (0, session, 0)),
         ("add_key", (b"user", b"tuneguard", b"", 0, session)),
         ("request_key", (b"user", b"tuneguard", None, session)),
-    ):
-        _denied("filesystem", f"call {name}", errno.EPERM, lambda n=name, a=arguments: kernel.call(n, *a))
+    )
+    for name, arguments in calls:
+        _denied("filesystem", f"call {name}", errno.EPERM, partial(kernel.call, name, *arguments))
 
 
 def _make_namespace() -> None:

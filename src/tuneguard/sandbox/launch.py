@@ -1,0 +1,92 @@
+"""How a backend starts the inner stage, and what it is then told.
+
+The inner stage (`inside.stage`) runs under the same interpreter, isolated, with nothing of ours in
+its environment, its arguments or its memory but its own modules.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import tuneguard
+from tuneguard.errors import UsageError
+from tuneguard.sandbox import layout
+
+if TYPE_CHECKING:
+    from tuneguard.sandbox.walls import Confinement
+
+BOOT = "import sys; sys.path.append(sys.argv[1]); from tuneguard.sandbox.inside.stage import main; main()"
+"""How the inner stage starts: our package, and the standard library before it."""
+
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+"""All that the launcher and the inner stage get: no variable of ours exists in the sandbox."""
+
+
+class LaunchFailed(UsageError):
+    """The launcher ended before the inner stage spoke: this machine does not allow the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a backend executes to start the inner stage, and what is left for that to do.
+
+    ``builds_root`` says that the inner stage is to build the root and to enter a user namespace of
+    its own; otherwise the launcher has done both.
+    """
+
+    argv: tuple[str, ...]
+    builds_root: bool
+
+
+Launcher = Callable[[tuple[layout.Place, ...], tuple[str, ...]], Launch]
+"""From the places of the root and the inner stage's command to what is executed."""
+
+
+def boot(folder: str, control: int, output: int) -> tuple[str, ...]:
+    """The inner stage's command, where our package lies in `folder`."""
+    isolated = (sys.executable, "-I", "-S", "-B", "-X", "utf8")
+    return (*isolated, "-c", BOOT, folder, str(control), str(output))
+
+
+def package_folder() -> str:
+    """The folder that holds the ``tuneguard`` package."""
+    return os.path.dirname(os.path.abspath(next(iter(tuneguard.__path__))))
+
+
+def plan_of(
+    confinement: Confinement,
+    places: tuple[layout.Place, ...],
+    outside: dict[str, Any],
+    rlimits: list[tuple[str, int]],
+    *,
+    builds_root: bool,
+) -> dict[str, Any]:
+    """What the inner stage is told: values only, as JSON."""
+    environment = dict(confinement.environment)
+    packages = [os.path.abspath(path) for path in confinement.packages]
+    if packages:
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([*packages, *([inherited] if inherited else [])])
+    shown = [place for place in places if place.kind == "bind" and not place.device]
+    return {
+        "root": [_operation(place) for place in places] if builds_root else None,
+        "nest": builds_root,
+        "uid": layout.UID,
+        "top": layout.top(places),
+        "readonly": [place.target for place in shown if not place.writable],
+        "writable": [place.target for place in shown if place.writable],
+        "rlimits": rlimits,
+        "outside": outside,
+        "command": list(confinement.command),
+        "environment": environment,
+        "workdir": confinement.workdir,
+    }
+
+
+def _operation(place: layout.Place) -> dict[str, Any]:
+    names = ("kind", "target", "source", "writable", "device", "size", "mode")
+    return {name: getattr(place, name) for name in names} | {"identity": list(place.identity)}

@@ -1,0 +1,51 @@
+"""What is planted outside a sandbox, for its trials to miss."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tuneguard.sandbox import layout
+
+
+@dataclass
+class Planted:
+    """What is planted outside, for the trials to miss: a file and two listeners, and made-up files."""
+
+    folder: Path = field(init=False)
+    abstract: str = field(init=False)
+    _listeners: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
+        for name, text in layout.MADE.items():
+            (self.folder / name).write_text(text, "ascii")
+        (self.folder / "canary").write_bytes(b"")
+        self.abstract = self.folder.name
+        tcp = socket.create_server(("127.0.0.1", 0), backlog=1)
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listeners += [tcp, unix]
+        unix.bind("\0" + self.abstract)
+        unix.listen(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for listener in self._listeners:
+            listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def outside(self) -> dict[str, Any]:
+        """What the trials compare with and try to reach."""
+        return {
+            "net": os.readlink("/proc/self/ns/net"),
+            "pid": os.readlink("/proc/self/ns/pid"),
+            "supervisor": os.getpid(),
+            "canary": str(self.folder / "canary"),
+            "port": self._listeners[0].getsockname()[1],
+            "abstract": self.abstract,
+        }
