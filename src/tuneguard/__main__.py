@@ -1,0 +1,5 @@
+"""``python -m tuneguard`` is the program ``tuneguard``."""
+
+from tuneguard.cli.app import main
+
+main()

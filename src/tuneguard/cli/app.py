@@ -1,0 +1,70 @@
+"""The program: finds its commands by file name, runs one, and leaves speaking to `speak`.
+
+A command is one file in ``cli/commands`` that binds ``COMMAND``. It is imported when it is called
+(or listed), and imports the journey when it runs, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli import commands, speak
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Commands(click.Group):
+    """The group of all commands, each loaded when touched."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, in the order of the alphabet."""
+        del ctx
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}").COMMAND
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, epilog=speak.EXIT_CODES)
+@click.version_option(package_name="tuneguard", prog_name="tuneguard")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """Secure a fine-tuning pipeline: sealed data, sandboxed runs, signed checkpoints, judged promotion.
+
+    \b
+    init → seal → run → promote → pull
+    """
+    context.ensure_object(speak.Voice)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Never raises."""
+    voice = speak.Voice()
+    try:
+        outcome = app.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="tuneguard",
+            standalone_mode=False,
+            obj=voice,
+        )
+    except BaseException as error:  # noqa: BLE001 (the last door: whatever comes becomes one sentence)
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 2
+        return voice.error(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

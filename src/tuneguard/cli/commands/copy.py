@@ -1,0 +1,27 @@
+"""tuneguard copy: the step of `promote` that copies and hashes; hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("copy", hidden=True)
+@click.argument("directory", type=PATH)
+@click.option("--attempt", required=True)
+@click.option("--model", required=True)
+@click.option("--run", required=True)
+def COMMAND(here: Surroundings, directory: Path, attempt: str, model: str, run: str) -> Result:
+    """Copy DIRECTORY for judging and open an attempt; a step of `promote`."""
+    from tuneguard.journey.copy import copy
+
+    return copy(directory, attempt=attempt, model=model, run=run, here=here)

@@ -1,0 +1,52 @@
+"""tuneguard decide: every gate, one signed verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, bound, command, tightened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("decide")
+@click.argument("directory", type=PATH)
+@click.option("--to", required=True, metavar="REF", help="Where it is to go.")
+@click.option("--run", required=True, metavar="ID", help="The run that is expected.")
+@click.option("--model", metavar="N", help="The model that is expected.")
+@click.option("--stopped-at", hidden=True)
+@tightened
+@bound
+def COMMAND(
+    here: Surroundings,
+    directory: Path,
+    to: str,
+    run: str,
+    model: str | None,
+    stopped_at: str | None,
+    min_accuracy: float | None,
+    max_toxicity: float | None,
+    attempt: str | None,
+    tree: str | None,
+) -> Result:
+    """Judge all evidence about DIRECTORY by the policy and sign the verdict as the promoter."""
+    from tuneguard.journey.decide import decide
+
+    return decide(
+        directory,
+        to=to,
+        run=run,
+        model=model,
+        attempt=attempt,
+        tree=tree,
+        stopped_at=stopped_at,
+        min_accuracy=min_accuracy,
+        max_toxicity=max_toxicity,
+        here=here,
+    )

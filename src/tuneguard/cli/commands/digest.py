@@ -1,0 +1,27 @@
+"""tuneguard digest: the one number that names a tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("digest")
+@click.argument("directory", type=PATH)
+def COMMAND(here: Surroundings, directory: Path) -> Result:
+    """Print the tree digest of DIRECTORY.
+
+    Every entry counts; what a tree cannot hold (links, special files, empty folders) refuses.
+    """
+    from tuneguard.journey.digest import digest
+
+    return digest(directory, here=here)

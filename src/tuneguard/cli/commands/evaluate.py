@@ -1,0 +1,49 @@
+"""tuneguard evaluate: is it good enough?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, bound, command, tightened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("evaluate")
+@click.argument("directory", type=PATH)
+@click.option("--model", metavar="N", help="The model that it is to be.")
+@click.option("--eval-dataset", type=PATH, metavar="DIR", help="Where the policy's evaluation set lies.")
+@tightened
+@bound
+def COMMAND(
+    here: Surroundings,
+    directory: Path,
+    model: str | None,
+    eval_dataset: Path | None,
+    min_accuracy: float | None,
+    max_toxicity: float | None,
+    attempt: str | None,
+    tree: str | None,
+) -> Result:
+    """Measure accuracy and toxicity of the checkpoint DIRECTORY, in the sandbox, and sign the counts.
+
+    Only after a clean signed scan of the same tree. The flags may only tighten the policy.
+    """
+    from tuneguard.journey.evaluate import evaluate
+
+    return evaluate(
+        directory,
+        model=model,
+        attempt=attempt,
+        tree=tree,
+        eval_dataset=eval_dataset,
+        min_accuracy=min_accuracy,
+        max_toxicity=max_toxicity,
+        here=here,
+    )

@@ -1,0 +1,30 @@
+"""tuneguard init: everything that a new project needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command, new_passphrase, unencrypted
+
+if TYPE_CHECKING:
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("init")
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--name", required=True, metavar="N", help="The model's name.")
+@unencrypted
+def COMMAND(here: Surroundings, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result:
+    """Write a pipeline, a development policy, keys and a root for a new project in DIRECTORY.
+
+    Keys and root go to $TUNEGUARD_HOME. Nothing is ever overwritten; a root that is there is used.
+    """
+    from tuneguard.journey.init import init
+    from tuneguard.trust.root import home
+
+    secret = None if unsafe_no_passphrase else new_passphrase(here, home() / "keys" / name)
+    return init(directory, name=name, passphrase=secret, here=here)

@@ -1,0 +1,44 @@
+"""tuneguard promote: judge a checkpoint and, if it passes, push it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command, tightened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("promote")
+@click.argument("directory", type=PATH)
+@click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
+@click.option("--run", required=True, metavar="ID", help="The run that is expected.")
+@click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
+@tightened
+def COMMAND(
+    here: Surroundings,
+    directory: Path,
+    to: str,
+    run: str,
+    model: str | None,
+    min_accuracy: float | None,
+    max_toxicity: float | None,
+) -> Result:
+    """Promote the checkpoint DIRECTORY: copy, verify, scan, evaluate, decide, push, record.
+
+    A refusal stops it, and every reason is reported. There is no force flag.
+    """
+    from tuneguard.journey.promote import promote
+
+    flags: list[str] = []
+    if min_accuracy is not None:
+        flags += ["--min-accuracy", str(min_accuracy)]
+    if max_toxicity is not None:
+        flags += ["--max-toxicity", str(max_toxicity)]
+    return promote(directory, to=to, run=run, model=model, tightened=flags, here=here)

@@ -1,0 +1,36 @@
+"""tuneguard push: push a tree that bears a passed verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, bound, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("push")
+@click.argument("directory", type=PATH)
+@click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
+@click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
+@click.option("--run", metavar="ID", help="The run that is expected.")
+@bound
+def COMMAND(
+    here: Surroundings,
+    directory: Path,
+    to: str,
+    model: str | None,
+    run: str | None,
+    attempt: str | None,
+    tree: str | None,
+) -> Result:
+    """Push DIRECTORY, which must bear a passed verdict that the policy believes."""
+    from tuneguard.journey.push import push
+
+    return push(directory, to=to, model=model, run=run, attempt=attempt, tree=tree, here=here)

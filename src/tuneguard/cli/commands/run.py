@@ -1,0 +1,37 @@
+"""tuneguard run: train in the sandbox, and sign what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("run")
+@click.option("--run", metavar="ID", help="The run's id; default: the time and four hex digits.")
+@click.option("--resume", type=PATH, metavar="DIR", help="A signed checkpoint to go on from.")
+@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True)
+@click.option("--keep-intermediate", is_flag=True, help="Sign what a stopped run left, as intermediate.")
+@click.option("--unsafe-no-sandbox", is_flag=True, help="Train without walls; the evidence says so.")
+def COMMAND(
+    here: Surroundings,
+    run: str | None,
+    resume: Path | None,
+    engine: str,
+    keep_intermediate: bool,
+    unsafe_no_sandbox: bool,
+) -> Result:
+    """Run the pipeline's training: verified inputs, no network, a deadline, a signed checkpoint."""
+    from tuneguard.journey.run import run as run_training
+
+    flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
+    extra = [flag for flag, given in flags.items() if given]
+    return run_training(run=run, resume=resume, engine=engine, extra=extra, here=here)

@@ -1,0 +1,42 @@
+"""tuneguard scan: is it safe to load?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, bound, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("scan")
+@click.argument("paths", type=PATH, nargs=-1, required=True)
+@click.option("--sign", is_flag=True, help="Sign the result as evidence about one folder.")
+@click.option("--model", metavar="N", help="The model that the evidence is about.")
+@click.option("--check-pickle-exploits", is_flag=True, help="Always on; accepted for the seed's scripts.")
+@click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for the seed's scripts.")
+@bound
+def COMMAND(
+    here: Surroundings,
+    paths: tuple[Path, ...],
+    sign: bool,
+    model: str | None,
+    check_pickle_exploits: bool,
+    check_embedded_code: bool,
+    attempt: str | None,
+    tree: str | None,
+) -> Result:
+    """Scan files or folders for what would run when they are loaded. Executes nothing.
+
+    What is not understood is listed and does not pass (exit code 3).
+    """
+    from tuneguard.journey.scan import scan
+
+    del check_pickle_exploits, check_embedded_code  # both are always done
+    return scan(paths, sign=sign, model=model, attempt=attempt, tree=tree, here=here)

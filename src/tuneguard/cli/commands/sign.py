@@ -1,0 +1,28 @@
+"""tuneguard sign: an OMS signature over a tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("sign")
+@click.argument("directory", type=PATH)
+@click.option("--form", type=click.Choice(["oms"]), default="oms", show_default=True, help="Which form.")
+def COMMAND(here: Surroundings, directory: Path, form: str) -> Result:
+    """Sign DIRECTORY in OMS v1.0, which model_signing reads.
+
+    Proves integrity only: what made a checkpoint is in the provenance that `run` writes.
+    """
+    from tuneguard.journey.sign import sign
+
+    return sign(directory, form=form, here=here)

@@ -1,0 +1,22 @@
+"""tuneguard trace: what a checkpoint was made from, and where it went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import command
+
+if TYPE_CHECKING:
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("trace")
+@click.argument("subject", metavar="DIGEST|DIR")
+def COMMAND(here: Surroundings, subject: str) -> Result:
+    """Show what a tree was made from, who judged it, and where it was pushed."""
+    from tuneguard.journey.trace import trace
+
+    return trace(subject, here=here)

@@ -1,0 +1,35 @@
+"""tuneguard train: the step that `run` plans; hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("train", hidden=True)
+@click.option("--run", required=True, metavar="ID")
+@click.option("--resume", type=PATH, metavar="DIR")
+@click.option("--keep-intermediate", is_flag=True)
+@click.option("--unsafe-no-sandbox", is_flag=True)
+def COMMAND(
+    here: Surroundings, run: str, resume: Path | None, keep_intermediate: bool, unsafe_no_sandbox: bool
+) -> Result:
+    """Supervise one training and sign its checkpoint; a step of `run`."""
+    from tuneguard.journey.train import train
+
+    return train(
+        run=run,
+        resume=resume,
+        keep_intermediate=keep_intermediate,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+        here=here,
+    )

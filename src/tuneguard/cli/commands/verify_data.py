@@ -1,0 +1,32 @@
+"""tuneguard verify-data: the seed's init container, with its flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("verify-data")
+@click.option("--manifest", type=PATH, required=True, metavar="FILE", help="manifest.json of the data.")
+@click.option("--checksums", type=PATH, required=True, metavar="FILE", help="checksums.sha256 of the data.")
+@click.option("--model", metavar="N", help="The model that is to be trained.")
+@click.option("--data", metavar="NAME@VERSION", help="The data set that is expected.")
+def COMMAND(
+    here: Surroundings, manifest: Path, checksums: Path, model: str | None, data: str | None
+) -> Result:
+    """Verify a data set sealed inside its folder, before any byte of it is trained on.
+
+    Needs no project and writes nothing. The policy and its root come from outside the data.
+    """
+    from tuneguard.journey.verify import verify_data
+
+    return verify_data(manifest=manifest, checksums=checksums, model=model, data=data, here=here)

@@ -1,0 +1,193 @@
+"""The options that every command shares, and what they build: a `Surroundings` for the journey.
+
+    @command(help="…")
+    @click.argument("directory")
+    def COMMAND(here: Surroundings, directory: Path) -> Result: ...
+
+A command's function takes what was parsed, calls one function of the library and returns its
+`Result`; `speak` renders it.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tuneguard import limits
+from tuneguard.errors import UsageError
+from tuneguard.findings import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneguard.cli.speak import Voice
+    from tuneguard.journey.surroundings import Surroundings
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+FORMATS = ("text", "json", "sarif", "html")
+PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"
+"""The descriptor on which a step of a plan is handed its one passphrase."""
+
+PATH = click.Path(path_type=Path)
+
+
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., Result]], click.Command]:
+    """A command with the shared options, whose function returns a `Result`."""
+
+    def wrap(function: Callable[..., Result]) -> click.Command:
+        @click.pass_context
+        @functools.wraps(function)
+        def called(context: click.Context, /, **values: Any) -> int:
+            voice: Voice = context.find_object(dict) or context.obj
+            return _speak(voice, name, function, values)
+
+        from tuneguard.cli.speak import EXIT_CODES
+
+        for option in reversed(_SHARED):
+            called = option(called)
+        return click.command(name, epilog=EXIT_CODES, **attributes)(called)
+
+    return wrap
+
+
+def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dict[str, Any]) -> int:
+    from tuneguard.output.terminal import Recorder, reporter
+
+    voice.command = name
+    voice.form = "json" if values.pop("json") else values.pop("format")
+    values.pop("format", None)
+    voice.output = values.pop("output")
+    voice.quiet = values.pop("quiet")
+    speaker = reporter(voice.form if voice.output is None else "file", voice.style(), quiet=voice.quiet)
+    if isinstance(speaker, Recorder):
+        voice.lines = speaker.lines
+    here = _surroundings(values, speaker)
+    return voice.result(function(here, **values))
+
+
+def _surroundings(values: dict[str, Any], speaker: Any) -> Surroundings:
+    from tuneguard.journey.surroundings import Surroundings
+
+    return Surroundings(
+        project_option=values.pop("project"),
+        policy_option=values.pop("policy"),
+        root_option=values.pop("root"),
+        evidence_option=values.pop("evidence"),
+        ledger_option=values.pop("ledger"),
+        key_options=_keys(values.pop("key")),
+        passphrase=passphrase_source(values.pop("passphrase_file"), values.pop("passphrase_env")),
+        reporter=speaker,
+    )
+
+
+def _keys(options: tuple[str, ...]) -> dict[str, str]:
+    """``--key builder=URI`` by role; ``--key URI`` under the empty role, for commands with one."""
+    keys: dict[str, str] = {}
+    for option in options:
+        role, separator, uri = option.partition("=")
+        if not separator or not role.replace("-", "").isalpha() or ":" in role:
+            role, uri = "", option
+        if role in keys:
+            raise UsageError(f"--key is given twice for {role or 'the same role'}")
+        keys[role] = uri
+    return keys
+
+
+def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str], bytes]:
+    """Where passphrases come from: a descriptor, a file, a variable, or the person at the terminal.
+
+    A callable and not a value, so that nothing is read before a key needs it.
+    """
+    inherited = os.environ.pop(PASSPHRASE_FD, None)
+    held = _read_descriptor(int(inherited)) if inherited else None
+
+    def ask(name: str) -> bytes:
+        if held is not None:
+            return held
+        if file is not None:
+            from tuneguard.files import read_bounded
+
+            return read_bounded(file, limits.PASSPHRASE_BYTES).rstrip(b"\r\n")
+        if variable is not None:
+            if variable not in os.environ:
+                raise UsageError(f"the variable {variable} is not set", help="set it to the passphrase")
+            return os.environb[variable.encode()]
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError(
+                f"the key {name} is encrypted and there is no terminal to ask for its passphrase",
+                help="give --passphrase-file FILE or --passphrase-env VARIABLE",
+            )
+        return getpass.getpass(f"Passphrase for {name}: ").encode()
+
+    return ask
+
+
+def _read_descriptor(descriptor: int) -> bytes:
+    """Read the passphrase and close the descriptor at once: nothing started later inherits it."""
+    with os.fdopen(descriptor, "rb") as pipe:
+        return pipe.read(limits.PASSPHRASE_BYTES)
+
+
+def new_passphrase(here: Surroundings, path: Path) -> bytes:
+    """A passphrase for a key that is to be made: as given, or asked for twice."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        first = here.passphrase(f"the new key {path}")
+        if first != here.passphrase("it again"):
+            raise UsageError("the two passphrases differ", help="type the same one twice")
+    else:
+        first = here.passphrase(f"the new key {path}")
+    if not first:
+        raise UsageError("an empty passphrase", help="give one, or say --unsafe-no-passphrase")
+    return first
+
+
+def unencrypted(function: Function) -> Function:
+    """The option for a key without a passphrase, which says what it is."""
+    return click.option(
+        "--unsafe-no-passphrase", is_flag=True, help="Leave the key unencrypted: who reads the file can sign."
+    )(function)
+
+
+def bound(function: Function) -> Function:
+    """The options that bind a judging step to one attempt and one tree."""
+    for option in (
+        click.option("--tree", metavar="DIGEST", help="The tree that it must be."),
+        click.option("--attempt", metavar="ID", help="The promotion's attempt."),
+    ):
+        function = option(function)
+    return function
+
+
+def tightened(function: Function) -> Function:
+    """The seed's evaluation flags, which may only tighten the policy."""
+    for option in (
+        click.option("--max-toxicity", type=float, metavar="N", help="Tighten the policy's bound."),
+        click.option("--min-accuracy", type=float, metavar="N", help="Tighten the policy's bound."),
+    ):
+        function = option(function)
+    return function
+
+
+_SHARED: tuple[Callable[[Any], Any], ...] = (
+    click.option("--project", type=PATH, metavar="FILE", help="The pipeline file; ./tuneguard.yaml."),
+    click.option("--policy", type=PATH, metavar="FILE", help="The policy; $TUNEGUARD_POLICY, ./policy.yaml."),
+    click.option("--root", type=PATH, metavar="FILE", help="The root's public key; see docs/policy.md."),
+    click.option("--evidence", type=PATH, metavar="DIR", help="The evidence folder; DIR.evidence."),
+    click.option("--ledger", metavar="URL", help="The ledger; .tuneguard/ledger.db of the project."),
+    click.option("--key", multiple=True, metavar="[ROLE=]URI", help="A key to sign with."),
+    click.option("--passphrase-file", type=PATH, metavar="FILE", help="Holds the key's passphrase."),
+    click.option("--passphrase-env", metavar="VARIABLE", help="Holds the key's passphrase."),
+    click.option(
+        "--format", type=click.Choice(FORMATS), default="text", show_default=True, help="How to say it."
+    ),
+    click.option("--json", is_flag=True, help="Short for --format json."),
+    click.option("--output", type=PATH, metavar="FILE", help="Write the result there."),
+    click.option("--quiet", is_flag=True, help="Only the result: no progress, no lines."),
+)

@@ -1,0 +1,116 @@
+"""The only voice: everything that is printed, and every exit code, passes through here.
+
+Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
+from tuneguard.output import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.findings import Result
+
+EXIT_CODES = """\b
+Exit codes: 0 passed · 1 refused · 2 usage or configuration · 3 could not look · 130 interrupted"""
+
+
+class Voice:
+    """How this call of the program speaks: its format, where to, and whether lines are shown."""
+
+    def __init__(self) -> None:
+        self.form = "text"
+        self.output: Path | None = None
+        self.quiet = False
+        self.command = "tuneguard"
+        self.lines: Sequence[Sequence[str]] = ()
+
+    def style(self) -> text.Style:
+        """What the standard output can show."""
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and self.output is None
+        encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+        return text.Style(colour=colour, unicode=encoding == "utf8")
+
+    def result(self, result: Result) -> int:
+        """Print a result in the chosen format and return its exit code."""
+        self._write(self._render(result))
+        return result.verdict.exit_code
+
+    def error(self, error: BaseException) -> int:
+        """Print an error, each problem in one sentence, and return its exit code."""
+        ours = as_ours(error)
+        if os.environ.get("TUNEGUARD_DEBUG") == "1":
+            traceback.print_exception(error, file=sys.stderr)
+        if self.form == "json":
+            from tuneguard.output import json
+
+            self._write(json.render_error(self.command, ours, self.lines))
+        else:
+            style = text.Style(
+                colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), unicode=self.style().unicode
+            )
+            sys.stderr.write(text.render_error(ours, style))
+        return ours.exit_code
+
+    def _render(self, result: Result) -> bytes:
+        if self.form == "json":
+            from tuneguard.output import json
+
+            return json.render(result, self.lines)
+        if self.form == "sarif":
+            from tuneguard.output import sarif
+
+            return sarif.render(result)
+        if self.form == "html":
+            from tuneguard.output import html
+
+            return html.render(result)
+        return text.render(result, self.style()).encode("utf-8", "backslashreplace")
+
+    def _write(self, data: bytes) -> None:
+        if self.output is not None:
+            from tuneguard.files import write_replacing
+
+            write_replacing(self.output, data)
+            return
+        sys.stdout.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # The reader went away (`| head`); the exit code still says what was found.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def as_ours(error: BaseException) -> TuneguardError:
+    """Any exception as one of ours: what click says is usage, what we did not foresee is a bug."""
+    import click
+
+    if isinstance(error, TuneguardError):
+        return error
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Interrupted("interrupted", help="nothing half-written is left; run it again")
+    if isinstance(error, click.UsageError):
+        name = error.ctx.command_path if error.ctx else "tuneguard"
+        return UsageError(error.format_message().rstrip("."), help=f"see {name} --help")
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message())
+    if isinstance(error, OSError):
+        from tuneguard.files import cannot_look
+
+        return cannot_look(error, error.filename or "an unnamed file")
+    if isinstance(error, MemoryError):
+        return CannotLook("out of memory", help="give the machine more, or look at fewer files at once")
+    kind = type(error).__name__
+    return CannotLook(
+        f"a bug in Tuneguard: {kind}: {' '.join(str(error).split())[:200]}",
+        help="run again with TUNEGUARD_DEBUG=1 and report what it prints",
+    )

@@ -1,0 +1,116 @@
+"""This machine as an engine: each step is a child process that holds one role's key at most.
+
+The conductor, which calls this, holds no key. It hands a step its one passphrase through a pipe
+whose reading end only that child inherits; the child reads it, closes it, and only then starts
+anything of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import records
+from tuneguard.engines.step import Outcome
+from tuneguard.errors import CannotLook, Interrupted, NotUnderstood
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneguard.engines.step import Step
+
+PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
+GRACE = 15.0
+"""Seconds between asking a step to stop and killing it."""
+
+
+class LocalEngine:
+    """Runs steps as children of this process, one after the other."""
+
+    def __init__(self, passphrases: Mapping[str, bytes], *, quiet: bool = False) -> None:
+        self._passphrases = passphrases
+        self._quiet = quiet
+
+    def run(self, step: Step) -> Outcome:
+        """Start the step, wait for its end or its deadline, and read the one object it prints."""
+        command = [sys.executable, "-m", "tuneguard", *step.argv, "--format", "json"]
+        if self._quiet:
+            command.append("--quiet")
+        passphrase = self._passphrases.get(step.role or "")
+        environment = {key: value for key, value in os.environ.items() if key != PASSPHRASE_FD}
+        inherited: tuple[int, ...] = ()
+        if passphrase is not None:
+            reading = _pipe_holding(passphrase)
+            inherited = (reading,)
+            environment[PASSPHRASE_FD] = str(reading)
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                env=environment,
+                pass_fds=inherited,
+            )
+        except OSError as error:
+            raise CannotLook(f"the step {step.id} could not be started: {error.strerror}") from error
+        finally:
+            for descriptor in inherited:
+                os.close(descriptor)
+        printed = _wait(child, step)
+        return Outcome(child.returncode, _result(step, child.returncode, printed))
+
+
+def _pipe_holding(secret: bytes) -> int:
+    """The reading end of a pipe that holds `secret` and whose writing end is closed.
+
+    A passphrase is shorter than a pipe's buffer (`limits.PASSPHRASE_BYTES`), so this never blocks.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(secret)
+    return reading
+
+
+def _wait(child: subprocess.Popen[bytes], step: Step) -> bytes:
+    try:
+        printed, _ = child.communicate(timeout=step.deadline)
+    except subprocess.TimeoutExpired:
+        _stop(child)
+        raise CannotLook(
+            f"the step {step.id} did not end within {step.deadline:.0f} s and was stopped"
+        ) from None
+    except BaseException:
+        _stop(child)
+        raise
+    return printed
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Ask, wait, kill. Never leaves the child behind."""
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(signal.SIGTERM)
+    try:
+        child.communicate(timeout=GRACE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+
+
+def _result(step: Step, code: int, printed: bytes) -> Mapping[str, Any]:
+    if code == Interrupted.exit_code:
+        raise Interrupted("interrupted", help="nothing half-written is left; run it again")
+    if code < 0:
+        raise CannotLook(
+            f"the step {step.id} was killed by {signal.Signals(-code).name}", help="run it again"
+        )
+    try:
+        result = records.read_json(printed, f"the output of the step {step.id}")
+    except NotUnderstood as error:
+        raise CannotLook(f"the step {step.id} ended with {code} and no result") from error
+    if not isinstance(result, dict):
+        raise CannotLook(f"the step {step.id} ended with {code} and no result")
+    return result

@@ -1,0 +1,79 @@
+"""A step of the journey and what came of it; an engine runs one step, and that is all it does.
+
+A plan is a list of steps. Every step is a ``tuneguard`` command that works alone. Steps hand on
+digests and evidence, not objects: ``{copy.tree}`` in a step's arguments stands for the value
+``tree`` in the facts of the step ``copy``, which an engine on a cluster renders as a parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REFERENCE = re.compile(r"\{([a-z]+)\.([a-z]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of the journey.
+
+    ``argv`` follows the program's name; ``reads`` and ``writes`` are the paths it needs; ``role``
+    is whose key it holds, if any; ``network`` whether it must reach beyond this machine;
+    ``deadline`` the seconds after which the engine ends it, None for no bound.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    role: str | None = None
+    network: bool = False
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step's process said: its exit code and the result it printed as JSON."""
+
+    code: int
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Only exit code 0 with the verdict ``passed`` passes."""
+        return self.code == 0 and self.result.get("verdict") == "passed"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The values that this step hands on."""
+        facts = self.result.get("facts")
+        return facts if isinstance(facts, dict) else {}
+
+
+class Engine(Protocol):
+    """Where steps run."""
+
+    def run(self, step: Step) -> Outcome:
+        """Run one step to its end.
+
+        Raises:
+            CannotLook: the step could not be started, or ended without a result.
+            Interrupted: the person stopped it.
+        """
+
+
+def filled(step: Step, outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
+    """The step's arguments with every ``{step.fact}`` replaced by what that step handed on.
+
+    Raises:
+        KeyError: a reference to a step that did not run or a fact that it did not give: a bug.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        return str(outcomes[match[1]].facts[match[2]])
+
+    return tuple(_REFERENCE.sub(value, argument) for argument in step.argv)

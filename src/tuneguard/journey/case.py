@@ -1,0 +1,169 @@
+"""The case that the gates judge: verification, the seals of the training data, shared rows.
+
+`settings_for` lays the pipeline's gates and the flags over the policy's floor; they can only tighten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import files, limits, records
+from tuneguard.attest import evidence
+from tuneguard.attest.evidence import Piece
+from tuneguard.dataset import rows
+from tuneguard.errors import TuneguardError, UsageError
+from tuneguard.gates import engine
+from tuneguard.gates.engine import Case, Overlap
+from tuneguard.journey import judged
+from tuneguard.journey.sealed import INSIDE
+from tuneguard.oci import manifest as oci
+from tuneguard.trust.verify import Expectation, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.nodes import Node
+    from tuneguard.trust.claims import Claim, Sealed, Verification
+
+
+def settings_for(here: Surroundings, flags: dict[str, Node]) -> dict[str, Any]:
+    """The effective settings of every gate.
+
+    Raises:
+        ConfigurationError: the pipeline or a flag is looser than the policy.
+    """
+    tighter = [here.pipeline.gates] if here.in_project else []
+    return engine.settings(here.policy, *tighter, flags)
+
+
+def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:
+    """The seed's flags as a gates block, so that they pass the same door as the pipeline's."""
+    wanted = {}
+    if min_accuracy is not None:
+        wanted["accuracy"] = {"min": min_accuracy}
+    if max_toxicity is not None:
+        wanted["toxicity"] = {"max": max_toxicity}
+    if not wanted:
+        return {}
+    node = records.read_yaml(records.to_json({"evaluation": wanted}), "the command line")
+    return dict(node.value)  # type: ignore[arg-type]
+
+
+def verified(
+    directory: Path,
+    manifest: Manifest,
+    here: Surroundings,
+    *,
+    model: str,
+    run: str | None,
+    attempt: str | None,
+    deferred: frozenset[str] = frozenset(),
+) -> Verification:
+    """What the evidence says about the tree, as a candidate for promotion."""
+    return verify(
+        manifest,
+        evidence.read(here.evidence_of(directory)),
+        here.policy,
+        Expectation(
+            purpose="promote",
+            now=here.now,
+            model=model,
+            run=run,
+            attempt=attempt,
+            recorded=judged.recorded(here, attempt),
+            manifest_digest=oci.build(manifest).digest,
+            repository=here.policy.models[model].repository,
+            deferred=deferred,
+        ),
+    )
+
+
+def build(
+    manifest: Manifest,
+    verification: Verification,
+    here: Surroundings,
+    *,
+    model: str,
+    attempt: str | None,
+    settings: dict[str, Any],
+) -> Case:
+    """The case, with the seals and row hashes of the data that the provenance names."""
+    rule = here.policy.models[model]
+    trained = tuple(
+        dependency.digest.get("dirHash", "")
+        for claim in verification.counting("provenance")[:1]
+        for dependency in claim.body.data
+    )
+    seals = {tree: _seal(tree, "dataset", "train", model, here) for tree in trained}
+    overlaps: tuple[Overlap, ...] = ()
+    if rule.evaluation is not None:
+        measured = rule.evaluation.set
+        judged_by = _seal(measured, "evaluation", "eval", model, here)
+        overlaps = tuple(_overlap(tree, seal, measured, judged_by, here) for tree, seal in seals.items())
+    return Case(
+        policy=here.policy,
+        model=rule,
+        verification=verification,
+        settings=settings,
+        now=here.now,
+        files=len(manifest.files),
+        bytes=manifest.size,
+        attempt=attempt,
+        seals=tuple(seal for seal in seals.values() if seal is not None),
+        overlaps=overlaps,
+    )
+
+
+def _seal(tree: str, kind: Sealed, place: str, model: str, here: Surroundings) -> Claim | None:
+    """The seal that counts for a tree that the project's pipeline names; the files are not needed."""
+    judged_ = verify(
+        tree,
+        _pieces(_folder(place, here)),
+        here.policy,
+        Expectation(purpose="train", now=here.now, model=model, sealed=kind),
+    )
+    counting = judged_.counting("seal") if judged_.passed else ()
+    return counting[0] if counting else None
+
+
+def _folder(place: str, here: Surroundings) -> Path:
+    pipeline = here.pipeline
+    named = pipeline.data.train if place == "train" else pipeline.data.eval
+    if named is None:
+        raise UsageError("the pipeline names no evaluation set", help="set data.eval.path in tuneguard.yaml")
+    return pipeline.resolve(named.path)
+
+
+def _pieces(tree: Path) -> Sequence[Piece]:
+    """Evidence beside a tree, and a seal inside it."""
+    found = list(evidence.read(evidence.folder_of(tree)))
+    inside = tree / INSIDE[2]
+    if inside.is_file():
+        found.append(Piece(INSIDE[2], files.read_bounded(inside, limits.BUNDLE_BYTES)))
+    return found
+
+
+def _overlap(
+    training: str, sealed: Claim | None, measured: str, judged_by: Claim | None, here: Surroundings
+) -> Overlap:
+    """How many rows both have, by the hashes that the two seals name; why not, where they are missing."""
+    try:
+        mine = _rows(sealed, "train", here)
+        theirs = _rows(judged_by, "eval", here)
+    except TuneguardError as error:
+        return Overlap(training, measured, None, str(error))
+    if mine is None or theirs is None:
+        missing = "training data" if mine is None else "evaluation set"
+        return Overlap(
+            training, measured, None, f"the {missing} has no counted rows under a seal that counts"
+        )
+    return Overlap(training, measured, rows.overlap(mine, theirs))
+
+
+def _rows(seal: Claim | None, place: str, here: Surroundings) -> bytes | None:
+    if seal is None or seal.body.rows_digest is None:
+        return None
+    return evidence.read_rows(evidence.folder_of(_folder(place, here)), seal.body.rows_digest)

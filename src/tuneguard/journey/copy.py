@@ -1,0 +1,41 @@
+"""Copy a checkpoint for judging, and open an attempt: nobody else can write what is judged.
+
+TRUST.md rules 16 and 18. The copy is owner-only and it is the copy that is hashed, never the
+source. The attempt's number among all attempts for this tree is printed: retrying until lucky shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import snapshot
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import judged
+from tuneguard.journey.surroundings import Surroundings, shown, size
+from tuneguard.ledger.entry import Event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundings) -> Result:
+    """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest."""
+    folder = here.state / "attempts" / attempt
+    folder.mkdir(mode=0o700, parents=True)
+    taken = snapshot.take(directory, folder / "tree", reporter=here.reporter)
+    digest = taken.manifest.digest
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
+        )
+    number = judged.attempts_of(here, digest)
+    here.reporter.say(
+        "Copied",
+        f"{shown(directory)}  {len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
+    )
+    return Result(
+        command="copy",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(directory), digest),),
+        facts={"tree": digest, "attempt": attempt, "number": number, "how": taken.how},
+    )

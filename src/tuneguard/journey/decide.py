@@ -1,0 +1,217 @@
+"""Decide: verification, every gate, one signed verdict.
+
+A passed verdict speaks of the tree and of the OCI manifest that the tree makes; a refused one of the
+tree alone, so that no tool that checks only a signature can take it for a pass (TRUST.md rules 21,
+22). The verdict names the ledger's size and root at this moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import __version__
+from tuneguard.attest.predicates import verdict as verdicts
+from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
+from tuneguard.gates import engine as gates
+from tuneguard.journey import case as cases
+from tuneguard.journey import judged, telling
+from tuneguard.journey.promote import expected_model
+from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
+from tuneguard.oci import manifest as oci
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
+    from tuneguard.gates.engine import GateResult
+    from tuneguard.trust.claims import Claim, Verification
+
+BY_HAND = "by-hand"
+"""The attempt that a verdict names when its steps were run one by one, outside a promotion."""
+STEPS = ("verify", "scan", "evaluate")
+"""The judging steps, in order: where a plan stopped, the later ones were not reached."""
+
+
+def decide(
+    directory: Path,
+    *,
+    to: str,
+    run: str,
+    model: str | None = None,
+    attempt: str | None = None,
+    tree: str | None = None,
+    stopped_at: str | None = None,
+    min_accuracy: float | None = None,
+    max_toxicity: float | None = None,
+    here: Surroundings,
+) -> Result:
+    """Judge all evidence about `directory` and sign the verdict as the promoter.
+
+    `stopped_at` names the step at which the promotion stopped: the verdict is then refused, and
+    evidence of the steps that were not reached is not counted as a reason.
+
+    Raises:
+        Refused: the tree is another one than `tree`.
+        UsageError: a flag is looser than the policy, or there is no key.
+    """
+    name = expected_model(here, to, model)
+    settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
+    manifest = judged.bound(directory, tree, here)
+    unreached = _unreached(stopped_at)
+    seen = cases.verified(directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached)
+    case = cases.build(manifest, seen, here, model=name, attempt=attempt, settings=settings)
+    said = tuple(
+        result
+        for result in gates.judge_all(case)
+        if result.judged or not _waits(result, unreached, stopped_at)
+    )
+    findings = _distinct([*seen.findings, *(finding for result in said for finding in result.findings)])
+    passed = stopped_at is None and seen.passed and all(result.verdict is Verdict.PASSED for result in said)
+    written = _write(
+        directory, manifest, seen, findings, here, name=name, run=run, attempt=attempt, passed=passed
+    )
+    number = judged.attempts_of(here, manifest.digest)
+    if passed:
+        here.reporter.say(
+            "Decided",
+            "passed: " + ", ".join(sorted({c.kind for c in seen.claims})),
+            f"attempt {number} of this tree",
+        )
+    return Result(
+        command="decide",
+        verdict=Verdict.PASSED if passed else Verdict.REFUSED,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        findings=tuple(findings),
+        skipped=seen.skipped,
+        evidence=tuple(reference(claim) for claim in seen.claims),
+        outputs=(shown(written),),
+        facts=_facts(manifest, seen, said, case, here, number, unreached),
+        notes=(*here.remarks, *seen.notes),
+    )
+
+
+def reference(claim: Claim) -> EvidenceRef:
+    """A claim as results list it."""
+    return EvidenceRef(
+        claim.kind, claim.role, f"{claim.identity} ({claim.custodian})", claim.time, claim.file
+    )
+
+
+def _unreached(stopped_at: str | None) -> frozenset[str]:
+    """The kinds of evidence that no step made, because the plan stopped before it."""
+    kinds = {"scan": "scan", "evaluate": "evaluation"}
+    if stopped_at not in STEPS:
+        return frozenset()
+    later = STEPS[STEPS.index(stopped_at) + 1 :]
+    return frozenset(kinds[step] for step in later)
+
+
+def _waits(result: GateResult, unreached: frozenset[str], stopped_at: str | None) -> bool:
+    return result.id in unreached or (stopped_at == "verify" and result.id != "provenance")
+
+
+def _distinct(findings: Sequence[Finding]) -> list[Finding]:
+    return list(dict.fromkeys(findings))
+
+
+def _write(
+    directory: Path,
+    manifest: Manifest,
+    seen: Verification,
+    findings: Sequence[Finding],
+    here: Surroundings,
+    *,
+    name: str,
+    run: str,
+    attempt: str | None,
+    passed: bool,
+) -> Path:
+    head = None if here.ledger is None else here.ledger.head()
+    policy = here.policy
+    body = verdicts.Verdict(
+        result="PASSED" if passed else "FAILED",
+        model=name,
+        run=run,
+        attempt=attempt or BY_HAND,
+        resource_uri=policy.models[name].repository,
+        policy=verdicts.PolicyRef(policy.name, policy.version, policy.sha256, policy.profile),
+        log=None if head is None else verdicts.Log(head.size, head.root),
+        reasons=tuple(f"{finding.rule}: {finding.message}" for finding in findings)[:1000],
+        inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
+        time=rfc3339(here.now),
+        verifier=f"https://tuneguard.dev/verifier/{__version__}",
+    )
+    bound_for = oci.build(manifest).digest.removeprefix("sha256:") if passed else None
+    return judged.record(
+        verdicts.statement(name, manifest.digest, body, bound_for),
+        verdicts.KIND,
+        here.signer("promoter"),
+        here.evidence_of(directory),
+        here,
+        model=name,
+        attempt=attempt,
+        tree=manifest.digest,
+        result="passed" if passed else "refused",
+        run=run,
+    )
+
+
+def _facts(
+    manifest: Manifest,
+    seen: Verification,
+    said: Sequence[GateResult],
+    case: gates.Case,
+    here: Surroundings,
+    number: int,
+    unreached: frozenset[str],
+) -> dict[str, Any]:
+    """What the report shows: the lineage, the gates with their numbers, the walls."""
+    provenance = next((claim.body for claim in seen.counting("provenance")), None)
+    return {
+        "tree": manifest.digest,
+        "manifest": oci.build(manifest).digest,
+        "files": len(manifest.files),
+        "bytes": manifest.size,
+        "attempt": case.attempt,
+        "attempts": number,
+        "gates": [telling.gate_fields(result) for result in said],
+        "unreached": sorted(unreached),
+        "policy": {
+            "name": here.policy.name,
+            "version": here.policy.version,
+            "sha256": here.policy.sha256,
+            "profile": here.policy.profile,
+        },
+        "repository": case.model.repository,
+        "lineage": None if provenance is None else lineage(provenance),
+        "walls": [] if provenance is None else [dataclasses.asdict(wall) for wall in provenance.walls],
+        "seals": [
+            {
+                "name": seal.body.name,
+                "version": seal.body.version,
+                "by": seal.identity,
+                "custodian": seal.custodian,
+                "tree": seal.subject,
+            }
+            for seal in case.seals
+        ],
+    }
+
+
+def lineage(provenance: Any) -> dict[str, Any]:
+    """What a checkpoint was made from, as its provenance says."""
+    made_from = [*provenance.data, provenance.base, provenance.code, provenance.config]
+    return {
+        "run": provenance.run,
+        "model": provenance.model,
+        "class": provenance.kind,
+        "parent": provenance.parent,
+        "started": provenance.started,
+        "finished": provenance.finished,
+        "command": list(provenance.command),
+        "builder": provenance.builder_id,
+        "from": [dataclasses.asdict(dependency) for dependency in made_from],
+    }

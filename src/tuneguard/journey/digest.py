@@ -1,0 +1,32 @@
+"""Digest a tree: walk it closed-world, hash every file, print the one number that names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import digest as hashing
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.surroundings import Surroundings, shown, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def digest(directory: Path, *, here: Surroundings | None = None) -> Result:
+    """The tree digest of `directory`, in ``subjects[0].digest``.
+
+    Raises:
+        ForbiddenTree: an entry that a tree cannot hold; every one is named.
+        ChangedWhileRead: a file changed while it was hashed.
+    """
+    here = here or Surroundings()
+    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    here.reporter.say(
+        "Hashed", f"{shown(directory)}  {len(manifest.files):,} files, {size(manifest.size)}", manifest.digest
+    )
+    return Result(
+        command="digest",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        facts={"files": len(manifest.files), "bytes": manifest.size},
+    )

@@ -1,0 +1,194 @@
+"""Evaluate a checkpoint: is it good enough? Raw counts from the sandbox, signed; then the bound.
+
+Only after a clean, signed scan of the same digest (principle 7), on the evaluation set and the
+classifier that the policy names by digest, both snapshotted and judged first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import snapshot
+from tuneguard.attest import evidence
+from tuneguard.attest.predicates import evaluation as evaluations
+from tuneguard.errors import Refused, UsageError
+from tuneguard.evaluation import model as measuring
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.gates import engine as gates
+from tuneguard.journey import case as cases
+from tuneguard.journey import judged, telling
+from tuneguard.journey.sealed import verify_sealed
+from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown
+from tuneguard.sandbox import find
+from tuneguard.scanner import engine as scanner
+from tuneguard.trust.verify import Expectation
+
+if TYPE_CHECKING:
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.trust.claims import Sealed
+    from tuneguard.trust.policy import EvaluationRule
+
+
+def evaluate(
+    directory: Path,
+    *,
+    model: str | None = None,
+    attempt: str | None = None,
+    tree: str | None = None,
+    eval_dataset: Path | None = None,
+    min_accuracy: float | None = None,
+    max_toxicity: float | None = None,
+    here: Surroundings,
+) -> Result:
+    """Measure `directory` and judge the bounds of the policy, tightened by pipeline and flags.
+
+    Raises:
+        UsageError: the policy names no evaluation for the model, or a flag is looser than it.
+        Refused: no clean signed scan of this tree, or set or classifier are not the policy's.
+    """
+    name = judged.expected(here, model)
+    settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
+    rule = _rule(here, name)
+    manifest = judged.bound(directory, tree, here)
+    _demand_scan(directory, manifest, name, attempt, here)
+    counts = _measure(directory, rule, eval_dataset, name, here)
+    body = evaluations.Evaluation(
+        attempt=attempt,
+        set_digest=rule.set,
+        classifier_digest=rule.classifier,
+        suites=tuple(_suite(count) for count in counts),
+        finished=rfc3339(datetime.now(UTC)),
+    )
+    written = judged.record(
+        evaluations.statement(name, manifest.digest, body),
+        evaluations.KIND,
+        here.signer(judged.judge_role(here, "evaluator")),
+        here.evidence_of(directory),
+        here,
+        model=name,
+        attempt=attempt,
+        tree=manifest.digest,
+        result="measured",
+    )
+    seen = cases.verified(directory, manifest, here, model=name, run=None, attempt=attempt)
+    said = gates.gates()["evaluation"].judge(
+        cases.build(manifest, seen, here, model=name, attempt=attempt, settings=settings),
+        settings["evaluation"],
+    )
+    here.reporter.say("Evaluated", telling.numbers(said))
+    return Result(
+        command="evaluate",
+        verdict=said.verdict,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        findings=said.findings,
+        outputs=(shown(written),),
+        facts={"gate": telling.gate_fields(said)},
+        notes=here.remarks,
+    )
+
+
+def _rule(here: Surroundings, model: str) -> EvaluationRule:
+    rule = here.policy.models[model].evaluation
+    if rule is None:
+        raise UsageError(
+            f"the policy names no evaluation for {model}, and empty means no",
+            where=here.policy.file,
+            help=f"tuneguard policy set-model {model} --evaluation DIR --classifier DIR",
+        )
+    return rule
+
+
+def _demand_scan(
+    directory: Path, manifest: Manifest, model: str, attempt: str | None, here: Surroundings
+) -> None:
+    """Nothing is loaded before a scan of exactly these bytes was signed as clean."""
+    seen = cases.verified(
+        directory, manifest, here, model=model, run=None, attempt=attempt, deferred=frozenset({"evaluation"})
+    )
+    clean = [claim for claim in seen.counting("scan") if claim.body.verdict == Verdict.PASSED.value]
+    if not clean:
+        raise Refused(
+            f"no clean scan of the tree {short(manifest.digest)} counts, so it is not loaded",
+            where=shown(directory),
+            help=f"scan it first: tuneguard scan {shown(directory)} --sign",
+        )
+
+
+def _measure(
+    directory: Path, rule: EvaluationRule, dataset: Path | None, model: str, here: Surroundings
+) -> tuple[measuring.SuiteCounts, ...]:
+    pipeline = here.pipeline
+    if pipeline.evaluation is None:
+        raise UsageError(
+            "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
+        )
+    here.state.mkdir(mode=0o700, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="evaluate-", dir=here.state))
+    try:
+        source = dataset if dataset is not None else _set_of(here)
+        measured = _judged_input(source, work / "set", "evaluation", rule.set, model, here)
+        classifier = _judged_input(
+            pipeline.resolve(pipeline.evaluation.classifier.path),
+            work / "classifier",
+            "classifier",
+            rule.classifier,
+            model,
+            here,
+        )
+        return measuring.evaluate(
+            directory,
+            measured,
+            classifier,
+            suites=rule.suites,
+            backend=find.find_backend(),
+            minimum_rows=rule.minimum_rows,
+            reporter=here.reporter,
+        )
+    finally:
+        snapshot.remove(work)
+
+
+def _set_of(here: Surroundings) -> Path:
+    named = here.pipeline.data.eval
+    if named is None:
+        raise UsageError(
+            "the pipeline names no evaluation set", help="set data.eval.path, or give --eval-dataset"
+        )
+    return here.pipeline.resolve(named.path)
+
+
+def _judged_input(
+    source: Path, target: Path, kind: Sealed, digest: str, model: str, here: Surroundings
+) -> Path:
+    """A snapshot of the set or the classifier: the policy's digest, a steward's seal, scanned clean."""
+    taken = snapshot.take(source, target, reporter=here.reporter)
+    pieces = evidence.read(evidence.folder_of(source))
+    expectation = Expectation(purpose="train", now=here.now, model=model, sealed=kind)
+    sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation)
+    if not sealed.verification.passed or sealed.manifest.digest != digest:
+        raise Refused(
+            f"the {kind} is not the one that the policy names ({short(digest)})",
+            where=shown(source),
+            help="restore it, or have the policy's owner name the new one: tuneguard policy set-model",
+            findings=sealed.verification.findings,
+        )
+    if kind == "classifier":
+        found = scanner.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
+        if found.verdict is not Verdict.PASSED:
+            raise Refused("the classifier is not clean", where=shown(source), findings=found.findings)
+    return taken.path
+
+
+def _suite(count: measuring.SuiteCounts) -> evaluations.SuiteResult:
+    return evaluations.SuiteResult(
+        id=count.id,
+        version=count.version,
+        n=count.n,
+        count=count.count,
+        empty=count.empty,
+        constant=count.constant,
+        outputs_digest=count.outputs_digest,
+    )

@@ -1,0 +1,128 @@
+"""What the judging steps share: the tree they are bound to, and how their evidence is recorded.
+
+A step of a promotion is told the digest that the copy had when it was made. It hashes the copy
+itself and refuses any other tree: what one step judged is what the next one judges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import digest as hashing
+from tuneguard.attest import evidence
+from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.errors import Refused, UsageError
+from tuneguard.journey.surroundings import short, shown
+from tuneguard.ledger.entry import Event
+from tuneguard.signing.bundle import make_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.attest.statement import Statement
+    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.signing.signer import Signer
+
+
+def bound(directory: Path, tree: str | None, here: Surroundings) -> Manifest:
+    """The manifest of `directory`, hashed now; it must be the tree that the caller names, if any.
+
+    Raises:
+        Refused: it is another tree.
+    """
+    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    if tree is not None and manifest.digest != tree:
+        raise Refused(
+            f"the tree changed: {short(tree)} was judged before, {short(manifest.digest)} is there now",
+            where=shown(directory),
+            help="find out who can write here, and promote again",
+        )
+    return manifest
+
+
+def judge_role(here: Surroundings, role: str) -> str:
+    """The role that judges: its own where a key is named for it, else the promoter's."""
+    return role if here.key_uri(role) is not None else "promoter"
+
+
+def record(
+    statement: Statement,
+    kind: str,
+    signer: Signer,
+    folder: Path,
+    here: Surroundings,
+    *,
+    model: str | None,
+    attempt: str | None,
+    tree: str,
+    result: str,
+    run: str | None = None,
+) -> Path:
+    """Sign a judgement; the ledger records it before its file appears (TRUST.md rule 18).
+
+    Raises:
+        Refused: the attempt has a judgement of this kind already, or is not open for this tree.
+    """
+    bundle = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
+    if here.ledger is not None:
+        if attempt is not None:
+            _check_open(here, attempt, tree, kind)
+        here.ledger.append(
+            event=Event.JUDGED,
+            command=kind,
+            run=run,
+            attempt=attempt,
+            model=model,
+            tree=tree,
+            result=result,
+            detail={"kind": kind, "sha256": hashlib.sha256(bundle).hexdigest()},
+        )
+    return evidence.write(folder, kind, bundle)
+
+
+def recorded(here: Surroundings, attempt: str | None) -> dict[str, tuple[str, ...]] | None:
+    """The evidence files that the ledger recorded for an attempt, by kind; None without a ledger."""
+    if here.ledger is None or attempt is None:
+        return None
+    found: dict[str, tuple[str, ...]] = {"scan": (), "evaluation": ()}
+    for entry in here.ledger.entries(attempt=attempt, event=Event.JUDGED):
+        kind, digest = entry.detail.get("kind"), entry.detail.get("sha256")
+        if isinstance(kind, str) and isinstance(digest, str):
+            found[kind] = (*found.get(kind, ()), digest)
+    return found
+
+
+def _check_open(here: Surroundings, attempt: str, tree: str, kind: str) -> None:
+    assert here.ledger is not None
+    entries = tuple(here.ledger.entries(attempt=attempt))
+    opened = [entry for entry in entries if entry.event is Event.ATTEMPT]
+    if not opened or opened[0].tree != tree:
+        raise Refused(f"the attempt {attempt} is not open for the tree {short(tree)}", help="promote again")
+    if any(entry.event is Event.JUDGED and entry.detail.get("kind") == kind for entry in entries):
+        raise Refused(
+            f"the attempt {attempt} has its {kind} already", help="an attempt is judged once: promote again"
+        )
+
+
+def attempts_of(here: Surroundings, tree: str) -> int:
+    """How many attempts the ledger knows for a tree."""
+    return 0 if here.ledger is None else len(here.ledger.attempts(tree))
+
+
+def expected(here: Surroundings, model: str | None) -> str:
+    """The model that the caller expects; the pipeline's own where none is named in a project.
+
+    Raises:
+        UsageError: the policy has no such model, or none is named.
+    """
+    name = model if model is not None else (here.pipeline.name if here.in_project else None)
+    if name is None:
+        raise UsageError("which model is expected is not said", help="name it: --model NAME")
+    if name not in here.policy.models:
+        raise UsageError(
+            f"the policy {here.policy.name} has no model {name}",
+            help="it has " + (", ".join(here.policy.models) or "none"),
+        )
+    return name

@@ -1,0 +1,27 @@
+"""The conductor asks for passphrases before the first step, and opens no key itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.signing.signer import needs_passphrase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.engines.step import Step
+    from tuneguard.journey.surroundings import Surroundings
+
+
+def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
+    """One passphrase for each role whose key is encrypted, asked once for each key."""
+    by_role: dict[str, bytes] = {}
+    by_key: dict[str, bytes] = {}
+    for role in dict.fromkeys(step.role for step in steps if step.role):
+        uri = here.key_uri(role)
+        if uri is None or not needs_passphrase(uri):
+            continue
+        if uri not in by_key:
+            by_key[uri] = here.passphrase(uri)
+        by_role[role] = by_key[uri]
+    return by_role

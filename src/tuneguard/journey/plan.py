@@ -1,0 +1,201 @@
+"""The two plans: what a run and a promotion are made of, step by step.
+
+A plan is data. The local engine runs it here; on a cluster the same steps become Jobs or
+templates. `conduct` walks one and stops at the first step that does not pass.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.engines.step import Step, filled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.engines.step import Engine, Outcome
+    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.progress import Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Conducted:
+    """What came of a plan: each step's outcome by its id, and where it stopped, if it did."""
+
+    outcomes: dict[str, Outcome]
+    stopped_at: str | None
+
+
+def conduct(
+    steps: Sequence[Step], engine: Engine, reporter: Reporter, *, last: str | None = None
+) -> Conducted:
+    """Run the steps in order; after one that does not pass, only the step `last`, which records why.
+
+    The step `last` is told where the plan stopped by ``--stopped-at``.
+    """
+    outcomes: dict[str, Outcome] = {}
+    stopped: str | None = None
+    for step in steps:
+        if stopped is not None and step.id != last:
+            continue
+        argv = filled(step, outcomes)
+        if stopped is not None:
+            argv = (*argv, "--stopped-at", stopped)
+        outcome = engine.run(
+            Step(step.id, argv, step.reads, step.writes, step.role, step.network, step.deadline)
+        )
+        outcomes[step.id] = outcome
+        _repeat(outcome, reporter)
+        if stopped is not None:
+            break
+        if not outcome.passed:
+            stopped = step.id
+            if last is None or step.id == last or not _known(step, outcomes):
+                break
+    return Conducted(outcomes, stopped)
+
+
+def _known(step: Step, outcomes: dict[str, Outcome]) -> bool:
+    """Whether there is a tree to record a refusal about: the copy was made and hashed."""
+    return "tree" in outcomes["copy"].facts if "copy" in outcomes else step.id != "copy"
+
+
+def _repeat(outcome: Outcome, reporter: Reporter) -> None:
+    """Say again, in our own voice, the lines that the step's process recorded."""
+    lines = outcome.result.get("lines")
+    for line in lines if isinstance(lines, list) else []:
+        reporter.say(*line)
+
+
+def shared_options(here: Surroundings) -> tuple[str, ...]:
+    """The options that every step of a plan is given, as absolute paths."""
+    options: list[str] = []
+    for name, value in (
+        ("--project", here.pipeline_file if here.in_project else None),
+        ("--policy", here.policy_option),
+        ("--root", here.root_option),
+    ):
+        if value is not None:
+            options += [name, os.path.abspath(value)]
+    if here.ledger_option is not None:
+        options += ["--ledger", here.ledger_option]
+    return tuple(options)
+
+
+def key_options(here: Surroundings, role: str) -> tuple[str, ...]:
+    """The key of the one role that a step holds."""
+    uri = here.key_uri(role)
+    return () if uri is None else ("--key", f"{role}={uri}")
+
+
+def run_plan(
+    here: Surroundings, *, run: str, resume: Path | None, extra: Sequence[str] = ()
+) -> tuple[Step, ...]:
+    """Train: one step, one process, which supervises the sandbox and signs after it is dead."""
+    pipeline = here.pipeline
+    checkpoint = str(pipeline.resolve(pipeline.checkpoint_path(run)))
+    argv = ["train", "--run", run, *shared_options(here), *key_options(here, "builder"), *extra]
+    if resume is not None:
+        argv += ["--resume", os.path.abspath(resume)]
+    return (
+        Step(
+            "train",
+            tuple(argv),
+            reads=(
+                str(pipeline.resolve(pipeline.data.train.path)),
+                str(pipeline.resolve(pipeline.base.path)),
+            ),
+            writes=(checkpoint, checkpoint + ".evidence"),
+            role="builder",
+        ),
+    )
+
+
+def promotion_plan(
+    here: Surroundings,
+    *,
+    directory: Path,
+    reference: str,
+    model: str,
+    run: str,
+    attempt: str,
+    tightened: Sequence[str],
+) -> tuple[Step, ...]:
+    """Copy → verify → scan → evaluate → decide → push → record, each over the same tree digest."""
+    copy = str(here.state / "attempts" / attempt / "tree")
+    source = os.path.abspath(directory)
+    evidence = str(here.evidence_of(Path(source)))
+    common = (*shared_options(here), "--evidence", evidence)
+    bound = ("--attempt", attempt, "--tree", "{copy.tree}", "--model", model)
+    judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
+    scanner = "scanner" if judge["scanner"] else "promoter"
+    evaluator = "evaluator" if judge["evaluator"] else "promoter"
+    return (
+        Step(
+            "copy",
+            ("copy", source, "--attempt", attempt, "--model", model, "--run", run, *common),
+            reads=(source, evidence),
+            writes=(copy,),
+        ),
+        Step(
+            "verify",
+            ("verify", copy, "--for", "promote", "--run", run, *bound, *common),
+            reads=(copy, evidence),
+        ),
+        Step(
+            "scan",
+            ("scan", copy, "--sign", *bound, *common, *judge[scanner]),
+            reads=(copy,),
+            writes=(evidence,),
+            role=scanner,
+        ),
+        Step(
+            "evaluate",
+            ("evaluate", copy, *bound, *common, *judge[evaluator], *tightened),
+            reads=(copy,),
+            writes=(evidence,),
+            role=evaluator,
+        ),
+        Step(
+            "decide",
+            (
+                "decide",
+                copy,
+                "--to",
+                reference,
+                "--run",
+                run,
+                *bound,
+                *common,
+                *judge["promoter"],
+                *tightened,
+            ),
+            reads=(copy, evidence),
+            writes=(evidence,),
+            role="promoter",
+        ),
+        Step(
+            "push",
+            ("push", copy, "--to", reference, "--run", run, *bound, *common),
+            reads=(copy, evidence),
+            network=not reference.startswith("oci:"),
+        ),
+        Step(
+            "record",
+            (
+                "record",
+                copy,
+                "--run",
+                run,
+                *bound,
+                *common,
+                "--pushed",
+                "{push.manifest}",
+                *key_options(here, "log"),
+            ),
+            role="log",
+        ),
+    )

@@ -1,0 +1,96 @@
+"""Scan files or a tree: is it safe to load? With ``sign``, the answer becomes evidence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuneguard import __version__, files
+from tuneguard.attest.predicates import scan as scans
+from tuneguard.errors import UsageError
+from tuneguard.findings import Result, Subject
+from tuneguard.journey import judged
+from tuneguard.journey.surroundings import Surroundings, rfc3339, shown, size
+from tuneguard.scanner import engine
+from tuneguard.scanner.rule import ruleset_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+
+
+def scan(
+    paths: Sequence[Path],
+    *,
+    sign: bool = False,
+    model: str | None = None,
+    attempt: str | None = None,
+    tree: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """Scan `paths`; with `sign`, exactly one folder, whose digest the signed result names.
+
+    Raises:
+        UsageError: `sign` with anything but one folder, or a path that is not there.
+        Refused: the folder is not the tree that `tree` names.
+    """
+    here = here or Surroundings()
+    for path in paths:
+        if not path.exists() and not path.is_symlink():
+            raise files.missing(path)
+    if not sign:
+        found = engine.scan_paths(paths, reporter=here.reporter)
+        return _result(found, tuple(Subject(shown(path)) for path in paths), (), here)
+    if len(paths) != 1 or not paths[0].is_dir():
+        raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
+    manifest = judged.bound(paths[0], tree, here)
+    found = engine.scan_tree(paths[0], manifest, reporter=here.reporter)
+    written = _sign(paths[0], manifest, found, judged.expected(here, model), attempt, here)
+    return _result(found, (Subject(shown(paths[0]), manifest.digest),), (shown(written),), here)
+
+
+def _sign(
+    path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, here: Surroundings
+) -> Path:
+    from tuneguard.output.json import finding_fields
+
+    body = scans.Scan(
+        attempt=attempt,
+        verdict=found.verdict.value,
+        findings=tuple(finding_fields(finding) for finding in found.findings),
+        skipped=tuple({"path": skipped.path, "reason": skipped.reason} for skipped in found.skipped),
+        files=found.files,
+        bytes=found.bytes,
+        scanner={"version": __version__, "rules": ruleset_digest()},
+        finished=rfc3339(datetime.now(UTC)),
+    )
+    return judged.record(
+        scans.statement(model, manifest.digest, body),
+        scans.KIND,
+        here.signer(judged.judge_role(here, "scanner")),
+        here.evidence_of(path),
+        here,
+        model=model,
+        attempt=attempt,
+        tree=manifest.digest,
+        result=found.verdict.value,
+    )
+
+
+def _result(
+    found: engine.Scan, subjects: tuple[Subject, ...], outputs: tuple[str, ...], here: Surroundings
+) -> Result:
+    understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
+    findings = f"{len(found.findings)} findings" if found.findings else "no findings"
+    here.reporter.say("Scanned", f"{found.files:,} files, {size(found.bytes)}, {understood}, {findings}")
+    return Result(
+        command="scan",
+        verdict=found.verdict,
+        subjects=subjects,
+        findings=found.findings,
+        skipped=found.skipped,
+        outputs=outputs,
+        facts={"files": found.files, "bytes": found.bytes, "rules": ruleset_digest()},
+    )

@@ -1,0 +1,134 @@
+"""Seal a tree: a data steward states what a data set, evaluation set or base is, and signs it.
+
+hash → count and hash rows → (a base: scan) → statement → steward's key → evidence beside the tree.
+With ``inside`` the seed's three files are written at the tree's top level instead, and the seal's
+subject leaves them out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import files
+from tuneguard.artifact import digest as hashing
+from tuneguard.attest import evidence
+from tuneguard.attest.predicates import seal as seals
+from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.dataset import rows as dataset_rows
+from tuneguard.errors import Refused, UsageError
+from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.journey.sealed import INSIDE
+from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
+from tuneguard.signing.bundle import make_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+
+KINDS = ("dataset", "evaluation", "base")
+
+
+def seal(
+    directory: Path,
+    *,
+    kind: str,
+    name: str,
+    version: str,
+    source: str,
+    license: str,
+    classification: str,
+    inside: bool = False,
+    here: Surroundings | None = None,
+) -> Result:
+    """Seal `directory` as a `kind` of `KINDS` with the data steward's key.
+
+    Raises:
+        ForbiddenTree: the tree holds what a manifest cannot represent.
+        Refused: a base with findings, or malformed rows.
+        UsageError: no key, or (inside) one of the three names is taken.
+    """
+    here = here or Surroundings()
+    if kind not in KINDS:
+        raise UsageError(f"{kind} is not a kind of seal", help="one of " + ", ".join(KINDS))
+    if inside:
+        _refuse_taken(directory)
+    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    if not manifest.files:
+        raise Refused("is empty, and an empty tree proves nothing", where=shown(directory))
+    scanned = _scan(directory, manifest, here) if kind == "base" else None
+    rows = None
+    if kind != "base":
+        with files.directory(directory) as root:
+            rows = dataset_rows.hash_rows(root, manifest, reporter=here.reporter)
+    body = seals.Seal(
+        kind=kind,
+        name=name,
+        version=version,
+        source=source,
+        license=license,
+        classification=classification,
+        files=manifest.files,
+        inside=inside,
+        rows=rows.count if rows else None,
+        rows_digest=rows.digest if rows else None,
+        created=rfc3339(here.now),
+        scan=scanned,
+    )
+    statement = seals.statement(name, manifest.digest, body)
+    bundle = make_bundle(here.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
+    folder = here.evidence_of(directory)
+    outputs = []
+    if rows is not None:
+        outputs.append(evidence.write_rows(folder, rows.hashes))
+    if inside:
+        outputs += _write_inside(directory, manifest, bundle)
+    else:
+        outputs.append(evidence.write(folder, seals.KIND, bundle))
+    here.reporter.say(
+        "Sealed",
+        f"{name}@{version}  {len(manifest.files):,} files, {size(manifest.size)}"
+        + (f", {rows.count:,} rows" if rows else ""),
+        f"tree {short(manifest.digest)}  {kind}, {classification}, {license}",
+    )
+    return Result(
+        command="seal",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        outputs=tuple(shown(path) for path in outputs),
+        facts={"kind": kind, "name": name, "version": version, "rows": rows.count if rows else None},
+    )
+
+
+def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, Any]:
+    """A base is scanned before it is sealed: a steward's courtesy, judged again by every run."""
+    from tuneguard.scanner import engine
+
+    found = engine.scan_tree(directory, manifest, reporter=here.reporter)
+    if judge(found.findings, found.skipped, REFUSING) is not Verdict.PASSED:
+        raise Refused(
+            f"the base has {len(found.findings)} findings and {len(found.skipped)} files not understood",
+            where=shown(directory),
+            help=f"see them: tuneguard scan {shown(directory)}",
+            findings=found.findings,
+        )
+    return {"verdict": "passed", "findings": len(found.findings), "ruleset": engine.ruleset_digest()}
+
+
+def _refuse_taken(directory: Path) -> None:
+    taken = [name for name in INSIDE if (directory / name).exists() or (directory / name).is_symlink()]
+    if taken:
+        raise UsageError(
+            f"{' and '.join(taken)} already there",
+            where=shown(directory),
+            help="remove the old seal first, or seal beside the tree",
+        )
+
+
+def _write_inside(directory: Path, manifest: Manifest, bundle: bytes) -> list[Path]:
+    """The seed's three files. The bundle comes last: without it the other two mean nothing."""
+    written = []
+    for name, data in zip(INSIDE, (manifest.to_seed_json(), manifest.to_checksums(), bundle), strict=True):
+        files.write_new(directory / name, data)
+        written.append(directory / name)
+    return written

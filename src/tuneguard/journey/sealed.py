@@ -1,0 +1,112 @@
+"""Verify a sealed tree: a data set, evaluation set, base or classifier, sealed beside or inside.
+
+Sealed inside, the seed's three files lie at the tree's top level. They are left out of the seal's
+subject, so they are worth exactly as much as the check here: the third is the seal's bundle, and
+the first two must equal, byte for byte, what the verified statement regenerates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneguard import files, limits
+from tuneguard.artifact.manifest import Manifest
+from tuneguard.attest.evidence import Piece
+from tuneguard.findings import Finding, Location, Severity
+from tuneguard.trust.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.trust.claims import Claim, Expectation, Verification
+    from tuneguard.trust.policy import Policy
+
+INSIDE = ("manifest.json", "checksums.sha256", "manifest.json.sigstore.json")
+"""The seed's files; exactly these names, in this order: two regenerated from the third's statement."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A verified tree: what was verified, and the seal that counts where it passed."""
+
+    manifest: Manifest
+    verification: Verification
+
+    @property
+    def seal(self) -> Claim:
+        """The seal that met the requirement. Only to be asked for after `Verification.passed`."""
+        return self.verification.counting("seal")[0]
+
+
+def verify_sealed(
+    tree: Path, manifest: Manifest, pieces: Sequence[Piece], policy: Policy, expectation: Expectation
+) -> Sealed:
+    """Judge the tree at `tree`, whose manifest was just taken, by the evidence beside it or inside.
+
+    A seal beside the tree is tried first, over everything in it; then the seal inside, over
+    everything but its own three files. Which of them passes, counts.
+    """
+    beside = Sealed(manifest, verify(manifest, pieces, policy, expectation))
+    if beside.verification.passed or INSIDE[2] not in {file.path for file in manifest.files}:
+        return beside
+    held = _inside(tree)
+    bundle = held.get(INSIDE[2])
+    if bundle is None:
+        return beside
+    view = manifest.without(INSIDE)
+    judged = verify(view, [Piece(INSIDE[2], bundle)], policy, expectation)
+    wrong = tuple(_not_regenerated(view, held, manifest))
+    if any(not claim.body.inside for claim in judged.counting("seal")):
+        wrong += (_finding("the seal inside does not say that it lies inside", INSIDE[2]),)
+    return Sealed(view, dataclasses.replace(judged, findings=judged.findings + wrong))
+
+
+def _inside(tree: Path) -> dict[str, bytes]:
+    held = {}
+    with files.directory(tree) as root:
+        for name in INSIDE:
+            if _is_there(root, name):
+                held[name] = files.read_bounded(name, limits.BUNDLE_BYTES, dir_fd=root)
+    return held
+
+
+def _is_there(root: int, name: str) -> bool:
+    import os
+
+    return name in os.listdir(root)
+
+
+def _not_regenerated(view: Manifest, held: dict[str, bytes], whole: Manifest) -> list[Finding]:
+    """The first two files against what the verified tree regenerates.
+
+    The view's files are those of the seal's statement once verification has passed, so
+    regenerating from the view is regenerating from the statement. What was read here must also be
+    what was hashed: a file swapped in between is found by its digest.
+    """
+    import hashlib
+
+    found = []
+    hashed = {file.path: file.sha256 for file in whole.files}
+    for name, expected in zip(INSIDE, (view.to_seed_json(), view.to_checksums(), None), strict=True):
+        data = held.get(name)
+        if data is None:
+            found.append(_finding("is missing", name))
+        elif hashlib.sha256(data).hexdigest() != hashed.get(name):
+            found.append(_finding("changed while it was verified", name))
+        elif expected is not None and data != expected:
+            found.append(_finding("differs from what the signed seal regenerates", name))
+    return found
+
+
+def _finding(message: str, name: str) -> Finding:
+    return Finding(
+        rule="S-INSIDE",
+        severity=Severity.HIGH,
+        message=message,
+        location=Location(name),
+        why="these three files are not covered by the tree digest of a seal inside",
+        fix="seal the data again, or restore the three files",
+    )

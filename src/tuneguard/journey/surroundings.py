@@ -1,0 +1,193 @@
+"""What surrounds a command: the project, the policy and its root, the ledger, the keys.
+
+Everything is found as DESIGN.md's "Where things are found" says and nowhere else: a pipeline, a
+tree, evidence or a registry never says whom to believe.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard import files
+from tuneguard.errors import UsageError
+from tuneguard.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tuneguard.ledger.store import SqliteStore
+    from tuneguard.signing.signer import Signer
+    from tuneguard.spec import Pipeline
+    from tuneguard.trust.policy import Policy
+
+PIPELINE = "tuneguard.yaml"
+STATE = ".tuneguard"
+
+
+def no_passphrase(name: str) -> bytes:
+    """The default source of passphrases: there is none."""
+    raise UsageError(f"the key {name} is encrypted and no passphrase was given")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a command stands. Each property looks once, when it is first needed."""
+
+    project_option: Path | None = None
+    policy_option: Path | None = None
+    root_option: Path | None = None
+    evidence_option: Path | None = None
+    ledger_option: str | None = None
+    key_options: Mapping[str, str] = field(default_factory=dict)
+    passphrase: Callable[[str], bytes] = no_passphrase
+    reporter: Reporter = SILENT
+
+    @cached_property
+    def now(self) -> datetime:
+        """One reference time for the whole command."""
+        return datetime.now(UTC)
+
+    @property
+    def pipeline_file(self) -> Path:
+        """The pipeline file that was named, or the one in the current folder; no search upwards."""
+        return self.project_option or Path(PIPELINE)
+
+    @property
+    def in_project(self) -> bool:
+        """Whether there is a pipeline file here."""
+        return self.project_option is not None or Path(PIPELINE).is_file()
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline, strictly read.
+
+        Raises:
+            UsageError: there is none, or it is wrong.
+        """
+        from tuneguard import spec
+
+        if not self.pipeline_file.exists():
+            raise UsageError(
+                "no pipeline file",
+                where=files.printable(str(self.pipeline_file)),
+                help="go to the project's folder, name it with --project, or make one: tuneguard init",
+            )
+        return spec.load(self.pipeline_file)
+
+    @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.pipeline_file.resolve().parent
+
+    @property
+    def state(self) -> Path:
+        """The project's own folder for what Tuneguard keeps there."""
+        return self.project / STATE
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy, after its signature by the root was verified over its exact bytes.
+
+        Raises:
+            UsageError: no policy, no bundle or no root key is found.
+            Refused: the root did not sign these bytes, or the policy is expired.
+        """
+        from tuneguard.trust import root
+
+        path = root.find_policy(self.policy_option)
+        return root.load_policy(path, root.find_root(self.root_option), now=self.now)
+
+    @cached_property
+    def ledger(self) -> SqliteStore | None:
+        """The ledger to write to: the project's or the one named; None outside any project."""
+        from tuneguard.ledger.store import SqliteStore
+
+        if self.ledger_option is not None:
+            return SqliteStore(Path(self.ledger_option.removeprefix("sqlite:")))
+        if not self.in_project:
+            return None
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        return SqliteStore(self.state / "ledger.db")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What every output under this policy says of it."""
+        return ("development policy: not for production",) if self.policy.development else ()
+
+    def evidence_of(self, tree: Path) -> Path:
+        """The evidence folder of a tree: the one named, or the one beside it."""
+        from tuneguard.attest import evidence
+
+        return evidence.folder_of(tree, self.evidence_option)
+
+    def key_uri(self, role: str) -> str | None:
+        """The key of a role: ``--key``, then the pipeline's ``keys``, then the development keys."""
+        for name in (role, ""):
+            if name in self.key_options:
+                return self.key_options[name]
+        if self.in_project:
+            named = self.pipeline.keys.get(role)
+            if named is not None:
+                return named
+            from tuneguard.trust import root
+
+            default = root.home() / "keys" / self.pipeline.name / f"{role}.key"
+            if default.is_file():
+                return os.fspath(default)
+        return None
+
+    def signer(self, role: str) -> Signer:
+        """Open a role's key. One process signs with one role (principle 12).
+
+        Raises:
+            UsageError: no key is named for the role.
+        """
+        from tuneguard.signing.signer import open_signer
+
+        uri = self.key_uri(role)
+        if uri is None:
+            raise UsageError(
+                f"no key for the role {role}", help=f"name it: --key {role}=URI, or keys.{role} in {PIPELINE}"
+            )
+        return open_signer(uri, self.passphrase)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as evidence writes it: UTC, whole seconds, ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shown(path: Path) -> str:
+    """A path as it is printed: as the person gave it, escaped."""
+    return files.printable(os.fspath(path))
+
+
+def short(digest: str) -> str:
+    """The first 12 hex digits of a digest, for text."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def size(count: int) -> str:
+    """A number of bytes for people.
+
+    >>> size(432_327_884)
+    '412.3 MiB'
+    """
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def local_time(text: str) -> str:
+    """An RFC 3339 time from evidence as people read it: local, with its offset."""
+    moment = datetime.fromisoformat(text).astimezone()
+    offset = moment.strftime("%z")
+    return f"{moment:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]}"

@@ -1,0 +1,322 @@
+"""Train: one process that supervises the sandbox, waits until it is dead, hashes, and then signs.
+
+::
+
+    claim the run → snapshot data, base, code, configuration → verify them → sandbox
+        → every process dead → hash the checkpoint → open the builder's key → signature, provenance
+
+Nothing else writes provenance, and nothing writes it for a folder that this process did not make.
+The key is opened only after the sandbox is dead (principle 12, TRUST.md rules 7 to 13).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import files
+from tuneguard.artifact import digest as hashing
+from tuneguard.artifact import snapshot
+from tuneguard.attest import evidence
+from tuneguard.attest.predicates import oms, provenance
+from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.errors import Refused
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import environment, judged
+from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
+from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
+from tuneguard.ledger.entry import Event
+from tuneguard.sandbox import find
+from tuneguard.sandbox.walls import Bind, Confinement, WallState
+from tuneguard.signing.bundle import make_bundle
+from tuneguard.spec import fill
+
+if TYPE_CHECKING:
+    from tuneguard.sandbox.walls import Backend, Outcome
+
+PROCESSES = 4096
+"""Processes and threads of a run, where the pipeline does not say."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A run id that is ours for ever, and the folders that go with it."""
+
+    run: str
+    checkpoint: Path
+    work: Path
+
+
+def train(
+    *,
+    run: str,
+    resume: Path | None = None,
+    keep_intermediate: bool = False,
+    unsafe_no_sandbox: bool = False,
+    here: Surroundings,
+) -> Result:
+    """Run the pipeline's training under `run` and sign its checkpoint.
+
+    Raises:
+        Refused: the run id or its folder is taken, an input is not what the policy asks for, a wall
+            is missing, or the training failed.
+        UsageError: no sandbox works here, or no key is named.
+    """
+    backend = find.unsafe_no_sandbox() if unsafe_no_sandbox else find.find_backend()
+    if here.key_uri("builder") is None:
+        here.signer("builder")  # raises: better now than after the training
+    judged.expected(here, here.pipeline.name)
+    _check_walls(backend, here)
+    claimed = _claim(run, here)
+    try:
+        inputs, scanned = gather(claimed.work / "inputs", resume, here)
+        begun = datetime.now(UTC)
+        outcome = _sandboxed(claimed, inputs, backend, here)
+        still_the_same(inputs, here)
+        kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
+        return _sign(claimed, inputs, scanned, outcome, begun, backend, kind, here)
+    finally:
+        with suppress(FileNotFoundError):
+            snapshot.remove(claimed.work / "inputs")
+
+
+def _claim(run: str, here: Surroundings) -> Claimed:
+    """Take the run id and its output folder, both by exclusive mkdir; neither is ever given back."""
+    pipeline = here.pipeline
+    checkpoint = pipeline.resolve(pipeline.checkpoint_path(run))
+    work = here.state / "runs" / run
+    work.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path, what in (
+        (work, f"the run id {run} is taken"),
+        (checkpoint, f"the folder of run {run} is there already"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise Refused(
+                what,
+                where=shown(path),
+                help="take a new run id: files that were there before the run are never signed",
+            ) from None
+    folder = evidence.folder_of(checkpoint)
+    if folder.exists():
+        raise Refused("evidence is there before the run", where=shown(folder), help="take a new run id")
+    if here.ledger is not None:
+        here.ledger.append(event=Event.BEGUN, command="run", run=run, model=pipeline.name)
+    return Claimed(run, checkpoint, work)
+
+
+def _check_walls(backend: Backend, here: Surroundings) -> None:
+    """Try the walls with a command that does nothing: better refused now than after hours."""
+    outcome = backend.run(
+        Confinement(
+            command=(sys.executable, "-I", "-S", "-c", "pass"),
+            binds=(),
+            workdir="/",
+            environment={},
+            deadline=60,
+            **_bounds(here),
+        )
+    )
+    weak = [wall for wall in outcome.walls if not wall.state.reaches(here.policy.wall(wall.name))]
+    if weak and backend.name != find.UNSAFE_NAME:
+        raise Refused(
+            f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
+            help="; ".join(f"{wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
+        )
+
+
+def _bounds(here: Surroundings) -> dict[str, Any]:
+    wanted = here.pipeline.train.resources
+    memory = wanted.memory if wanted.memory is not None else _physical_memory()
+    return {"memory": memory, "processes": PROCESSES}
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, here: Surroundings) -> Outcome:
+    """Run the training command behind the walls, its output shown and kept in the run's log."""
+    pipeline = here.pipeline
+    scratch = claimed.work / "scratch"
+    scratch.mkdir(mode=0o700)
+    by_role = {item.role: item for item in inputs}
+    values = {
+        "code": by_role["code"].inside,
+        "config": f"{by_role['config'].inside}/{by_role['config'].dependency.name}",
+        "data": by_role["dataset"].inside,
+        "base": by_role["base"].inside,
+        "checkpoint": f"{INSIDE}/checkpoint",
+        "scratch": f"{INSIDE}/scratch",
+        "run": claimed.run,
+    }
+    if backend.name == find.UNSAFE_NAME:
+        values |= _outside(values, by_role, claimed, scratch)
+    command = fill(pipeline.train.command, values, python=sys.executable)
+    deadline = pipeline.train.deadline.total_seconds()
+    here.reporter.say(
+        "Training",
+        f"{pipeline.name}  run {claimed.run}",
+        f"in {backend.name}, no network, deadline {deadline:,.0f} s",
+    )
+    with (claimed.work / "train.log").open("xb") as log:
+
+        def heard(line: bytes) -> None:
+            log.write(line + b"\n")
+            here.reporter.say("", files.printable(line[:400]))
+
+        outcome = backend.run(
+            Confinement(
+                command=command,
+                binds=(
+                    *(Bind(item.path, item.inside) for item in inputs),
+                    Bind(claimed.checkpoint, f"{INSIDE}/checkpoint", writable=True),
+                    Bind(scratch, f"{INSIDE}/scratch", writable=True),
+                ),
+                workdir=values["scratch"],
+                environment=find.clean_environment(values["scratch"]),
+                deadline=deadline,
+                output=heard,
+                **_bounds(here),
+            )
+        )
+    snapshot.remove(scratch)
+    return outcome
+
+
+def _outside(
+    values: dict[str, str], by_role: dict[str, Input], claimed: Claimed, scratch: Path
+) -> dict[str, str]:
+    """Without a sandbox there is no inside: every placeholder is the path outside."""
+    outside = {f"{item.inside}": str(item.path) for item in by_role.values()}
+    outside |= {f"{INSIDE}/checkpoint": str(claimed.checkpoint), f"{INSIDE}/scratch": str(scratch)}
+    moved = {}
+    for name, value in values.items():
+        head = next((known for known in outside if value == known or value.startswith(known + "/")), None)
+        moved[name] = value if head is None else outside[head] + value[len(head) :]
+    return moved
+
+
+def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str:
+    """Whether what the run left may be signed, and as what (TRUST.md rule 13).
+
+    Raises:
+        Refused: the run failed, or was stopped and is not to be kept.
+    """
+    log = f"its output is in {shown(claimed.work / 'train.log')}"
+    if outcome.stopped is not None:
+        if keep_intermediate and outcome.stopped in ("deadline", "interrupt"):
+            return "intermediate"
+        raise Refused(
+            f"the training was stopped ({outcome.stopped}) after {outcome.seconds:,.0f} s and is not signed",
+            help=f"raise train.expectedDuration, or keep what there is with --keep-intermediate; {log}",
+        )
+    if not outcome.succeeded:
+        how = f"exit code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
+        raise Refused(
+            f"the training failed ({how}) and is not signed" + (f": {outcome.note}" if outcome.note else ""),
+            help=f"{log}; run again under a new id",
+        )
+    return "final"
+
+
+def _sign(
+    claimed: Claimed,
+    inputs: tuple[Input, ...],
+    scanned: dict[str, Any],
+    outcome: Outcome,
+    begun: datetime,
+    backend: Backend,
+    kind: str,
+    here: Surroundings,
+) -> Result:
+    """Hash the checkpoint, open the builder's key, write the provenance and then the signature."""
+    manifest = hashing.hash_tree(claimed.checkpoint, reporter=here.reporter)
+    if not manifest.files:
+        raise Refused(
+            "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
+        )
+    body = _provenance(claimed.run, inputs, scanned, outcome, begun, backend, kind, here)
+    signer = here.signer("builder")
+    folder = evidence.folder_of(claimed.checkpoint)
+    name = here.pipeline.name
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.JUDGED, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
+        )
+    made = provenance.statement(name, manifest.digest, body)
+    outputs = [
+        evidence.write(folder, provenance.KIND, make_bundle(signer, PAYLOAD_TYPE, made.encode())),
+        evidence.write(folder, oms.KIND, oms.sign(signer, name, manifest)),
+    ]
+    here.reporter.say(
+        "Signed",
+        f"{shown(claimed.checkpoint)}  {len(manifest.files):,} files, {size(manifest.size)}",
+        f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {outcome.seconds:,.1f} s",
+        "walls: " + ", ".join(f"{wall.name} {wall.state.value}" for wall in outcome.walls),
+    )
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.DONE, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
+        )
+    weak = [wall for wall in outcome.walls if wall.state is not WallState.PROVEN]
+    return Result(
+        command="train",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(claimed.checkpoint), manifest.digest),),
+        outputs=tuple(map(shown, (claimed.checkpoint, *outputs))),
+        facts={
+            "run": claimed.run,
+            "tree": manifest.digest,
+            "class": kind,
+            "seconds": round(outcome.seconds, 1),
+            "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
+        },
+        notes=here.remarks + tuple(f"wall {wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
+        next=f"tuneguard promote {shown(claimed.checkpoint)} --to REF --run {claimed.run}",
+    )
+
+
+def _provenance(
+    run: str,
+    inputs: tuple[Input, ...],
+    scanned: dict[str, Any],
+    outcome: Outcome,
+    begun: datetime,
+    backend: Backend,
+    kind: str,
+    here: Surroundings,
+) -> provenance.Provenance:
+    by_role = {item.role: item.dependency for item in inputs}
+    parent = by_role.get("resume")
+    train_ = here.pipeline.train
+    return provenance.Provenance(
+        model=here.pipeline.name,
+        run=run,
+        parent=None if parent is None else parent.name,
+        parent_tree=None if parent is None else parent.digest["dirHash"],
+        kind=kind,
+        command=train_.command,
+        data=(by_role["dataset"],),
+        base=by_role["base"],
+        code=by_role["code"],
+        config=by_role["config"],
+        environment=environment.describe(),
+        walls=tuple(provenance.Wall(wall.name, wall.state.value, wall.how) for wall in outcome.walls),
+        isolation="same-user",
+        level="SLSA_BUILD_LEVEL_1",
+        base_scan=scanned,
+        started=rfc3339(begun),
+        finished=rfc3339(datetime.now(UTC)),
+        builder_id="https://tuneguard.dev/builders/local/v1",
+        expected_seconds=train_.expected_seconds,
+        deadline_seconds=int(train_.deadline.total_seconds()),
+        unsafe=("--unsafe-no-sandbox",) if backend.name == find.UNSAFE_NAME else (),
+    )

@@ -1,0 +1,255 @@
+"""Verify: who vouches for a tree, and does the policy believe them? Every fault, not the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneguard import files, limits
+from tuneguard.artifact import digest as hashing
+from tuneguard.attest import evidence, foreign
+from tuneguard.errors import UsageError
+from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
+from tuneguard.journey import judged
+from tuneguard.journey.decide import reference
+from tuneguard.journey.sealed import verify_sealed
+from tuneguard.journey.surroundings import Surroundings, local_time, short, shown, size
+from tuneguard.oci import manifest as oci
+from tuneguard.signing.bundle import read_bundle
+from tuneguard.signing.key import read_public
+from tuneguard.trust.verify import Expectation, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.trust.claims import Claim, Purpose, Verification
+
+LATER = frozenset({"scan", "evaluation"})
+"""Evidence that a promotion makes after it has verified a checkpoint."""
+
+
+def verify_tree(
+    directory: Path,
+    *,
+    purpose: Purpose | None = None,
+    model: str | None = None,
+    run: str | None = None,
+    attempt: str | None = None,
+    tree: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """Verify `directory` for ``train``, ``promote`` or ``load`` as the expected `model` (and `run`).
+
+    For ``promote``, signature and provenance are demanded; scan and evaluation come later. Without
+    an expected model the answer is "integrity only", which does not pass.
+
+    Raises:
+        UsageError: no policy, or the policy has no such model.
+        Refused: the tree is another one than `tree`.
+    """
+    here = here or Surroundings()
+    if model is not None or purpose is not None:
+        model = judged.expected(here, model)
+    wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
+    manifest = judged.bound(directory, tree, here)
+    folder = here.evidence_of(directory)
+    pieces = evidence.read(folder)
+    expectation = Expectation(
+        purpose=wanted,
+        now=here.now,
+        model=model,
+        run=run,
+        attempt=attempt,
+        manifest_digest=oci.build(manifest).digest if wanted == "load" else None,
+        repository=here.policy.models[model].repository if model is not None else None,
+        deferred=LATER if wanted == "promote" else frozenset(),
+    )
+    if wanted == "train":
+        seen = verify_sealed(directory, manifest, pieces, here.policy, expectation).verification
+    else:
+        seen = verify(manifest, pieces, here.policy, expectation)
+    tell(manifest, seen, here)
+    notes = [*here.remarks, *seen.notes]
+    if seen.integrity_only and not seen.findings:
+        notes.append("integrity only: who made it, in which run, as which model, was not asked (--model)")
+    return Result(
+        command="verify",
+        verdict=seen.verdict,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        findings=seen.findings,
+        skipped=seen.skipped,
+        evidence=tuple(reference(claim) for claim in seen.claims),
+        facts={"tree": manifest.digest, "purpose": wanted, "model": model},
+        notes=tuple(notes),
+    )
+
+
+def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
+    """Say by whom and when: the line that a person looks for."""
+    if seen.findings:
+        return
+    signed = [claim for claim in seen.claims if claim.kind in ("signature", "seal", "verdict")]
+    first = signed[0] if signed else None
+    by = "" if first is None else f"  {_verb(first)} by {first.identity} ({first.custodian}){_when(first)}"
+    details = [_made(claim) for claim in seen.counting("provenance")[:1]]
+    here.reporter.say(
+        "Verified",
+        f"tree {short(manifest.digest)}{by or f'  {len(manifest.files):,} files, {size(manifest.size)}'}",
+        *details,
+    )
+
+
+def _verb(claim: Claim) -> str:
+    return {"signature": "signed", "seal": "sealed", "verdict": "judged"}[claim.kind]
+
+
+def _when(claim: Claim) -> str:
+    return "" if claim.time is None else f", {local_time(claim.time)} claimed"
+
+
+def _made(claim: Claim) -> str:
+    body = claim.body
+    data = ", ".join(f"{item.name}@{item.version}" for item in body.data)
+    proven = sum(1 for wall in body.walls if wall.state == "proven")
+    return f"provenance: run {body.run}, data {data}, base {body.base.name}@{body.base.version}, walls {proven}/{len(body.walls)} proven"
+
+
+def verify_foreign(
+    directory: Path,
+    *,
+    signature: Path,
+    public_key: Path,
+    allow_ignored: Sequence[str] = (),
+    here: Surroundings | None = None,
+) -> Result:
+    """Verify a foreign OMS signature against one key: integrity only, which never passes (exit 3).
+
+    Raises:
+        NotUnderstood: the signature is not a bundle of a form that we read.
+    """
+    here = here or Surroundings()
+    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    bundle = read_bundle(files.read_bounded(signature, limits.BUNDLE_BYTES), shown(signature))
+    with files.directory(directory) as root, foreign.range_hasher(root, manifest, here.reporter) as ranges:
+        found = foreign.verify_foreign(
+            manifest,
+            bundle,
+            read_public(public_key),
+            allow_ignored,
+            where=shown(signature),
+            hash_ranges=ranges,
+        )
+    refused = judge(found, ()) is Verdict.REFUSED
+    if not refused:
+        here.reporter.say(
+            "Intact", f"tree {short(manifest.digest)}  every file is as the key {shown(public_key)} signed it"
+        )
+    return Result(
+        command="verify",
+        verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
+        subjects=(Subject(shown(directory), manifest.digest),),
+        findings=found,
+        notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """``NAME@VERSION`` as the caller pins a data set."""
+
+    name: str
+    version: str | None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Pinned | None:
+        """None stays None; a name alone pins no version."""
+        if text is None:
+            return None
+        name, _, version = text.partition("@")
+        return cls(name, version or None)
+
+
+def verify_data(
+    *,
+    manifest: Path,
+    checksums: Path,
+    model: str | None = None,
+    data: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """What the seed's init container runs: the data set around `manifest`, before a byte is trained on.
+
+    The tree is the manifest's folder. The policy and its root come from outside the data. Needs no
+    project, writes nothing.
+
+    Raises:
+        UsageError: the two files are not the seal inside one folder, or no policy is found.
+    """
+    here = here or Surroundings()
+    folder = manifest.parent
+    if checksums.parent.resolve() != folder.resolve() or (manifest.name, checksums.name) != (
+        "manifest.json",
+        "checksums.sha256",
+    ):
+        raise UsageError(
+            "the manifest and the checksums are not one seal inside a folder",
+            help="name manifest.json and checksums.sha256 of the same data folder",
+        )
+    name = model if model is not None else _only_model(here)
+    pinned = Pinned.parse(data)
+    whole = hashing.hash_tree(folder, reporter=here.reporter)
+    expectation = Expectation(
+        purpose="train",
+        now=here.now,
+        model=judged.expected(here, name),
+        sealed="dataset",
+        data_name=pinned.name if pinned else None,
+        data_version=pinned.version if pinned else None,
+    )
+    sealed = verify_sealed(folder, whole, (), here.policy, expectation)
+    seen = sealed.verification
+    findings = (*seen.findings, *_readable_by_others(folder))
+    passed = seen.passed
+    notes = list(here.remarks)
+    if passed:
+        body = sealed.seal.body
+        pin = "" if pinned and pinned.version else " (unpinned)"
+        here.reporter.say(
+            "Verified",
+            f"data {body.name}@{body.version}{pin}  {len(sealed.manifest.files):,} files, {size(sealed.manifest.size)}",
+            f"tree {short(sealed.manifest.digest)}  sealed by {sealed.seal.identity} ({sealed.seal.custodian}){_when(sealed.seal)}",
+        )
+    return Result(
+        command="verify-data",
+        verdict=Verdict.PASSED if passed else Verdict.REFUSED,
+        subjects=(Subject(shown(folder), sealed.manifest.digest),),
+        findings=findings,
+        skipped=seen.skipped,
+        evidence=tuple(reference(claim) for claim in seen.claims),
+        facts={"pinned": pinned is not None and pinned.version is not None, "tree": sealed.manifest.digest},
+        notes=tuple(notes),
+    )
+
+
+def _only_model(here: Surroundings) -> str | None:
+    names = list(here.policy.models)
+    return names[0] if len(names) == 1 else None
+
+
+def _readable_by_others(folder: Path) -> list[Finding]:
+    """Data that other users of this machine can read is a finding of severity low."""
+    mode = folder.stat().st_mode
+    if not mode & 0o005:
+        return []
+    return [
+        Finding(
+            rule="D-READABLE",
+            severity=Severity.LOW,
+            message=f"other users can read this folder (mode {mode & 0o777:o})",
+            location=Location(shown(folder)),
+            why="training data is confidential: only the job should reach it",
+            fix=f"chmod o-rwx {shown(folder)}",
+        )
+    ]

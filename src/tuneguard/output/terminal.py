@@ -1,0 +1,112 @@
+"""Progress on a terminal: lines that stay and a bar that goes; and the two that never show a bar.
+
+Bars are drawn with rich, imported when the first one starts, only where the error stream is a
+terminal. Lines go where the caller says: with results in text, nowhere else in JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from tuneguard.output import text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tuneguard.progress import Reporter, Task
+
+BAR_AFTER = 0.3
+"""Seconds that work must take before its bar appears: short work does not flicker."""
+
+
+class Lines:
+    """A reporter that prints lines to `stream` and draws bars on the error stream's terminal."""
+
+    def __init__(self, stream: TextIO, style: text.Style, *, bars: bool) -> None:
+        self._stream = stream
+        self._style = style
+        self._bars = bars
+
+    def say(self, verb: str, text_: str, *details: str) -> None:
+        print(text.line(self._style, verb, text_, details), file=self._stream, flush=True)
+
+    def task(self, verb: str, *, total: int | None, unit: str) -> Task:
+        return Bar(verb, total, unit, shown=self._bars)
+
+
+class Recorder:
+    """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does."""
+
+    def __init__(self, *, bars: bool) -> None:
+        self.lines: list[list[str]] = []
+        self._bars = bars
+
+    def say(self, verb: str, text_: str, *details: str) -> None:
+        self.lines.append([verb, text_, *details])
+
+    def task(self, verb: str, *, total: int | None, unit: str) -> Task:
+        return Bar(verb, total, unit, shown=self._bars)
+
+
+class Bar:
+    """One bar on the error stream, by bytes or by count; nothing where none is shown."""
+
+    def __init__(self, verb: str, total: int | None, unit: str, *, shown: bool) -> None:
+        self._verb = verb
+        self._total = total
+        self._unit = unit
+        self._shown = shown
+        self._done = 0
+        self._started = time.monotonic()
+        self._progress: Any = None
+        self._task: Any = None
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        if self._progress is not None:
+            self._progress.advance(self._task, amount)
+        elif self._shown and time.monotonic() - self._started > BAR_AFTER:
+            self._draw()
+
+    def _draw(self) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        in_bytes = self._unit == "bytes"
+        amount: list[Any] = (
+            [progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn()]
+            if in_bytes
+            else [progress.MofNCompleteColumn(), progress.TextColumn(self._unit)]
+        )
+        self._progress = progress.Progress(
+            progress.TextColumn(f"{{task.description:>{text.VERB_WIDTH}}}"),
+            progress.BarColumn(bar_width=24),
+            *amount,
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(self._verb, total=self._total, completed=self._done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def reporter(form: str, style: text.Style, *, quiet: bool) -> Reporter:
+    """The reporter for a format: lines beside text, a recorder for all others."""
+    bars = sys.stderr.isatty() and not quiet
+    if form == "text" and not quiet:
+        return Lines(sys.stdout, style, bars=bars)
+    return Recorder(bars=bars)
