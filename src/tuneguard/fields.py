@@ -226,8 +226,8 @@ _INSTANT = re.compile(
 
 def read_name(node: Node) -> str:
     """A name that is safe in paths and messages, and that no other name looks like: plain ASCII."""
-    text: str = _read_scalar(node, str)
-    if not _NAME.fullmatch(text):
+    text = read_text(node)
+    if not is_name(text):
         raise Wrong(
             f"must be a name, found `{shown(text)}`",
             "use letters, digits and . _ @ + -, beginning with a letter or digit, at most 128",
@@ -235,10 +235,20 @@ def read_name(node: Node) -> str:
     return text
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is a name as `read_name` takes it."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a SHA-256 as `read_digest` takes it."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def read_digest(node: Node) -> str:
     """64 hex digits, in lower case so that one digest has one spelling."""
-    text: str = _read_scalar(node, str)
-    if not _DIGEST.fullmatch(text):
+    text = read_text(node)
+    if not is_digest(text):
         raise Wrong(
             f"must be 64 hex digits in lower case, found `{shown(text)}`", "`tuneguard digest DIR` prints one"
         )
@@ -292,11 +302,17 @@ def one_of(node: Node, choices: Sequence[str]) -> str:
         raise Wrong(wrong.what, wrong.help, node) from None
 
 
+def read_text(node: Node) -> str:
+    """A text."""
+    text: str = _read_scalar(node, str)
+    return text
+
+
 def read_texts(node: Node) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(node.value, list):
         raise Wrong(f"must be a list, found {node.kind}", "write it as [a, b]")
-    return tuple(_read_scalar(item, str) for item in node.items)
+    return tuple(read_text(item) for item in node.items)
 
 
 def at_least(bound: int) -> Callable[[Node], int]:

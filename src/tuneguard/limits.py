@@ -31,7 +31,7 @@ RECORD_DEPTH = 64
 RECORD_NODES = 1_000_000
 """Values in a YAML document."""
 JSON_VALUES = 8_000_000
-"""Brackets and commas of a JSON document: 500 MB of values at worst; tokenizers reach two million."""
+"""Pairs of brackets and commas of a JSON document: about 500 MB of values at worst; tokenizers reach two million."""
 PROBLEMS = 50
 """Problems of one file that are reported together."""
 
@@ -60,18 +60,22 @@ ROW_BYTES = 16 * MIB
 # Registry
 OCI_MANIFEST_BYTES = 4 * MIB
 """Bytes of an OCI manifest: what the distribution specification obliges a registry to accept."""
+OCI_INDEX_BYTES = 16 * MIB
+"""Bytes of an image layout's index.json: about 50,000 manifests."""
 
 # Scanner
 PICKLE_OPCODES = 50_000_000
-"""Opcodes interpreted in one file."""
-PICKLE_MEMO = 20_000_000
-"""Entries of a pickle's memo."""
-PICKLE_STACK = 10_000_000
-"""Entries on a pickle's stack."""
-PICKLE_GRAPH = 20_000_000
-"""Values that the abstract machine keeps alive."""
-PICKLE_STRING = 256 * MIB
-"""Bytes of one string or bytes value."""
+"""Opcodes interpreted in one pickle: about half a minute."""
+PICKLE_MEMO = 8_000_000
+"""Entries of a pickle's memo. An optimizer state of 90,000 tensors has 700,000."""
+PICKLE_STACK = 2_000_000
+"""Values on a pickle's stack, and marks. Picklers write lists and dictionaries 1,000 items at a time."""
+PICKLE_GRAPH = 10_000_000
+"""Tuples, containers and objects that a pickle makes: what bounds the memory of the abstract machine."""
+PICKLE_NAMES = 10_000
+"""Different names that a pickle imports."""
+PICKLE_STRING = 64 * MIB
+"""Bytes of a value inside a pickle that is itself looked into."""
 ZIP_MEMBERS = 2_000_000
 """Members of a zip archive."""
 SAFETENSORS_HEADER = 100 * 1000 * 1000

@@ -24,7 +24,6 @@ size and number of values are bounded before any of it is kept.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
@@ -42,7 +41,7 @@ from tuneguard.files import printable
 from tuneguard.nodes import Node, Problems, Scalar, nearest, shown, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "Node",
@@ -56,6 +55,7 @@ __all__ = [
     "suggestion",
     "to_json",
     "to_json_pretty",
+    "written",
 ]
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
@@ -144,8 +144,9 @@ class _Builder:
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
+            handlers = self._handlers()
             for event in yaml.parse(data, Loader=loader):
-                self._take(event)
+                handlers.get(type(event), _ignore)(event)
         except _Stop:
             pass
         except yaml.MarkedYAMLError as error:
@@ -171,29 +172,27 @@ class _Builder:
         self.problems.add(self._node(None, event.start_mark), what, help)
         raise _Stop
 
-    def _take(self, event: Any) -> None:
+    def _handlers(self) -> Mapping[type[Any], Callable[[Any], None]]:
         import yaml
 
-        match event:
-            case yaml.ScalarEvent():
-                self._check_adornments(event)
-                self._place(self._scalar(event))
-            case yaml.MappingStartEvent():
-                self._check_adornments(event)
-                self._open(self._node({}, event.start_mark), event)
-            case yaml.SequenceStartEvent():
-                self._check_adornments(event)
-                self._open(self._node([], event.start_mark), event)
-            case yaml.CollectionEndEvent():
-                self._place(self.stack.pop().node)
-            case yaml.AliasEvent():
-                node = self._node(None, event.start_mark)
-                self.problems.add(
-                    node, f"alias `*{shown(event.anchor or '')}` is not allowed", "write the value out"
-                )
-                self._place(node)
-            case yaml.DocumentStartEvent():
-                self._start_document(event)
+        return {
+            yaml.ScalarEvent: self._take_scalar,
+            yaml.MappingStartEvent: lambda event: self._open(event, {}),
+            yaml.SequenceStartEvent: lambda event: self._open(event, []),
+            yaml.MappingEndEvent: lambda _: self._place(self.stack.pop().node),
+            yaml.SequenceEndEvent: lambda _: self._place(self.stack.pop().node),
+            yaml.AliasEvent: self._take_alias,
+            yaml.DocumentStartEvent: self._start_document,
+        }
+
+    def _take_scalar(self, event: Any) -> None:
+        self._check_adornments(event)
+        self._place(self._scalar(event))
+
+    def _take_alias(self, event: Any) -> None:
+        node = self._node(None, event.start_mark)
+        self.problems.add(node, f"alias `*{shown(event.anchor or '')}` is not allowed", "write the value out")
+        self._place(node)
 
     def _start_document(self, event: Any) -> None:
         self.documents += 1
@@ -216,10 +215,11 @@ class _Builder:
         if len(self.problems) > 2 * limits.PROBLEMS:
             raise _Stop
 
-    def _open(self, node: Node, event: Any) -> None:
+    def _open(self, event: Any, empty: dict[str, Node] | list[Node]) -> None:
+        self._check_adornments(event)
         if len(self.stack) >= limits.RECORD_DEPTH:
             self._stop(event, f"is nested deeper than {limits.RECORD_DEPTH} levels")
-        self.stack.append(_Open(node))
+        self.stack.append(_Open(self._node(empty, event.start_mark)))
 
     def _place(self, node: Node) -> None:
         """Put a finished node where the innermost open collection wants it."""
@@ -253,12 +253,16 @@ class _Builder:
     def _scalar(self, event: Any) -> Node:
         if event.tag is not None or not event.implicit[0]:
             return self._node(event.value, event.start_mark)
-        node = self._node(event.value, event.start_mark, event.value)
         try:
-            return dataclasses.replace(node, value=_resolve(event.value))
+            return self._node(_resolve(event.value), event.start_mark, event.value)
         except ValueError as error:
+            node = self._node(event.value, event.start_mark, event.value)
             self.problems.add(node, str(error), "quote it if it is text")
             return node
+
+
+def _ignore(event: object) -> None:
+    """The stream's and the document's ends say nothing."""
 
 
 @functools.cache
@@ -315,12 +319,25 @@ def _yaml_float(text: str) -> float:
     return value
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@-]*")
+
+
+def written(text: str) -> str:
+    """A text as YAML is to hold it: as it is where every reader takes that for text, else in quotes.
+
+    >>> written("support-llama"), written("042"), written("no"), written("a: b")
+    ('support-llama', '"042"', '"no"', '"a: b"')
+    """
+    resolved = any(pattern.match(text) for _, pattern in _resolvers().get(text[:1], ()))
+    return text if _PLAIN.fullmatch(text) and not resolved else json.dumps(text)
+
+
 # --- JSON ------------------------------------------------------------------------------------------
 
 # A string, whole or cut off by the end. Possessive, and it matches at every quote: linear.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -349,7 +366,8 @@ def read_json(data: bytes, where: str, *, limit: int = limits.RECORD_BYTES) -> A
         raise NotUnderstood("holds half of a surrogate pair, which is no character", where=place) from error
     except json.JSONDecodeError as error:
         raise NotUnderstood(
-            f"is not JSON: {printable(error.msg)}", where=f"{place}:{error.lineno}:{error.colno}"
+            f"is not JSON: {printable(error.msg.removesuffix(' starting at'))}",
+            where=f"{place}:{error.lineno}:{error.colno}",
         ) from error
     except _NotStrict as error:
         raise NotUnderstood(str(error), where=place) from error
@@ -358,10 +376,11 @@ def read_json(data: bytes, where: str, *, limit: int = limits.RECORD_BYTES) -> A
 
 def _check_shape(data: bytes, place: str) -> None:
     """Bound depth and number of values before anything is built; strings are skipped."""
-    structure = _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE)
-    if len(structure) > limits.JSON_VALUES:
+    bare = _STRING.sub(b"", data)
+    brackets = bare.translate(None, _NOT_BRACKETS)
+    if bare.count(b",") + len(brackets) // 2 > limits.JSON_VALUES:
         raise NotUnderstood(f"holds more than {limits.JSON_VALUES:,} values", where=place)
-    if max(accumulate(map(_STEP.__getitem__, structure)), default=0) > limits.RECORD_DEPTH:
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limits.RECORD_DEPTH:
         raise NotUnderstood(f"is nested deeper than {limits.RECORD_DEPTH} levels", where=place)
 
 

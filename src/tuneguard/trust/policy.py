@@ -366,7 +366,9 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
         require=MappingProxyType(
             {"train": read.require.train, "promote": read.require.promote, "load": read.require.load}
         ),
-        walls="all" if read.walls is None else MappingProxyType(dict(read.walls)),
+        walls="all"
+        if read.walls is None
+        else MappingProxyType({str(wall): str(least) for wall, least in read.walls.items()}),
         gates=read.gates,
         sha256=sha256,
         file=file,

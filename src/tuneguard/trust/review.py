@@ -1,0 +1,282 @@
+"""A policy held up to its author: what it would refuse that he may not expect, and what it says.
+
+`weaknesses` is behind ``policy check`` and `explain` behind ``policy explain``. Neither decides
+anything: verification and gates judge by the policy itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tuneguard.files import printable
+from tuneguard.findings import Finding, Location, Severity
+from tuneguard.nodes import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from tuneguard.trust.policy import Identity, Model, Policy, Requirement
+
+WEAKNESSES: Mapping[str, str] = {
+    "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
+    "P-DEVELOPMENT": "The profile is development: every verdict says so, and production accepts none.",
+    "P-APART": "One custodian holds two roles that must be apart: what he gives in one of them is refused.",
+    "P-UNMET": "A demand that nobody can meet for a model, so that the model is refused there for ever.",
+    "P-BASE": "A model with no base: empty means no, so no run of it can be promoted.",
+    "P-DATA": "A model with no data set, or one without a steward: empty means no.",
+    "P-BUILDER": "A model with no builder: empty means no, so no run of it counts.",
+    "P-EVALUATION": "A model with no evaluation: nothing says how good is good enough, so promotion refuses.",
+    "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
+    "P-CODE": "Training code of a model may be any. It is still named in the provenance.",
+    "P-WALL": "A sandbox wall need not be proven.",
+    "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
+}
+"""What each finding of `weaknesses` means; ``explain ID`` prints it."""
+
+_SOON = timedelta(days=30)
+
+
+def weaknesses(policy: Policy, *, now: datetime | None = None) -> tuple[Finding, ...]:
+    """What the policy would refuse, and why, and what it believes lightly. `now` judges expiry."""
+    return tuple(
+        Finding(rule, severity, message, Location(policy.file), WEAKNESSES[rule], fix)
+        for each in (_time, _apart, _models, _demands, _lightly)
+        for rule, severity, message, fix in each(policy, now)
+    )
+
+
+_Weakness = tuple[str, Severity, str, str]
+
+
+def _time(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
+    fix = "raise version and expires, and sign it again"
+    if now is not None and now >= policy.expires:
+        yield "P-EXPIRED", Severity.HIGH, f"expired on {policy.expires:%Y-%m-%d}", fix
+    elif now is not None and now + _SOON >= policy.expires:
+        yield "P-EXPIRED", Severity.LOW, f"expires on {policy.expires:%Y-%m-%d}", fix
+
+
+def _apart(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
+    del now
+    for one, other in policy.apart:
+        for custodian in sorted(policy.custodians(one) & policy.custodians(other)):
+            yield (
+                "P-APART",
+                Severity.HIGH,
+                f"{custodian} is both {one} and {other}",
+                f"give one of the two roles to another custodian than {custodian}",
+            )
+
+
+def _models(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
+    del now
+    set_model = "tuneguard policy set-model {} --base DIR --evaluation DIR --classifier DIR"
+    for name, model in policy.models.items():
+        if not model.builders:
+            yield "P-BUILDER", Severity.HIGH, f"{name} has no builder", f"models.{name}.builder: [IDENTITY]"
+        if not model.data:
+            yield "P-DATA", Severity.HIGH, f"{name} has no data set", f"list one in models.{name}.data"
+        for rule in model.data:
+            if not rule.stewards:
+                yield (
+                    "P-DATA",
+                    Severity.HIGH,
+                    f"nobody may seal {name}'s data set {rule.name}",
+                    "name a steward for it",
+                )
+        if not model.bases:
+            yield "P-BASE", Severity.HIGH, f"{name} has no base", set_model.format(name)
+        if model.evaluation is None:
+            yield "P-EVALUATION", Severity.HIGH, f"{name} has no evaluation", set_model.format(name)
+
+
+def _demands(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
+    for name, model in policy.models.items():
+        for purpose, requirements in policy.require.items():
+            for requirement in requirements:
+                reasons = [_cannot(policy, model, requirement, role, now) for role in requirement.roles]
+                if all(reasons):
+                    yield (
+                        "P-UNMET",
+                        Severity.HIGH,
+                        f"{purpose} of {name} demands a {requirement.kind} that nobody may give: "
+                        + "; ".join(reason for reason in reasons if reason),
+                        f"mend roles, or take the demand out of require.{purpose}",
+                    )
+    if not any(each.kind == "provenance" for each in policy.require["promote"]):
+        yield (
+            "P-PROVENANCE",
+            Severity.HIGH,
+            "promote does not demand provenance",
+            "add {provenance: builder} to require.promote",
+        )
+
+
+def _cannot(
+    policy: Policy, model: Model, requirement: Requirement, role: str, now: datetime | None
+) -> str | None:
+    """Why nobody can meet a requirement in a role, or None where somebody can."""
+    rules = policy.roles.get(role)
+    if rules is None:
+        return f"{role} is not in roles"
+    if requirement.kind not in rules.says:
+        return f"{role} may not say {requirement.kind}"
+    if model.name not in rules.models:
+        return f"{role} speaks about other models only"
+    named = [policy.identities[name] for name in rules.any_of if _named_by(model, role, name)]
+    custodians = {each.custodian for each in named if _believed(each, now)}
+    if len(custodians) < rules.threshold:
+        return f"{role} takes {rules.threshold} custodians, and {len(custodians)} can speak"
+    return None
+
+
+def _named_by(model: Model, role: str, identity: str) -> bool:
+    """Whether the model's own lists let this identity speak in this role."""
+    if role == "builder":
+        return identity in model.builders
+    if role == "data-steward":
+        return any(identity in rule.stewards for rule in model.data)
+    return True
+
+
+def _believed(identity: Identity, now: datetime | None) -> bool:
+    if identity.revoked is not None:
+        return False
+    return now is None or identity.until is None or now < identity.until
+
+
+def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
+    del now
+    low = Severity.LOW
+    if policy.development:
+        yield "P-DEVELOPMENT", low, "this is a development policy", "write a production policy for production"
+    for name, model in policy.models.items():
+        if model.code is None:
+            yield (
+                "P-CODE",
+                low,
+                f"{name} may be trained by any code",
+                f"list tree digests in models.{name}.code",
+            )
+    if policy.walls != "all":
+        for wall, least in policy.walls.items():
+            if least != "proven":
+                severity = low if policy.development else Severity.MEDIUM
+                yield "P-WALL", severity, f"the wall {wall} may be {least}", "walls: all"
+    if policy.log is None:
+        yield "P-LOG", low, "there is no key of the ledger", "log: {key: …}, an Ed25519 key of its own"
+
+
+# --- In plain words --------------------------------------------------------------------------------
+
+
+def explain(policy: Policy) -> str:
+    """What the policy says, in plain words, one statement a line."""
+    lines = [
+        f"{policy.name}, version {policy.version}, believed until {policy.expires:%Y-%m-%d %H:%M} UTC.",
+        "A DEVELOPMENT policy: not for production, and every verdict under it says so."
+        if policy.development
+        else "A production policy: no verdict made under a development policy counts.",
+        "",
+        "Who may speak:",
+        *(f"  {line}" for line in _said_of_roles(policy)),
+        *(f"  Nobody both speaks as {one} and as {other}." for one, other in policy.apart),
+        *(f"  {line}" for line in _said_of_identities(policy)),
+    ]
+    for model in policy.models.values():
+        lines += [
+            "",
+            f"{model.name}, at {model.repository}:",
+            *(f"  {line}" for line in _said_of(policy, model)),
+        ]
+    lines += ["", "What is demanded:", *(f"  {line}" for line in _said_of_demands(policy))]
+    return "\n".join(lines) + "\n"
+
+
+def _said_of_roles(policy: Policy) -> Iterator[str]:
+    if not policy.roles:
+        yield "Nobody: there are no roles."
+    for role in policy.roles.values():
+        if not role.any_of or not role.models or not role.says:
+            yield f"{role.name}: nobody (an empty list means no)."
+            continue
+        who = ", ".join(_person(policy.identities[name]) for name in role.any_of)
+        many = f" {role.threshold} custodians of" if role.threshold > 1 else ""
+        yield f"{role.name}:{many} {who} may say {_and(sorted(role.says))} about {_and(role.models)}."
+
+
+def _person(identity: Identity) -> str:
+    same = identity.name == identity.custodian
+    return identity.name if same else f"{identity.name} ({identity.custodian})"
+
+
+def _said_of_identities(policy: Policy) -> Iterator[str]:
+    for identity in policy.identities.values():
+        period = [
+            f"{word} {moment:%Y-%m-%d %H:%M} UTC"
+            for word, moment in (("from", identity.not_before), ("until", identity.until))
+            if moment is not None
+        ]
+        if identity.revoked is not None:
+            yield f"{identity.name} is revoked, and nothing that it signed counts: {shown(identity.revoked.reason)}"
+        elif period:
+            yield f"{identity.name} is believed {' '.join(period)}."
+
+
+def _said_of(policy: Policy, model: Model) -> Iterator[str]:
+    yield f"built by {_or(model.builders)}"
+    for rule in model.data:
+        yield f"trained on {rule.name}, as sealed by {_or(rule.stewards)}"
+    if not model.data:
+        yield "trained on nothing: no data set is listed, so every run is refused"
+    bases = _joined([digest[:12] for digest in model.bases], "or")
+    yield f"from the base {bases}" if bases else "from no base: none is listed, so every run is refused"
+    yield f"by {_any('code', model.code)}, with {_any('configuration', model.config)}"
+    measured = model.evaluation
+    if measured is None:
+        yield "measured by nothing: no evaluation is listed, so promotion refuses"
+    else:
+        suites = _and([f"{suite} (version {version})" for suite, version in measured.suites.items()])
+        yield (
+            f"measured by {suites} on the set {measured.set[:12]} with the classifier "
+            f"{measured.classifier[:12]}, at least {measured.minimum_rows} rows each"
+        )
+    if policy.walls == "all":
+        yield "in a sandbox whose walls are all proven"
+    else:
+        graded = [f"{wall} at least {least}" for wall, least in policy.walls.items() if least != "proven"]
+        yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other wall proven"
+
+
+def _said_of_demands(policy: Policy) -> Iterator[str]:
+    for purpose, requirements in policy.require.items():
+        for each in requirements:
+            age = "" if each.max_age is None else f", not older than {_age(each.max_age)}"
+            yield f"to {purpose}: {each.kind} by {_or(each.roles)}{age}"
+    if policy.gates:
+        yield f"and what the gates {_and(sorted(policy.gates))} hold, as gates in {printable(policy.file)} says"
+
+
+def _age(age: timedelta) -> str:
+    hours = age.total_seconds() / 3600
+    count, unit = (hours / 24, "day") if hours % 24 == 0 else (hours, "hour")
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"
+
+
+def _any(what: str, digests: Sequence[str] | None) -> str:
+    return f"any {what}" if digests is None else f"{what} {_or([digest[:12] for digest in digests])}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return _joined(names, "and")
+
+
+def _or(names: Sequence[str]) -> str:
+    return _joined(names, "or") or "nobody (an empty list means no)"
+
+
+def _joined(names: Sequence[str], word: str) -> str:
+    *most, last = names or [""]
+    return f"{', '.join(most)} {word} {last}" if most else last
