@@ -124,6 +124,4 @@ class Verification:
 
     def counting(self, kind: str) -> tuple[Claim, ...]:
         """The claims of a kind that meet a requirement of the purpose. Any one of them will do."""
-        return tuple(
-            claim for met in self.satisfied if met.requirement.kind == kind for claim in met.claims
-        )
+        return tuple(claim for met in self.satisfied if met.requirement.kind == kind for claim in met.claims)

@@ -1,26 +1,286 @@
 """Whom we believe about a tree: evidence, a policy and an expectation in, every fault out.
 
-Pure: no clock, no files, no network. See the numbered steps in ``STEPS``.
+Pure: no clock, no file, no network. The caller hashes the tree, reads the evidence folder, loads
+the signed policy (`trust.policy.load_signed`) and says what it expects. Then, in this order:
+
+    V01         can the question be answered at all?
+    V02 … V05   each piece: a bundle, by a key of the policy, believed now, in a role that may say this
+    V06 … V16   each piece: about exactly this tree, and what its kind has to say
+    V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing lost?
+
+Every step's docstring is what ``tuneguard explain V07`` prints and ``docs/verification.md`` holds.
+
+Two laws, which tests hold it to. Adding evidence never refuses what would pass, and so deleting a
+file never passes what would be refused; the results of an open attempt obey this through the ledger
+(V19). And what does not count, for whatever reason, is listed, never silently dropped.
+
+What the caller still owes: the gates (`tuneguard.gates`), which judge what the claims say in numbers,
+and the same bytes afterwards.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from tuneguard.files import printable
+from tuneguard.findings import Finding, Location, Severity, Skipped
+from tuneguard.trust import checks
 from tuneguard.trust.claims import Claim, Expectation, Satisfied, Verification
+from tuneguard.trust.opening import (
+    Opened,
+    check_identity,
+    find_signer,
+    open_bundle,
+    open_statement,
+)
+from tuneguard.trust.question import Fault, Question, Stop, check_question
+from tuneguard.trust.requirements import (
+    About,
+    Demand,
+    check_apart,
+    check_recorded,
+    check_requirement,
+    unmet_fault,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Policy
 
-__all__ = ["Claim", "Expectation", "Satisfied", "Verification", "verify"]
+__all__ = ["STEPS", "Claim", "Expectation", "Satisfied", "Step", "Verification", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A numbered step: its id, a short name, and the function that takes it."""
+
+    id: str
+    title: str
+    run: Callable[..., Any]
+
+    @property
+    def text(self) -> str:
+        """What it checks and why, for people: the function's docstring."""
+        return inspect.getdoc(self.run) or ""
+
+
+CHECKS = (
+    Step("V06", "subject", checks.check_subject),
+    Step("V07", "changed", checks.check_changed),
+    Step("V08", "missing", checks.check_missing),
+    Step("V09", "added", checks.check_added),
+    Step("V10", "names", checks.check_names),
+    Step("V11", "class", checks.check_class),
+    Step("V12", "builder", checks.check_builder),
+    Step("V13", "seal", checks.check_seal),
+    Step("V14", "attempt", checks.check_attempt),
+    Step("V15", "verdict", checks.check_verdict),
+    Step("V16", "time", checks.check_time),
+)
+"""The steps on each opened piece."""
+
+STEPS = (
+    Step("V01", "question", check_question),
+    Step("V02", "bundle", open_bundle),
+    Step("V03", "signer", find_signer),
+    Step("V04", "identity", check_identity),
+    Step("V05", "statement", open_statement),
+    *CHECKS,
+    Step("V17", "requirement", check_requirement),
+    Step("V18", "apart", check_apart),
+    Step("V19", "recorded", check_recorded),
+)
+"""Every step, in the order in which they are taken."""
 
 
 def verify(
     tree: Manifest | str, pieces: Sequence[Piece], policy: Policy, expectation: Expectation
 ) -> Verification:
-    """What the evidence says about `tree` (a manifest, or a tree digest where the files are not at hand)."""
-    raise NotImplementedError
+    """What the evidence says about `tree`, and whether that is what the policy demands for the purpose.
+
+    `tree` is a manifest, or the tree digest alone where the files are not at hand: then lists of
+    files are compared by their digest only. Never raises for anything that evidence holds.
+    """
+    digest, manifest = (tree, None) if isinstance(tree, str) else (tree.digest, tree)
+    question = Question(digest, manifest, policy, expectation)
+    wrong = [_finding(About("", None, fault)) for fault in check_question(question)]
+    if question.model is None and not question.integrity_only:
+        return Verification(expectation, digest, tuple(wrong), (), (), ())
+    examined = [_examine(question, piece) for piece in pieces]
+    claims = [claim for each in examined for claim in each.claims]
+    noted = [about for each in examined for about in each.noted]
+    judged = _Judged(question, claims, noted, frozenset(piece.sha256 for piece in pieces))
+    return Verification(
+        expectation=expectation,
+        digest=digest,
+        findings=tuple(dict.fromkeys([*wrong, *map(_finding, judged.refusing)])),
+        skipped=tuple(_skipped(judged.aside)),
+        claims=judged.claims,
+        satisfied=judged.satisfied,
+        unmet=judged.unmet,
+        notes=tuple(_notes(question)),
+    )
+
+
+# --- One piece -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """One piece after V02 to V16: the claims that it makes, or what is wrong with it."""
+
+    claims: tuple[Claim, ...] = ()
+    noted: tuple[About, ...] = ()
+
+
+def _examine(question: Question, piece: Piece) -> _Examined:
+    kind = piece.kind  # what the name says: good enough to sort messages by, and for nothing else
+    try:
+        bundle = open_bundle(piece)  # V02
+        identity = find_signer(bundle, question.policy)  # V03
+        check_identity(identity, question.expectation.now)  # V04
+        opened = open_statement(bundle, identity, piece, question)  # V05
+        kind = opened.kind
+        if question.kinds is not None and kind not in question.kinds:
+            unneeded = Fault("V05", f"is a {kind}, which is not asked for here", aside=True)
+            return _Examined(noted=(About(kind, piece.name, unneeded),))
+        faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16
+    except Stop as stop:
+        faults = [stop.fault]
+    else:
+        if not faults:
+            return _Examined(claims=_claims(opened))
+    return _Examined(noted=tuple(About(kind, piece.name, fault) for fault in faults))
+
+
+def _claims(opened: Opened) -> tuple[Claim, ...]:
+    """What the piece says, once for each role in which its signer may say it."""
+    return tuple(
+        Claim(
+            kind=opened.kind,
+            role=role.name,
+            identity=opened.identity.name,
+            custodian=opened.identity.custodian,
+            time=checks.claimed_time(opened.body),
+            file=printable(opened.piece.name),
+            sha256=opened.piece.sha256,
+            statement=opened.statement,
+            body=opened.body,
+        )
+        for role in opened.roles
+    )
+
+
+# --- All together ----------------------------------------------------------------------------------
+
+
+class _Judged:
+    """V17 to V19 over all claims, and the sorting of faults into those that refuse and those aside.
+
+    A fault of a piece refuses only if a requirement of the piece's kind is not met, and then it is
+    the reason why.
+    """
+
+    def __init__(
+        self, question: Question, claims: Sequence[Claim], noted: Sequence[About], present: frozenset[str]
+    ) -> None:
+        attempt = check_recorded(question, claims, present)  # V19, V14
+        demands = [
+            check_requirement(question, each, attempt.claims) for each in question.requirements
+        ]  # V17, V18
+        lost = {about.kind for about in attempt.refusing}
+        self.claims = attempt.claims if question.integrity_only else _listed_once(demands)
+        self.satisfied = tuple(
+            Satisfied(each.requirement, each.counted)
+            for each in demands
+            if each.met and each.requirement.kind not in lost
+        )
+        self.unmet = frozenset(lost | {each.requirement.kind for each in demands if not each.met})
+        everything = [*noted, *attempt.aside, *(about for each in demands for about in each.faults)]
+        reasons = [about for about in everything if self._matters(question, about)]
+        told = frozenset(about.fault.tree for about in reasons if about.fault.step in _FILE_BY_FILE)
+        self.aside = [about for about in everything if not self._matters(question, about)]
+        self.aside += [about for about in reasons if _told_already(about.fault, told)]
+        self.refusing = [about for about in reasons if not _told_already(about.fault, told)]
+        self.refusing += attempt.refusing
+        explained = {about.kind for about in (*reasons, *attempt.refusing)}
+        self.refusing += [
+            About(each.requirement.kind, None, unmet_fault(each.requirement, attempt.claims))
+            for each in demands
+            if not each.met and each.requirement.kind not in explained
+        ]
+        if question.integrity_only and not self.claims and not self.refusing:
+            self.refusing.append(About("", None, _NOBODY))
+
+    def _matters(self, question: Question, about: About) -> bool:
+        if about.fault.aside:
+            return False
+        return not self.claims if question.integrity_only else about.kind in self.unmet
+
+
+_FILE_BY_FILE = frozenset({"V07", "V08", "V09"})
+"""The steps that tell file by file how a tree differs from the one that was signed."""
+
+
+def _told_already(fault: Fault, told: frozenset[str | None]) -> bool:
+    """Whether a fault says only that this is not the tree whose differences are told file by file."""
+    return fault.step == "V06" and fault.tree in told
+
+
+_NOBODY = Fault(
+    "V17",
+    "nothing here is signed by anybody whom the policy believes",
+    fix="bring the evidence folder along with the tree",
+)
+
+
+def _listed_once(demands: Sequence[Demand]) -> tuple[Claim, ...]:
+    """Each piece that is good for a requirement, once: in the first role that the requirement names."""
+    found: dict[tuple[str, str], Claim] = {}
+    for demand in demands:
+        for claim in sorted(demand.good, key=lambda claim: demand.requirement.roles.index(claim.role)):
+            found.setdefault((claim.file, claim.sha256), claim)
+    return tuple(found.values())
+
+
+def _finding(about: About) -> Finding:
+    fault = about.fault
+    path = fault.path if fault.path is not None else about.file
+    return Finding(
+        rule=fault.step,
+        severity=Severity.HIGH,
+        message=fault.message,
+        location=None if path is None else Location(printable(path)),
+        why=fault.why,
+        fix=fault.fix,
+    )
+
+
+def _skipped(aside: Iterable[About]) -> Iterator[Skipped]:
+    """One line for each piece, however much is wrong with it."""
+    by_file: dict[str, list[Fault]] = {}
+    for about in aside:
+        if about.file is not None:
+            by_file.setdefault(about.file, []).append(about.fault)
+    for file, faults in by_file.items():
+        path = "" if faults[0].path is None else f"{printable(faults[0].path)} "
+        more = "" if len(faults) == 1 else f" (and {len(faults) - 1:,} more)"
+        yield Skipped(printable(file), f"{faults[0].step} {path}{faults[0].message}{more}")
+
+
+def _notes(question: Question) -> Iterable[str]:
+    expected = question.expectation
+    if question.integrity_only:
+        yield "integrity only: no model was expected, so nothing is said about who may use this tree"
+        return
+    if expected.purpose in ("promote", "load") and expected.run is None:
+        yield "no run was expected: any run of this model will do"
+    if expected.purpose == "train" and expected.sealed == "dataset" and expected.data_version is None:
+        yield "the data's version is unpinned"
+    if expected.deferred:
+        yield f"not asked for yet: {', '.join(sorted(expected.deferred))}"

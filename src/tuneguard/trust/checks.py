@@ -1,0 +1,309 @@
+"""Does an opened piece of evidence answer this question? Steps V06 to V16, each on one piece.
+
+Every check looks at every piece and yields all that is wrong with it; a kind that a check does not
+concern passes through it. A piece with a fault counts for nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuneguard.attest.predicates.evaluation import Evaluation
+from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.predicates.scan import Scan
+from tuneguard.attest.predicates.seal import Seal
+from tuneguard.attest.predicates.verdict import Verdict, manifest_of
+from tuneguard.files import printable
+from tuneguard.trust.question import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.trust.opening import Opened
+
+
+def check_subject(opened: Opened) -> Iterator[Fault]:
+    """The statement speaks of exactly this tree.
+
+    Its subject is the tree digest that was computed here. A statement that lists the files (a
+    signature, a seal) is compared file by file in the next three steps, so that a person sees which
+    ones; where only the tree's digest is known, the list's own digest is compared.
+    """
+    spoken, digest = opened.spoken, opened.question.digest
+    if spoken != digest and not opened.difference:
+        yield Fault(
+            "V06",
+            f"speaks of another tree: {(spoken or 'none')[:12]}, here is {digest[:12]}",
+            why=f"signed {spoken}, found {digest}",
+            fix="find the evidence that belongs to this tree, or restore the tree that was signed",
+            tree=spoken,
+        )
+
+
+def check_changed(opened: Opened) -> Iterator[Fault]:
+    """Every listed file has its digest.
+
+    A file that is there with other bytes is reported with the digest that was signed and the one
+    that was found.
+    """
+    if opened.difference:
+        for path, signed, found in opened.difference.changed:
+            yield Fault(
+                "V07",
+                f"changed: signed {signed[:12]}, found {found[:12]}",
+                path,
+                why=f"signed {signed}, found {found}",
+                fix="restore it from the machine that made it, and find out who can write here",
+                tree=opened.spoken,
+            )
+
+
+def check_missing(opened: Opened) -> Iterator[Fault]:
+    """Every listed file is there."""
+    if opened.difference:
+        for path in opened.difference.missing:
+            yield Fault(
+                "V08",
+                "missing: it is signed and not there",
+                path,
+                fix="restore it from the machine that made it",
+                tree=opened.spoken,
+            )
+
+
+def check_added(opened: Opened) -> Iterator[Fault]:
+    """Every file that is there is listed.
+
+    The world is closed: there is no list of names that may be overlooked, and what a foreign
+    signature says it ignores is not ignored here.
+    """
+    if opened.difference:
+        for path in opened.difference.added:
+            yield Fault(
+                "V09",
+                "added: it is there and not signed",
+                path,
+                fix="find out who put it there, and remove it",
+                tree=opened.spoken,
+            )
+
+
+def check_names(opened: Opened) -> Iterator[Fault]:
+    """Provenance and verdict name the expected model, and the expected run.
+
+    An old checkpoint with all its true evidence, put where a new run's should be, is found here.
+    """
+    body, expected = opened.body, opened.question.expectation
+    if not isinstance(body, Provenance | Verdict) or opened.question.integrity_only:
+        return
+    for what, said, wanted in (("model", body.model, expected.model), ("run", body.run, expected.run)):
+        if wanted is not None and said != wanted:
+            yield Fault(
+                "V10",
+                f"speaks of {what} {printable(said)}, expected is {what} {printable(wanted)}",
+                why="evidence of one run or model is worth nothing for another",
+            )
+
+
+def check_class(opened: Opened) -> Iterator[Fault]:
+    """Only a final checkpoint is promoted.
+
+    A run that was stopped by its deadline or a signal may be signed as `intermediate`; one can resume from it
+    and not promote it.
+    """
+    if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose != "promote":
+        return
+    if opened.body.kind != "final":
+        yield Fault(
+            "V11",
+            f"is of class {printable(opened.body.kind)}, and only a final checkpoint is promoted",
+            fix="resume the run from it and let it end: tuneguard run --resume",
+        )
+
+
+def check_builder(opened: Opened) -> Iterator[Fault]:
+    """Provenance is by a builder whom the policy lists for this very model."""
+    model = opened.question.model
+    if (
+        isinstance(opened.body, Provenance)
+        and model is not None
+        and opened.identity.name not in model.builders
+    ):
+        yield Fault(
+            "V12",
+            f"is by {opened.identity.name}, whom the policy does not list as a builder of {model.name}",
+            fix=f"list it under models.{model.name}.builder, or build with one that is listed",
+        )
+
+
+def check_seal(opened: Opened) -> Iterator[Fault]:
+    """A seal makes the tree what it is to be used as.
+
+    A data set bears a name that the policy lists for the model, sealed by one of the stewards
+    listed beside that name. An evaluation set, a base or a classifier is sealed as such, and its
+    tree digest is one that the policy lists. Empty lists allow nothing.
+    """
+    body, question = opened.body, opened.question
+    model = question.model
+    if not isinstance(body, Seal) or model is None or question.expectation.purpose != "train":
+        return
+    sealed = question.expectation.sealed
+    kind = "base" if sealed == "classifier" else sealed
+    if body.kind != kind:
+        yield Fault(
+            "V13", f"seals a tree of kind {body.kind}, expected is {kind}", fix=f"seal it --as {kind}"
+        )
+    elif sealed == "dataset":
+        yield from _check_data(opened, body)
+    else:
+        yield from _check_listed(opened, sealed)
+
+
+def _check_data(opened: Opened, body: Seal) -> Iterator[Fault]:
+    model, expected = opened.question.model, opened.question.expectation
+    assert model is not None
+    shown = printable(f"{body.name}@{body.version}")
+    if expected.data_name is not None and body.name != expected.data_name:
+        yield Fault("V13", f"seals {shown}, expected is {printable(expected.data_name)}")
+    if expected.data_version is not None and body.version != expected.data_version:
+        yield Fault("V13", f"seals {shown}, expected is version {printable(expected.data_version)}")
+    rule = next((rule for rule in model.data if rule.name == body.name), None)
+    if rule is None:
+        known = ", ".join(each.name for each in model.data) or "none"
+        yield Fault(
+            "V13",
+            f"seals {shown}, and the policy lists no such data for {model.name}",
+            fix=f"it lists: {known}",
+        )
+    elif opened.identity.name not in rule.stewards:
+        yield Fault(
+            "V13",
+            f"seals {shown} by {opened.identity.name}, who is no steward of {rule.name}",
+            fix=f"the policy's stewards of {rule.name}: {', '.join(rule.stewards) or 'none'}",
+        )
+
+
+def _check_listed(opened: Opened, sealed: str) -> Iterator[Fault]:
+    model, tree = opened.question.model, opened.statement.tree
+    assert model is not None
+    rule = model.evaluation
+    listed = {
+        "base": model.bases,
+        "evaluation": () if rule is None else (rule.set,),
+        "classifier": () if rule is None else (rule.classifier,),
+    }[sealed]
+    if tree not in listed:
+        yield Fault(
+            "V13",
+            f"the policy does not list this tree as {sealed} of {model.name}",
+            why=f"found {tree}, listed: {', '.join(listed) or 'none, and empty means no'}",
+            fix=f"have the policy's owner list it: tuneguard policy set-model {model.name}",
+        )
+
+
+def check_attempt(opened: Opened) -> Iterator[Fault]:
+    """A scan and an evaluation name the open promotion attempt.
+
+    Results of earlier attempts are left aside: they count neither for nor against, so that nobody
+    can choose the luckiest. Of each kind one result counts for an attempt; two different ones refuse.
+    """
+    body, expected = opened.body, opened.question.expectation
+    if (
+        not isinstance(body, Scan | Evaluation)
+        or expected.purpose != "promote"
+        or opened.question.integrity_only
+    ):
+        return
+    if expected.attempt is None or body.attempt != expected.attempt:
+        named = "no attempt" if body.attempt is None else f"attempt {printable(body.attempt)}"
+        opened_ = "none is open" if expected.attempt is None else f"open is {printable(expected.attempt)}"
+        yield Fault("V14", f"names {named}, {opened_}", aside=True)
+
+
+def check_verdict(opened: Opened) -> Iterator[Fault]:
+    """A verdict says that this tree passed, for this model's repository, as this very OCI manifest.
+
+    The manifest's digest is computed from the tree and the repository is taken from the policy;
+    the verdict must name both. It was made under a policy of the same name, of any version: a
+    verdict outlives a newer policy while that still believes the signer and keeps the repository.
+    A production policy accepts no verdict that was made under a development policy.
+    """
+    body, question = opened.body, opened.question
+    if not isinstance(body, Verdict) or question.model is None:
+        return
+    if not body.passed:
+        yield Fault("V15", f"says {body.result}: this tree was not promoted then")
+        return
+    wanted = question.expectation.manifest_digest
+    named = f"sha256:{manifest_of(opened.statement)}"
+    if wanted is None:
+        yield Fault("V15", "speaks of a registry manifest, and the caller gave none to compare it with")
+    elif named != wanted:
+        yield Fault(
+            "V15",
+            f"speaks of the manifest {named[:19]}, this tree makes {wanted[:19]}",
+            why=f"signed {named}, found {wanted}",
+        )
+    if body.resource_uri != question.model.repository:
+        yield Fault("V15", f"is for {printable(body.resource_uri)}, expected is {question.model.repository}")
+    yield from _check_policy(opened, body)
+
+
+def _check_policy(opened: Opened, body: Verdict) -> Iterator[Fault]:
+    policy = opened.question.policy
+    if body.policy.name != policy.name:
+        yield Fault("V15", f"was made under the policy {printable(body.policy.name)}, here is {policy.name}")
+    if policy.profile not in ("development", body.policy.profile):
+        yield Fault(
+            "V15",
+            f"was made under a {body.policy.profile} policy, and here a {policy.profile} policy decides",
+            why="a development policy proves no walls and keeps no custodians apart",
+            fix="promote it again under the production policy",
+        )
+
+
+def check_time(opened: Opened) -> Iterator[Fault]:
+    """No date lies in the future.
+
+    The date is the signer's own and prints as claimed. It can make evidence too old for a
+    requirement's `maxAge`; it cannot make it valid.
+    """
+    now = opened.question.expectation.now
+    for claimed in times_of(opened.body):
+        if moment_of(claimed) > now:
+            yield Fault(
+                "V16",
+                f"is dated in the future: {printable(claimed)}",
+                fix="compare the clocks of the machine that signed and of this one",
+            )
+
+
+def times_of(body: object) -> tuple[str, ...]:
+    """The dates that a predicate claims, the last one being when it was made. A signature has none."""
+    match body:
+        case Seal():
+            return (body.created,)
+        case Provenance():
+            return (body.started, body.finished)
+        case Scan() | Evaluation():
+            return (body.finished,)
+        case Verdict():
+            return (body.time,)
+        case _:
+            return ()
+
+
+def claimed_time(body: object) -> str | None:
+    """When the evidence says that it was made, in UTC, or None where its kind says nothing."""
+    times = times_of(body)
+    return moment_of(times[-1]).strftime("%Y-%m-%dT%H:%M:%SZ") if times else None
+
+
+def moment_of(claimed: str) -> datetime:
+    """An RFC 3339 time as a moment in UTC. One before the year 1 in UTC is the year 1."""
+    moment = datetime.fromisoformat(claimed)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)

@@ -1,0 +1,177 @@
+"""From a file of evidence to a statement by somebody who may make it: steps V02 to V05 on one piece.
+
+The order is the point. Nothing that a piece says is decoded before its signature has been checked
+by a key of the policy, and that key's owner has been found to be believable now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.attest.predicate import predicates_by_type
+from tuneguard.attest.predicates.oms import Signature
+from tuneguard.attest.predicates.seal import Seal
+from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
+from tuneguard.errors import TuneguardError
+from tuneguard.files import printable
+from tuneguard.signing.bundle import Bundle, read_bundle
+from tuneguard.trust.question import Fault, Question, Stop
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneguard.artifact.manifest import Difference
+    from tuneguard.attest.evidence import Piece
+    from tuneguard.trust.policy import Identity, Policy, Role
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A piece whose signer may say this kind of thing; what exactly it says is still to be judged."""
+
+    question: Question
+    piece: Piece
+    payload: bytes
+    identity: Identity
+    roles: tuple[Role, ...]
+    statement: Statement
+    kind: str
+    body: Any
+
+    @cached_property
+    def listed(self) -> Manifest | None:
+        """The files that it lists, for the kinds that do (of an OMS signature without sizes).
+
+        Raises:
+            Stop: it lists something that is no tree, or byte ranges in place of files.
+        """
+        match self.body:
+            case Seal():
+                return self.body.manifest
+            case Signature():
+                return _listed_by(self.body)
+            case _:
+                return None
+
+    @property
+    def spoken(self) -> str | None:
+        """The tree digest that it speaks of; of a list of files, the list's own."""
+        return self.statement.tree if self.listed is None else self.listed.digest
+
+    @cached_property
+    def difference(self) -> Difference | None:
+        """What the tree has that differs from the files listed; None where that cannot be asked."""
+        if self.listed is None or self.question.manifest is None:
+            return None
+        return self.listed.compare(self.question.manifest)
+
+
+def _listed_by(signature: Signature) -> Manifest:
+    if signature.method != "files":
+        raise Stop(
+            Fault(
+                "V06", f"lists {signature.method}, not whole files", fix="sign the tree with `tuneguard sign`"
+            )
+        )
+    try:
+        return Manifest(tuple(File(path, 0, sha256) for path, sha256 in sorted(signature.files)))
+    except TuneguardError as error:
+        raise Stop(Fault("V06", f"lists files that are no tree: {error}")) from error
+
+
+def open_bundle(piece: Piece) -> Bundle:
+    """A piece of evidence is a Sigstore bundle with one DSSE signature over an in-toto statement.
+
+    Anything else in the evidence folder, a file that does not parse, a link, an envelope of
+    another payload type (a policy's signature, say), counts for nothing. It is listed, and it can
+    neither pass nor refuse a tree.
+    """
+    if piece.fault is not None:
+        raise Stop(Fault("V02", piece.fault))
+    try:
+        bundle = read_bundle(piece.data, printable(piece.name))
+    except TuneguardError as error:
+        raise Stop(Fault("V02", f"is not a bundle: {error.what}")) from error
+    if bundle.payload_type != PAYLOAD_TYPE:
+        raise Stop(
+            Fault("V02", f"is no statement: its payload type is {printable(bundle.payload_type[:80])}")
+        )
+    return bundle
+
+
+def find_signer(bundle: Bundle, policy: Policy) -> Identity:
+    """The signature is by the key of an identity that the policy names.
+
+    Each key of the policy is tried over the exact bytes. The key id and the hint in the bundle are
+    written by whoever wrote the bundle, so they choose nothing.
+    """
+    for identity in policy.identities.values():
+        if bundle.signed_by(identity.key):
+            return identity
+    raise Stop(
+        Fault(
+            "V03",
+            "is signed by no key that the policy names",
+            why="the bundle was changed after it was signed, or a stranger signed it",
+        )
+    )
+
+
+def check_identity(identity: Identity, now: datetime) -> None:
+    """The signer is believed now: his time has come, has not run out, and he is not revoked.
+
+    A signer's own date proves nothing, so validity is judged at the time of verification, and a
+    revocation ends everything that the key ever signed, whatever date it bears. To keep a model in
+    use beyond its signer's time, have it promoted again.
+    """
+    fault = not_believed(identity, now)
+    if fault is not None:
+        raise Stop(Fault("V04", f"is signed by {identity.name} ({identity.custodian}), who {fault}"))
+
+
+def not_believed(identity: Identity, now: datetime) -> str | None:
+    """Why an identity is not believed at `now`, or None if it is."""
+    if identity.revoked is not None:
+        return f"is revoked since {identity.revoked.at:%Y-%m-%d}: {printable(identity.revoked.reason)}"
+    if identity.not_before is not None and now < identity.not_before:
+        return f"is believed only from {identity.not_before:%Y-%m-%d %H:%M} UTC"
+    if identity.until is not None and now >= identity.until:
+        return f"was believed until {identity.until:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Question) -> Opened:
+    """A role lets the signer say this kind of thing about this model.
+
+    Only now is the signed payload decoded: an in-toto statement whose predicate is of a kind that
+    we read. The signer must be in a role that `says` this kind and whose `models` name the expected
+    model. An honest key in another role, or for another model, counts for nothing here. The
+    predicate is then read strictly; fields that we do not know are ignored.
+    """
+    where = printable(piece.name)
+    try:
+        statement = Statement.decode(bundle.payload, where)
+    except TuneguardError as error:
+        raise Stop(Fault("V05", f"is signed by {identity.name} but is no statement: {error.what}")) from error
+    predicate = predicates_by_type().get(statement.predicate_type)
+    if predicate is None:
+        type_ = printable(statement.predicate_type[:120])
+        raise Stop(Fault("V05", f"speaks of something that counts for nothing here: {type_}", aside=True))
+    roles = question.roles_of(identity, predicate.id)
+    if not roles:
+        about = "" if question.integrity_only else f" about {question.expectation.model}"
+        raise Stop(
+            Fault(
+                "V05",
+                f"no role lets {identity.name} ({identity.custodian}) say {predicate.id}{about}",
+                fix="have it signed by somebody whom the policy believes about this",
+            )
+        )
+    try:
+        body = predicate.read(statement, where)
+    except TuneguardError as error:
+        raise Stop(Fault("V05", f"is signed by {identity.name} but cannot be read: {error.what}")) from error
+    return Opened(question, piece, bundle.payload, identity, roles, statement, predicate.id, body)

@@ -1,0 +1,159 @@
+"""The question that verification answers, put together from policy and expectation, and its own faults.
+
+Nothing here looks at evidence: a policy that has run out, a model that it does not know or a tree
+without a file refuses whatever the evidence says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tuneguard.files import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.trust.claims import Expectation
+    from tuneguard.trust.policy import Identity, Model, Policy, Requirement, Role
+
+ESSENTIAL: Mapping[str, frozenset[str]] = {
+    "train": frozenset({"seal"}),
+    "resume": frozenset({"provenance"}),
+    "promote": frozenset({"provenance", "scan", "evaluation"}),
+    "load": frozenset({"verdict"}),
+}
+"""What each purpose demands whatever the policy says: TRUST.md rules 9, 8, 15 with 17 to 20, and 21."""
+
+ATTEMPT_BOUND = frozenset({"scan", "evaluation"})
+"""The kinds of which a promotion counts only what names its own open attempt."""
+
+EMPTY_TREE = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The tree digest of no files at all: SHA-256 of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, by the step that saw it.
+
+    `path` is a file of the tree; without it the fault is about the piece of evidence itself.
+    `aside` marks evidence that speaks of something else than this question, such as a scan for an
+    earlier attempt: it does not count, and it is nobody's fault. `tree` is the digest that the
+    evidence speaks of, where that is the fault.
+    """
+
+    step: str
+    message: str
+    path: str | None = None
+    why: str | None = None
+    fix: str | None = None
+    aside: bool = False
+    tree: str | None = None
+
+
+class Stop(Exception):
+    """The steps on this piece end here; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class Question:
+    """A tree, a policy, and what is expected. `manifest` is None where only the digest is known."""
+
+    digest: str
+    manifest: Manifest | None
+    policy: Policy
+    expectation: Expectation
+
+    @property
+    def integrity_only(self) -> bool:
+        """Whether no model is expected, so that nothing but integrity can be asked about."""
+        return self.expectation.purpose == "integrity" or self.expectation.model is None
+
+    @cached_property
+    def model(self) -> Model | None:
+        """What the policy fixes about the expected model."""
+        name = self.expectation.model
+        return None if self.integrity_only or name is None else self.policy.models.get(name)
+
+    @cached_property
+    def demanded(self) -> tuple[Requirement, ...]:
+        """Every requirement of the purpose, the deferred ones too."""
+        if self.integrity_only:
+            return ()
+        if self.expectation.purpose == "resume":
+            kinds = ("signature", "provenance")
+            return tuple(each for each in self.policy.require.get("promote", ()) if each.kind in kinds)
+        return self.policy.require.get(self.expectation.purpose, ())
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """The requirements to be met now."""
+        return tuple(each for each in self.demanded if each.kind not in self.expectation.deferred)
+
+    @cached_property
+    def kinds(self) -> frozenset[str] | None:
+        """The kinds of evidence that matter now; None where every kind does."""
+        return None if self.integrity_only else frozenset(each.kind for each in self.requirements)
+
+    def roles_of(self, identity: Identity, kind: str) -> tuple[Role, ...]:
+        """The roles in which `identity` may say `kind` about the expected model (or about any, if none)."""
+        model = self.expectation.model
+        return tuple(
+            role
+            for role in self.policy.roles.values()
+            if identity.name in role.any_of
+            and kind in role.says
+            and (self.integrity_only or model in role.models)
+        )
+
+
+def check_question(question: Question) -> Iterator[Fault]:
+    """The question itself can be answered.
+
+    The policy has not run out, it knows the expected model, the model's repository is the one that
+    the tree is bound for, and the policy demands something for the purpose: for a promotion at
+    least provenance, a scan and an evaluation, for loading a verdict, for training a seal. The
+    tree holds at least one file. No evidence can mend any of this.
+
+    The model, and the run where one is expected, come from the caller or from the policy by the
+    target's repository, never from the tree, its folder's name or its evidence.
+    """
+    policy, expected = question.policy, question.expectation
+    if expected.now >= policy.expires:
+        yield Fault(
+            "V01",
+            f"the policy {policy.name} ran out on {policy.expires:%Y-%m-%d %H:%M} UTC",
+            fix="ask the policy's owner for a new one, signed by the root",
+        )
+    if question.digest == EMPTY_TREE or (question.manifest is not None and not question.manifest.files):
+        yield Fault("V01", "the tree holds no file, and nothing can be said about nothing")
+    if question.integrity_only:
+        return
+    if question.model is None:
+        known = ", ".join(policy.models) or "none"
+        yield Fault(
+            "V01",
+            f"the policy {policy.name} knows no model {printable(str(expected.model))}",
+            fix=f"it knows: {known}",
+        )
+        return
+    home = question.model.repository
+    if expected.repository not in (None, home):
+        yield Fault(
+            "V01",
+            f"{question.model.name} belongs to {home}, not to {printable(str(expected.repository))}",
+            why="a model is believed only in the repository that the policy fixes for it",
+        )
+    demanded = {each.kind for each in question.demanded}
+    for kind in sorted(ESSENTIAL.get(expected.purpose, frozenset()) - demanded):
+        yield Fault(
+            "V01",
+            f"the policy demands no {kind} to {expected.purpose}, and without one nothing passes",
+            fix="list it in the policy's `require`",
+        )

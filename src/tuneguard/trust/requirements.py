@@ -1,0 +1,236 @@
+"""Do the claims that are left meet what the policy demands? Steps V17 to V19, on all pieces together.
+
+A requirement is met by any evidence that is good for it, whatever else lies beside it: that is what
+keeps a stranger's file from refusing a tree, and a deleted file from passing one. The exception
+are the results of a promotion attempt, which the ledger holds together (V19).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tuneguard.records import to_json
+from tuneguard.trust.opening import not_believed
+from tuneguard.trust.question import ATTEMPT_BOUND, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tuneguard.trust.claims import Claim
+    from tuneguard.trust.policy import Requirement
+    from tuneguard.trust.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A fault and what it is about: the file of a piece of evidence, or None for the whole folder."""
+
+    kind: str
+    file: str | None
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One requirement held against the claims: `good` are in order, `counted` are also enough.
+
+    `met` is never true without a claim. `faults` about claims that do not count matter only where
+    the requirement is not met.
+    """
+
+    requirement: Requirement
+    good: tuple[Claim, ...]
+    counted: tuple[Claim, ...]
+    faults: tuple[About, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether enough custodians said the same."""
+        return bool(self.counted)
+
+
+def check_requirement(question: Question, requirement: Requirement, claims: Sequence[Claim]) -> Demand:
+    """Each requirement of the purpose is met by enough custodians.
+
+    A requirement names a kind of evidence and the roles of which one is enough. Within a role, as
+    many different custodians as its threshold says must have said the same: one custodian's two
+    keys count once. Evidence that is older than the requirement's `maxAge`, or that has no date
+    where one is demanded, does not count for it (V16).
+    """
+    faults: list[About] = []
+    good = []
+    for claim in claims:
+        if claim.kind != requirement.kind or claim.role not in requirement.roles:
+            continue
+        fault = _too_old(question, requirement, claim) or check_apart(question, claim)
+        if fault is None:
+            good.append(claim)
+        else:
+            faults.append(About(claim.kind, claim.file, fault))
+    counted, short = _agreed(question, good)
+    if not counted:
+        faults.extend(About(requirement.kind, None, fault) for fault in short)
+    return Demand(requirement, tuple(good), counted, tuple(faults))
+
+
+def unmet_fault(requirement: Requirement, claims: Iterable[Claim]) -> Fault:
+    """The plain sentence for a requirement that nothing here meets."""
+    others = sorted(
+        {
+            f"{claim.identity} as {claim.role}"
+            for claim in claims
+            if claim.kind == requirement.kind and claim.role not in requirement.roles
+        }
+    )
+    by = " or ".join(requirement.roles)
+    beside = f" (there is one by {', '.join(others)})" if others else ""
+    return Fault(
+        "V17",
+        f"no {requirement.kind} by {by} counts for this tree{beside}",
+        fix="bring the evidence folder along with the tree, whole, or make the evidence anew",
+    )
+
+
+def _too_old(question: Question, requirement: Requirement, claim: Claim) -> Fault | None:
+    if requirement.max_age is None:
+        return None
+    if claim.time is None:
+        return Fault("V16", f"has no date, and the policy demands a {claim.kind} of a certain age at most")
+    age = question.expectation.now - datetime.fromisoformat(claim.time)
+    if age <= requirement.max_age:
+        return None
+    bound = str(requirement.max_age).removesuffix(", 0:00:00")
+    return Fault(
+        "V16",
+        f"is too old: claimed {claim.time}, and the policy takes a {claim.kind} for {bound}",
+        fix=f"make a new {claim.kind}",
+    )
+
+
+def _agreed(question: Question, claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], list[Fault]]:
+    """The claims that enough custodians of one role agree in; else how many are missing."""
+    groups: dict[tuple[str, bytes], list[Claim]] = defaultdict(list)
+    for claim in claims:
+        groups[claim.role, _what_it_says(claim)].append(claim)
+    counted: list[Claim] = []
+    short: list[Fault] = []
+    for (role, _), group in groups.items():
+        wanted = max(1, question.policy.roles[role].threshold)
+        who = sorted({claim.custodian for claim in group})
+        if len(who) >= wanted:
+            counted.extend(group)
+        else:
+            message = f"{group[0].kind} is by {len(who)} of {wanted} custodians that {role} needs"
+            fix = f"have {wanted - len(who)} more sign the same"
+            short.append(Fault("V17", f"{message}: {', '.join(who)}", fix=fix))
+    return tuple(counted), short
+
+
+def _what_it_says(claim: Claim) -> bytes:
+    """What custodians must agree in. Signatures list the same files or they would not be claims."""
+    if claim.kind == "signature":
+        return b""
+    if claim.kind == "seal":  # each steward's own date and remarks may differ
+        return to_json([claim.body.kind, claim.body.name, claim.body.version])
+    return claim.statement.encode()
+
+
+def check_apart(question: Question, claim: Claim) -> Fault | None:
+    """No custodian speaks in two roles that the policy keeps apart.
+
+    Custodians count, not keys. Whoever keeps believed keys of both roles for this model is heard in
+    neither: were only the evidence at hand compared, leaving a file away could hide that one person
+    both built and promoted. `builder` and `promoter` are apart in every policy.
+    """
+    for pair in question.policy.apart:
+        if claim.role not in pair:
+            continue
+        other = pair[1] if claim.role == pair[0] else pair[0]
+        if claim.custodian in _heard_in(question, other):
+            return Fault(
+                "V18",
+                f"is by {claim.identity} as {claim.role}, and {claim.custodian} keeps a key of {other} too",
+                why=f"the policy keeps {pair[0]} and {pair[1]} apart, by custodian",
+                fix="give one of the two roles to somebody else, and have the policy signed again",
+            )
+    return None
+
+
+def _heard_in(question: Question, role: str) -> frozenset[str]:
+    """The custodians who keep a key of `role` for this model that is believed now."""
+    found = question.policy.roles.get(role)
+    if found is None or not (question.integrity_only or question.expectation.model in found.models):
+        return frozenset()
+    identities = [
+        question.policy.identities[name] for name in found.any_of if name in question.policy.identities
+    ]
+    now = question.expectation.now
+    return frozenset(each.custodian for each in identities if not_believed(each, now) is None)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is left of the claims after the open attempt's own rules, and what refuses whatever is left."""
+
+    claims: tuple[Claim, ...]
+    aside: tuple[About, ...]
+    refusing: tuple[About, ...]
+
+
+def check_recorded(question: Question, claims: Sequence[Claim], present: frozenset[str]) -> Attempt:
+    """Of an attempt, all that the ledger recorded counts, and nothing else.
+
+    The ledger records a scan or an evaluation before its file appears. A recorded file that is
+    missing or does not count refuses: otherwise deleting a bad result would be a way to pass. A
+    file that the ledger did not record is left aside. Two different results of one kind refuse.
+    """
+    expected = question.expectation
+    if expected.purpose != "promote" or question.integrity_only:
+        return Attempt(tuple(claims), (), ())
+    kinds = ATTEMPT_BOUND & (question.kinds or frozenset())
+    recorded = expected.recorded if expected.attempt is not None else None
+    left: list[Claim] = []
+    aside: list[About] = []
+    for claim in claims:
+        if recorded is not None and claim.kind in kinds and claim.sha256 not in recorded.get(claim.kind, ()):
+            fault = Fault("V19", "is not what the ledger recorded for this attempt", aside=True)
+            aside.append(About(claim.kind, claim.file, fault))
+        else:
+            left.append(claim)
+    refusing = [about for kind in sorted(kinds) for about in _contradictions(kind, left)]
+    if recorded is not None:
+        refusing += [
+            about for kind in sorted(kinds) for about in _lost(kind, recorded.get(kind, ()), left, present)
+        ]
+    return Attempt(tuple(left), tuple(aside), tuple(refusing))
+
+
+def _contradictions(kind: str, claims: Sequence[Claim]) -> Iterator[About]:
+    files = {claim.statement.encode(): claim.file for claim in claims if claim.kind == kind}
+    if len(files) > 1:
+        names = ", ".join(sorted(files.values()))
+        message = f"{len(files)} different {kind} results name the open attempt: {names}"
+        yield About(kind, None, Fault("V14", message, fix="promote again: a new attempt is judged once"))
+
+
+def _lost(
+    kind: str, recorded: Sequence[str], claims: Sequence[Claim], present: frozenset[str]
+) -> Iterator[About]:
+    counting = {claim.sha256 for claim in claims if claim.kind == kind}
+    for sha256 in recorded:
+        if sha256 in counting:
+            continue
+        what = "does not count" if sha256 in present else "is missing"
+        yield About(
+            kind,
+            None,
+            Fault(
+                "V19",
+                f"the ledger recorded a {kind} of this attempt, and its file {what}",
+                why=f"recorded SHA-256 {sha256}",
+                fix="promote again: a new attempt is judged anew",
+            ),
+        )
