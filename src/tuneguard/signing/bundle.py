@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 """The media type that we write, in files and in registries."""
-_READ_TYPES = frozenset({BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"})
+_READ_TYPES = (BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""The place where the file signer's keys live: a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.signing.key import KeyType, make_pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSPHRASE = b"correct horse"
+
+
+def keys(folder: Path) -> dict[str, str]:
+    """One URI for each sort of key that can live here."""
+    uris = {}
+    for type in KeyType:
+        make_pair(folder / f"{type}.key", type=type, passphrase=PASSPHRASE)
+        uris[f"encrypted {type}"] = str(folder / f"{type}.key")
+    make_pair(folder / "plain.key", passphrase=None)
+    uris["unencrypted, by file URI"] = f"file://{folder}/plain.key"
+    return uris
+
+
+def missing(folder: Path) -> str:
+    """The URI of a key that is not there."""
+    return str(folder / "nobody.key")
