@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import json
 
 import pytest
@@ -314,10 +315,8 @@ JSON = st.recursive(
     JSON,
 )
 def test_any_value_in_any_place_is_read_or_not_understood_and_never_crashes(path, value):
-    try:
+    with contextlib.suppress(NotUnderstood):
         read_bundle(edited(put(value, *path)), "b")
-    except NotUnderstood:
-        pass
 
 
 class LyingSigner:

@@ -21,16 +21,22 @@ from world.keys import no_passphrase
 MODULES = sorted(module.name for module in pkgutil.iter_modules(folder_of_signers.__path__))
 
 
-@pytest.fixture(params=MODULES)
+@pytest.fixture(params=MODULES, scope="module")
 def world(request):
     """The place where one signer's keys live."""
     return importlib.import_module(f"world.signers.{request.param}")
 
 
-@pytest.fixture
-def signers(world, tmp_path):
-    """Every sort of key of one place, opened."""
-    return {name: open_signer(uri, lambda _: world.PASSPHRASE) for name, uri in world.keys(tmp_path).items()}
+@pytest.fixture(scope="module")
+def uris(world, tmp_path_factory):
+    """Every sort of key of one place."""
+    return world.keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def signers(world, uris):
+    """The same, opened."""
+    return {name: open_signer(uri, lambda _: world.PASSPHRASE) for name, uri in uris.items()}
 
 
 def test_every_signer_is_found_by_at_least_one_scheme_and_no_scheme_is_claimed_twice():
@@ -66,7 +72,7 @@ def test_a_bundle_by_it_is_read_back_and_names_its_key(signers):
         assert bundle.hint == bundle.keyid == signer.public_key.hint
 
 
-def test_neither_its_text_nor_its_error_shows_the_passphrase_or_the_private_key(world, signers, tmp_path):
+def test_neither_its_text_nor_its_error_shows_the_passphrase_or_the_private_key(world, signers):
     for signer in signers.values():
         shown = f"{signer!r} {signer} {vars(signer) if hasattr(signer, '__dict__') else ''}"
 
@@ -74,8 +80,8 @@ def test_neither_its_text_nor_its_error_shows_the_passphrase_or_the_private_key(
         assert "PRIVATE" not in repr(signer)
 
 
-def test_a_wrong_passphrase_is_one_clear_sentence_with_what_to_do(world, tmp_path):
-    for uri in world.keys(tmp_path).values():
+def test_a_wrong_passphrase_is_one_clear_sentence_with_what_to_do(uris):
+    for uri in uris.values():
         if not needs_passphrase(uri):
             continue
         with pytest.raises(TuneguardError) as caught:
@@ -93,8 +99,8 @@ def test_a_key_that_is_not_there_is_our_error_and_no_foreign_one(world, tmp_path
     assert caught.value.exit_code in (2, 3)
 
 
-def test_a_passphrase_is_asked_for_only_where_there_is_one_and_with_the_keys_name(world, tmp_path):
-    for uri in world.keys(tmp_path).values():
+def test_a_passphrase_is_asked_for_only_where_there_is_one_and_with_the_keys_name(world, uris):
+    for uri in uris.values():
         asked = []
 
         def answer(name, asked=asked):
