@@ -56,6 +56,8 @@ PASSPHRASE_BYTES = 4 * KIB
 # Row hashes (data sets)
 ROW_BYTES = 16 * MIB
 """Bytes of one row of JSONL or CSV."""
+DATASET_ROWS = 10_000_000
+"""Rows of one data set: their hashes, at most three a row, take up to 1 GB."""
 
 # Registry
 OCI_MANIFEST_BYTES = 4 * MIB
@@ -74,6 +76,8 @@ PICKLE_GRAPH = 10_000_000
 """Tuples, containers and objects that a pickle makes: what bounds the memory of the abstract machine."""
 PICKLE_NAMES = 10_000
 """Different names that a pickle imports."""
+PICKLE_STACKED = 1_000
+"""Pickles one behind the other in one file."""
 PICKLE_STRING = 64 * MIB
 """Bytes of a value inside a pickle that is itself looked into."""
 ZIP_MEMBERS = 2_000_000
@@ -96,3 +100,17 @@ OUTPUT_LINE = 16 * KIB
 """Bytes of one line of a sandboxed command's output; a longer one comes in pieces."""
 LAUNCHER_OUTPUT = 16 * KIB
 """Bytes kept of what ``unshare`` or ``bwrap`` says when it fails."""
+
+# Evaluation
+EVALUATION_FILE = 256 * MIB
+"""Bytes of one suite's file in an evaluation set."""
+EVALUATION_ROWS = 1_000_000
+"""Rows of one suite."""
+EVALUATION_TEXT = 64 * KIB
+"""Characters of a prompt, a choice or an answer."""
+EVALUATION_CHOICES = 100
+"""Choices of one question."""
+EVALUATION_RESULT = 256 * MIB
+"""Bytes of what comes back from the sandbox."""
+EVALUATION_FAULT = 1_000
+"""Characters of the sentence in which the sandbox says why it could not measure."""
