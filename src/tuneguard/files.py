@@ -193,6 +193,26 @@ def write_replacing(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o
     sync_directory(target.parent)
 
 
+def rename_new(source: Path, target: Path) -> None:
+    """Give a folder that is whole its name; never replaces anything but an empty folder.
+
+    The source's own names are made durable first, so that the name never stands for less.
+
+    Raises:
+        UsageError: the name is taken.
+        CannotLook: the file system refused.
+    """
+    sync_directory(source)
+    fault_point(f"rename:{target.name}")
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise UsageError("is there already", where=printable(str(target)), help="take a new name") from None
+        raise cannot_look(error, target) from error
+    sync_directory(target.parent)
+
+
 def sync_directory(path: str | os.PathLike[str]) -> None:
     """Make the names in a directory durable."""
     fault_point(f"fsync:{Path(path).name}/")

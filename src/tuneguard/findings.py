@@ -13,7 +13,7 @@ A judge never prints. It returns a `Result`, which ``output`` renders as text, J
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -141,3 +141,12 @@ def judge(
     if any(True for _ in skipped):
         return Verdict.NOT_UNDERSTOOD
     return Verdict.PASSED
+
+
+def finding_fields(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON fields, in results and in evidence alike; ``location`` holds what is known."""
+    fields = asdict(finding)
+    fields["severity"] = finding.severity.value
+    if finding.location is not None:
+        fields["location"] = {key: value for key, value in fields["location"].items() if value is not None}
+    return fields

@@ -20,39 +20,39 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tuneguard import limits
+from tuneguard.cli.speak import EXIT_CODES, Voice
 from tuneguard.errors import UsageError
-from tuneguard.findings import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneguard.cli.speak import Voice
+    from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 FORMATS = ("text", "json", "sarif", "html")
-PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"
+PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 """The descriptor on which a step of a plan is handed its one passphrase."""
 
 PATH = click.Path(path_type=Path)
 
 
-def command(name: str, **attributes: Any) -> Callable[[Callable[..., Result]], click.Command]:
+def command(
+    name: str, *, short: str | None = None, **attributes: Any
+) -> Callable[[Callable[..., Result]], click.Command]:
     """A command with the shared options, whose function returns a `Result`."""
 
     def wrap(function: Callable[..., Result]) -> click.Command:
         @click.pass_context
         @functools.wraps(function)
         def called(context: click.Context, /, **values: Any) -> int:
-            voice: Voice = context.find_object(dict) or context.obj
+            voice: Voice = context.ensure_object(Voice)
             return _speak(voice, name, function, values)
 
-        from tuneguard.cli.speak import EXIT_CODES
-
         for option in reversed(_SHARED):
-            called = option(called)
-        return click.command(name, epilog=EXIT_CODES, **attributes)(called)
+            option(called)
+        return click.command(short or name, epilog=EXIT_CODES, **attributes)(called)
 
     return wrap
 

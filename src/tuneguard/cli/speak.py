@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
@@ -16,6 +15,7 @@ from tuneguard.output import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tuneguard.findings import Result
 

@@ -22,7 +22,7 @@ from tuneguard.journey import case as cases
 from tuneguard.journey import judged, telling
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown
-from tuneguard.sandbox import find
+from tuneguard.sandbox.find import find_backend
 from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation
 
@@ -143,7 +143,7 @@ def _measure(
             measured,
             classifier,
             suites=rule.suites,
-            backend=find.find_backend(),
+            backend=find_backend(),
             minimum_rows=rule.minimum_rows,
             reporter=here.reporter,
         )

@@ -84,7 +84,7 @@ def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
     found = engine.scan_tree(base.path, base.manifest, reporter=here.reporter)
     if found.verdict is not Verdict.PASSED:
         raise Refused(
-            f"the base is not clean: {len(found.findings)} findings, {len(found.skipped)} files not understood",
+            f"the base is not clean: {len(found.findings)} findings, {len(found.skipped)} not understood",
             where=shown(source),
             help=f"see them: tuneguard scan {shown(source)}",
             findings=found.findings,
@@ -109,7 +109,8 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
     body = sealed.seal.body
     here.reporter.say(
         "Verified",
-        f"{kind} {body.name}@{body.version}  {len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
+        f"{kind} {body.name}@{body.version}  "
+        f"{len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
         f"tree {short(sealed.manifest.digest)}  sealed by {sealed.seal.identity} ({sealed.seal.custodian})",
     )
     return Input(

@@ -6,19 +6,20 @@ after one, to sign a refused verdict with every reason. There is no force flag.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tuneguard.artifact import snapshot
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
-from tuneguard.findings import Result
+from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import passphrases, plan, retell
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.surroundings import Surroundings, shown
 from tuneguard.ledger.entry import new_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
 
 
 def promote(
@@ -68,7 +69,57 @@ def expected_model(here: Surroundings, reference: str, model: str | None) -> str
             )
         return model
     target = parse(reference)
-    found = None if target.kind == "layout" else here.policy.model_for(target.repository)
+    found = None if target.kind == "layout" else here.policy.model_for(target.name)
     if found is None:
         raise UsageError(f"which model is meant by {reference} cannot be told", help="name it: --model NAME")
     return found.name
+
+
+def _clear(here: Surroundings, attempt: str) -> None:
+    """The copy has served; what was judged stays in the evidence, the ledger and the report."""
+    with suppress(FileNotFoundError):
+        snapshot.remove(here.state / "attempts" / attempt)
+
+
+def _result(directory: Path, to: str, conducted: plan.Conducted, model: str, here: Surroundings) -> Result:
+    """One result over all steps: every reason once, the facts of the decision, the report's path."""
+    outcomes = conducted.outcomes
+    decided = retell.result("promote", outcomes["decide"]) if "decide" in outcomes else None
+    found = dict.fromkeys(finding for outcome in outcomes.values() for finding in retell.findings(outcome))
+    passed = conducted.stopped_at is None
+    return Result(
+        command="promote",
+        verdict=Verdict.PASSED if passed else _worst(conducted),
+        subjects=(Subject(shown(directory), outcomes["copy"].facts.get("tree")),),
+        findings=tuple(found),
+        skipped=tuple(
+            dict.fromkeys(item for outcome in outcomes.values() for item in retell.skipped(outcome))
+        ),
+        evidence=() if decided is None else decided.evidence,
+        outputs=(to, str(outcomes["push"].facts["manifest"])) if passed else (),
+        facts={
+            "model": model,
+            "to": to,
+            "stopped": conducted.stopped_at,
+            **({} if decided is None else decided.facts),
+            "recorded": dict(outcomes["record"].facts) if "record" in outcomes else None,
+        },
+        notes=() if decided is None else decided.notes,
+        next=_next(conducted, to, model),
+    )
+
+
+def _worst(conducted: plan.Conducted) -> Verdict:
+    """A refusal anywhere refuses; else somebody could not look."""
+    verdicts = {outcome.result.get("verdict") for outcome in conducted.outcomes.values()}
+    return Verdict.REFUSED if "refused" in verdicts else Verdict.NOT_UNDERSTOOD
+
+
+def _next(conducted: plan.Conducted, to: str, model: str) -> str:
+    if conducted.stopped_at is None:
+        return f"tuneguard pull {to} DIR --model {model}"
+    return {
+        "verify": "restore the signed files, or train again under a new run id",
+        "scan": "remove what was found at its source, and train again under a new run id",
+        "evaluate": "train a better model, or look at what it answers",
+    }.get(conducted.stopped_at, "read the reasons above; tuneguard explain RULE says more")

@@ -6,8 +6,13 @@ Order (TRUST.md rule 25): blobs, manifest by digest, evidence, ledger ``done``, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import os
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
+from tuneguard import files
+from tuneguard.artifact.tree import open_file
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
@@ -16,14 +21,23 @@ from tuneguard.journey.decide import reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.entry import Event
-from tuneguard.oci import manifest as oci
+from tuneguard.oci.client import attach
+from tuneguard.oci.descriptor import digest_of
 from tuneguard.oci.layout import open_registry
+from tuneguard.oci.manifest import build, referrer
 from tuneguard.oci.reference import parse
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.attest.evidence import Piece
+    from tuneguard.oci.client import Registry
+    from tuneguard.oci.manifest import ModelManifest
+    from tuneguard.oci.reference import Reference
+    from tuneguard.trust.claims import Verification
 
 
 def push(
@@ -46,14 +60,14 @@ def push(
     name = expected_model(here, to, model)
     target = parse(to)
     repository = here.policy.models[name].repository
-    if target.kind != "layout" and target.repository != repository:
+    if target.kind != "layout" and target.name != repository:
         raise Refused(
-            f"{name} belongs to {repository}, not to {target.repository}",
+            f"{name} belongs to {repository}, not to {target.name}",
             help="push to the policy's repository",
         )
     manifest = judged.bound(directory, tree, here)
     pieces = evidence.read(here.evidence_of(directory))
-    built = oci.build(manifest)
+    built = build(manifest)
     seen = verify(
         manifest,
         pieces,
@@ -74,22 +88,19 @@ def push(
             help="promote it: tuneguard promote",
             findings=seen.findings,
         )
-    entry = {"command": "push", "run": run, "attempt": attempt, "model": name, "tree": manifest.digest}
-    if here.ledger is not None:
-        here.ledger.append(event=Event.BEGUN, **entry, detail={"manifest": built.digest})
-    registry = open_registry(target, create=True)
+    note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
+    note(Event.BEGUN, manifest=built.digest)
+    registry = open_registry(target)
     sent = _send(directory, manifest, built, registry, here)
     attached = _attach(pieces, seen, built, registry)
-    if here.ledger is not None:
-        here.ledger.append(event=Event.DONE, **entry, result="judged", detail={"manifest": built.digest})
+    note(Event.DONE, manifest=built.digest)
     if target.tag is not None:
         _tag(target, target.tag, built, registry)
-        if here.ledger is not None:
-            detail = {"manifest": built.digest, "tag": target.tag}
-            here.ledger.append(event=Event.TAGGED, **entry, detail=detail)
+        note(Event.TAGGED, manifest=built.digest, tag=target.tag)
     here.reporter.say(
         "Pushed",
-        f"{name}@sha256:{short(built.digest)}  {sent} of {len(built.layers) + 1} blobs new, {attached} pieces of evidence",
+        f"{name}@sha256:{short(built.digest)}  "
+        f"{sent} of {len(built.layers) + 1} blobs new, {attached} pieces of evidence",
     )
     return Result(
         command="push",
@@ -101,3 +112,67 @@ def push(
         notes=here.remarks,
         next=f"tuneguard pull {to} DIR --model {name}",
     )
+
+
+def _note(
+    here: Surroundings,
+    event: Event,
+    *,
+    run: str | None,
+    attempt: str | None,
+    model: str,
+    tree: str,
+    **detail: str,
+) -> None:
+    """An entry of the ledger about this push, where there is a ledger."""
+    if here.ledger is not None:
+        here.ledger.append(
+            event=event, command="push", run=run, attempt=attempt, model=model, tree=tree, detail=detail
+        )
+
+
+def _send(
+    directory: Path, manifest: Manifest, built: ModelManifest, registry: Registry, here: Surroundings
+) -> int:
+    """Blobs, then the manifest that names them; how many blobs were new.
+
+    Each file is opened below the directory without following links, and the registry hashes what it
+    is given: bytes that changed since they were judged are refused there, and nothing is stored.
+    """
+    sent = 0
+    with (
+        files.directory(directory) as root,
+        here.reporter.task("Pushing", total=manifest.size, unit="bytes") as task,
+    ):
+        for layer in built.layers:
+            sent += registry.put_blob(layer.digest, layer.size, partial(_open, root, layer.path))
+            task.advance(layer.size)
+    assert built.config is not None
+    sent += registry.put_blob(digest_of(built.config), len(built.config), partial(io.BytesIO, built.config))
+    registry.put_manifest(built.data)
+    return sent
+
+
+def _open(root: int, path: str) -> BinaryIO:
+    return os.fdopen(open_file(root, path), "rb")
+
+
+def _attach(pieces: Sequence[Piece], seen: Verification, built: ModelManifest, registry: Registry) -> int:
+    """The evidence that counts, as referrers of the manifest; what does not count stays here."""
+    counting = {claim.file for claim in seen.claims}
+    attached = [piece for piece in pieces if piece.name in counting]
+    for piece in attached:
+        attach(registry, referrer(built.descriptor, piece.data, name=piece.name))
+    return len(attached)
+
+
+def _tag(target: Reference, tag: str, built: ModelManifest, registry: Registry) -> None:
+    """Read, write, read again: a lost race is reported, never overlooked (TRUST.md rule 23)."""
+    registry.tag(tag, built.digest)
+    found = registry.resolve(tag)
+    if found != built.digest:
+        raise Refused(
+            f"the tag {tag} names {short(found or 'nothing')} just after it was set to {short(built.digest)}",
+            where=str(target),
+            help="somebody else set it at the same time: agree on tags, then push again",
+        )

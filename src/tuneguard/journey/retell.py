@@ -43,7 +43,7 @@ def result(command: str, outcome: Outcome) -> Result:
         verdict=verdict,
         subjects=tuple(Subject(item["path"], item.get("digest")) for item in _dicts(fields, "subjects")),
         findings=findings(outcome),
-        skipped=tuple(Skipped(item["path"], item["reason"]) for item in _dicts(fields, "skipped")),
+        skipped=skipped(outcome),
         evidence=tuple(EvidenceRef(**item) for item in _dicts(fields, "evidence")),
         outputs=tuple(str(item) for item in fields.get("outputs", ())),
         facts=outcome.facts,
@@ -55,6 +55,13 @@ def result(command: str, outcome: Outcome) -> Result:
 def findings(outcome: Outcome) -> tuple[Finding, ...]:
     """The findings that a step printed."""
     return tuple(_finding(item) for item in _dicts(outcome.result, "findings"))
+
+
+def skipped(outcome: Outcome) -> tuple[Skipped, ...]:
+    """What a step could not look at."""
+    return tuple(
+        Skipped(str(item["path"]), str(item["reason"])) for item in _dicts(outcome.result, "skipped")
+    )
 
 
 def raise_error(outcome: Outcome) -> None:

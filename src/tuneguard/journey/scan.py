@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuneguard import __version__, files
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.errors import UsageError
-from tuneguard.findings import Result, Subject
+from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.journey import judged
 from tuneguard.journey.surroundings import Surroundings, rfc3339, shown, size
 from tuneguard.scanner import engine
@@ -54,8 +54,6 @@ def scan(
 def _sign(
     path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, here: Surroundings
 ) -> Path:
-    from tuneguard.output.json import finding_fields
-
     body = scans.Scan(
         attempt=attempt,
         verdict=found.verdict.value,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
-from tuneguard.artifact.manifest import Manifest
 from tuneguard.attest.evidence import Piece
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.trust.verify import verify
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tuneguard.artifact.manifest import Manifest
     from tuneguard.trust.claims import Claim, Expectation, Verification
     from tuneguard.trust.policy import Policy
 

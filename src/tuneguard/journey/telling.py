@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def number(value: Number) -> str:
     """``accuracy 0.94 [0.898, 0.965] ≥ 0.85``."""
-    return f"{value.label} {_figure(value.value)} [{_figure(value.low)}, {_figure(value.high)}] {value.op} {value.bound:g}"
+    interval = f"[{_figure(value.low)}, {_figure(value.high)}]"
+    return f"{value.label} {_figure(value.value)} {interval} {value.op} {value.bound:g}"
 
 
 def numbers(said: GateResult) -> str:

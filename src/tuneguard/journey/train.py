@@ -16,7 +16,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
@@ -31,14 +30,20 @@ from tuneguard.journey import environment, judged
 from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
-from tuneguard.sandbox import find
+from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.find import find_backend
+from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.sandbox.walls import Bind, Confinement, WallState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.spec import fill
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tuneguard.sandbox.walls import Backend, Outcome
 
+GRADES = ("proven", "weakened", "absent")
+"""What a wall can be, best first."""
 PROCESSES = 4096
 """Processes and threads of a run, where the pipeline does not say."""
 
@@ -67,7 +72,7 @@ def train(
             is missing, or the training failed.
         UsageError: no sandbox works here, or no key is named.
     """
-    backend = find.unsafe_no_sandbox() if unsafe_no_sandbox else find.find_backend()
+    backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
     if here.key_uri("builder") is None:
         here.signer("builder")  # raises: better now than after the training
     judged.expected(here, here.pipeline.name)
@@ -124,8 +129,12 @@ def _check_walls(backend: Backend, here: Surroundings) -> None:
             **_bounds(here),
         )
     )
-    weak = [wall for wall in outcome.walls if not wall.state.reaches(here.policy.wall(wall.name))]
-    if weak and backend.name != find.UNSAFE_NAME:
+    weak = [
+        wall
+        for wall in outcome.walls
+        if GRADES.index(wall.state.value) > GRADES.index(here.policy.wall(wall.name))
+    ]
+    if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
             f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
             help="; ".join(f"{wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
@@ -157,8 +166,6 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         "scratch": f"{INSIDE}/scratch",
         "run": claimed.run,
     }
-    if backend.name == find.UNSAFE_NAME:
-        values |= _outside(values, by_role, claimed, scratch)
     command = fill(pipeline.train.command, values, python=sys.executable)
     deadline = pipeline.train.deadline.total_seconds()
     here.reporter.say(
@@ -181,7 +188,7 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
                     Bind(scratch, f"{INSIDE}/scratch", writable=True),
                 ),
                 workdir=values["scratch"],
-                environment=find.clean_environment(values["scratch"]),
+                environment=clean_environment(home=values["scratch"]),
                 deadline=deadline,
                 output=heard,
                 **_bounds(here),
@@ -189,19 +196,6 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         )
     snapshot.remove(scratch)
     return outcome
-
-
-def _outside(
-    values: dict[str, str], by_role: dict[str, Input], claimed: Claimed, scratch: Path
-) -> dict[str, str]:
-    """Without a sandbox there is no inside: every placeholder is the path outside."""
-    outside = {f"{item.inside}": str(item.path) for item in by_role.values()}
-    outside |= {f"{INSIDE}/checkpoint": str(claimed.checkpoint), f"{INSIDE}/scratch": str(scratch)}
-    moved = {}
-    for name, value in values.items():
-        head = next((known for known in outside if value == known or value.startswith(known + "/")), None)
-        moved[name] = value if head is None else outside[head] + value[len(head) :]
-    return moved
 
 
 def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str:
@@ -318,5 +312,5 @@ def _provenance(
         builder_id="https://tuneguard.dev/builders/local/v1",
         expected_seconds=train_.expected_seconds,
         deadline_seconds=int(train_.deadline.total_seconds()),
-        unsafe=("--unsafe-no-sandbox",) if backend.name == find.UNSAFE_NAME else (),
+        unsafe=("--unsafe-no-sandbox",) if isinstance(backend, UnsafeNoSandbox) else (),
     )

@@ -92,13 +92,18 @@ def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
         return
     signed = [claim for claim in seen.claims if claim.kind in ("signature", "seal", "verdict")]
     first = signed[0] if signed else None
-    by = "" if first is None else f"  {_verb(first)} by {first.identity} ({first.custodian}){_when(first)}"
+    by = "" if first is None else f"  {_by(first)}"
     details = [_made(claim) for claim in seen.counting("provenance")[:1]]
     here.reporter.say(
         "Verified",
         f"tree {short(manifest.digest)}{by or f'  {len(manifest.files):,} files, {size(manifest.size)}'}",
         *details,
     )
+
+
+def _by(claim: Claim) -> str:
+    """``sealed by alice (data-team), 2026-11-23 10:42 +01:00 claimed``."""
+    return f"{_verb(claim)} by {claim.identity} ({claim.custodian}){_when(claim)}"
 
 
 def _verb(claim: Claim) -> str:
@@ -113,7 +118,9 @@ def _made(claim: Claim) -> str:
     body = claim.body
     data = ", ".join(f"{item.name}@{item.version}" for item in body.data)
     proven = sum(1 for wall in body.walls if wall.state == "proven")
-    return f"provenance: run {body.run}, data {data}, base {body.base.name}@{body.base.version}, walls {proven}/{len(body.walls)} proven"
+    base = f"{body.base.name}@{body.base.version}"
+    walls = f"walls {proven}/{len(body.walls)} proven"
+    return f"provenance: run {body.run}, data {data}, base {base}, {walls}"
 
 
 def verify_foreign(
@@ -218,8 +225,9 @@ def verify_data(
         pin = "" if pinned and pinned.version else " (unpinned)"
         here.reporter.say(
             "Verified",
-            f"data {body.name}@{body.version}{pin}  {len(sealed.manifest.files):,} files, {size(sealed.manifest.size)}",
-            f"tree {short(sealed.manifest.digest)}  sealed by {sealed.seal.identity} ({sealed.seal.custodian}){_when(sealed.seal)}",
+            f"data {body.name}@{body.version}{pin}  "
+            f"{len(sealed.manifest.files):,} files, {size(sealed.manifest.size)}",
+            f"tree {short(sealed.manifest.digest)}  {_by(sealed.seal)}",
         )
     return Result(
         command="verify-data",

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import records
+from tuneguard.findings import finding_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,17 +61,6 @@ def render_error(command: str, error: TuneguardError, lines: Sequence[Sequence[s
             },
         }
     )
-
-
-def finding_fields(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON fields; ``location`` holds only what is known."""
-    fields = dataclasses.asdict(finding)
-    fields["severity"] = finding.severity.value
-    location = fields["location"]
-    fields["location"] = (
-        None if location is None else {key: value for key, value in location.items() if value is not None}
-    )
-    return fields
 
 
 def _encode(value: dict[str, Any]) -> bytes:

@@ -101,7 +101,8 @@ def place(location: Location) -> str:
 def _finding(finding: Finding, style: Style) -> Iterator[str]:
     painted = style.doubtful if finding.severity == "low" else style.bad
     where = "" if finding.location is None else f"  {place(finding.location)}"
-    yield f"{painted(finding.severity.value)}  {finding.rule}{where if style.unicode else where.replace('▸', '>')}"
+    where = where if style.unicode else where.replace("▸", ">")
+    yield f"{painted(finding.severity.value)}  {finding.rule}{where}"
     yield f"      {finding.message}"
     if finding.why:
         yield f"      why: {finding.why}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -41,4 +42,17 @@ def COMMAND(
         flags += ["--min-accuracy", str(min_accuracy)]
     if max_toxicity is not None:
         flags += ["--max-toxicity", str(max_toxicity)]
-    return promote(directory, to=to, run=run, model=model, tightened=flags, here=here)
+    return reported(promote(directory, to=to, run=run, model=model, tightened=flags, here=here), here)
+
+
+def reported(result: Result, here: Surroundings) -> Result:
+    """Write the report of a promotion into the project; its path is one of the outputs."""
+    from tuneguard.files import write_replacing
+    from tuneguard.journey.surroundings import shown
+    from tuneguard.output import html
+
+    name = str(result.facts.get("attempt") or "attempt")
+    path = here.state / "reports" / f"{name}.html"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_replacing(path, html.render(result))
+    return dataclasses.replace(result, outputs=(*result.outputs, shown(path)))

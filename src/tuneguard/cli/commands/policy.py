@@ -1,0 +1,73 @@
+"""tuneguard policy: sign, check, complete and explain the file that says whom to believe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+FILE = click.argument("file", type=PATH, default="policy.yaml")
+
+
+@click.group("policy")
+def COMMAND() -> None:
+    """Sign, check, complete or explain a policy."""
+
+
+@command("policy sign", short="sign")
+@FILE
+def sign(here: Surroundings, file: Path) -> Result:
+    """Sign FILE's exact bytes with the root's key; the bundle goes beside it."""
+    from tuneguard.journey import policies
+
+    return policies.sign(file, here=here)
+
+
+@command("policy check", short="check")
+@FILE
+def check(here: Surroundings, file: Path) -> Result:
+    """Check FILE's signature, and say what it would refuse or believes too lightly."""
+    from tuneguard.journey import policies
+
+    return policies.check(file, here=here)
+
+
+@command("policy explain", short="explain")
+@FILE
+def explain(here: Surroundings, file: Path) -> Result:
+    """Say in plain words whom FILE believes about what."""
+    from tuneguard.journey import policies
+
+    return policies.explain(file, here=here)
+
+
+@command("policy set-model", short="set-model")
+@click.argument("name")
+@click.argument("file", type=PATH, default="policy.yaml")
+@click.option("--base", type=PATH, metavar="DIR", help="The one base that it may be trained from.")
+@click.option("--evaluation", type=PATH, metavar="DIR", help="The evaluation set.")
+@click.option("--classifier", type=PATH, metavar="DIR", help="The toxicity classifier.")
+def set_model(
+    here: Surroundings,
+    name: str,
+    file: Path,
+    base: Path | None,
+    evaluation: Path | None,
+    classifier: Path | None,
+) -> Result:
+    """Fill in the digests of model NAME in FILE, raise the version, sign again."""
+    from tuneguard.journey import policies
+
+    return policies.set_model(file, name, base=base, evaluation=evaluation, classifier=classifier, here=here)
+
+
+for each in (sign, check, explain, set_model):
+    COMMAND.add_command(each)

@@ -1,0 +1,120 @@
+"""Begin a project: keys, a root, a signed development policy and a pipeline; never overwrites.
+
+Every role gets its own key under its own custodian's name, so that a project is laid out as it will
+be when the roles belong to different people. Until then all of them are one person's, and every
+output says "development".
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tuneguard import files
+from tuneguard.errors import UsageError
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
+from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.find import find_backend
+from tuneguard.sandbox.walls import Confinement
+from tuneguard.signing import key
+from tuneguard.signing.signer import open_signer
+from tuneguard.trust import policy, root, template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.signing.key import PublicKey
+
+ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
+LIFE = timedelta(days=180)
+"""How long a development policy lives."""
+MEMORY = 1 << 30
+"""Bytes: any bound will do to learn whether one can be set."""
+
+
+def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surroundings | None = None) -> Result:
+    """Write everything that a new project called `name` needs.
+
+    Raises:
+        UsageError: something that would be written is there already, or the name is not one.
+    """
+    here = here or Surroundings()
+    home = root.home()
+    folder = home / "keys" / name
+    texts = (
+        directory / PIPELINE,
+        directory / "policy.yaml",
+        directory / ("policy.yaml" + root.BUNDLE_SUFFIX),
+    )
+    _refuse_taken((*texts, folder))
+    pipeline = template.pipeline(name)
+    walls = _walls(here)
+    made = [*_root(home, passphrase)]
+    folder.mkdir(mode=0o700, parents=True)
+    keys: dict[str, PublicKey] = {}
+    for role in ROLES:
+        keys[role] = key.make_pair(folder / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
+    log = key.make_pair(folder / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
+    text = template.development_policy(name, keys, log=log, walls=walls, expires=here.now + LIFE)
+    signer = open_signer(str(home / "root.key"), lambda _: passphrase or b"")
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, data in zip(texts, (pipeline, text, policy.sign_policy(text, signer)), strict=True):
+        files.write_new(path, data)
+    here.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
+    here.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
+    notes = [
+        "development policy: not for production",
+        "one person holds every key, whatever the custodians are called",
+    ]
+    if passphrase is None:
+        notes.append("the keys are not encrypted: who reads the files can sign")
+    weak = [f"{wall} is {state}" for wall, state in walls.items() if state != "proven"]
+    if weak:
+        notes.append("this machine cannot prove every wall: " + ", ".join(weak))
+    return Result(
+        command="init",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(directory)),),
+        outputs=tuple(shown(path) for path in (*made, folder, *texts)),
+        facts={"roles": list(ROLES), "walls": walls},
+        notes=tuple(notes),
+        next=f"put data, base and code in place, then: tuneguard seal {shown(directory)}/data/train --as dataset …",
+    )
+
+
+def _refuse_taken(paths: tuple[Path, ...]) -> None:
+    taken = [shown(path) for path in paths if path.exists() or path.is_symlink()]
+    if taken:
+        raise UsageError(
+            f"already there: {', '.join(taken)}",
+            help="init never overwrites: choose another folder or --name",
+        )
+
+
+def _root(home: Path, passphrase: bytes | None) -> list[Path]:
+    """The root's key, made once and used by every project of this home."""
+    private, public = home / "root.key", home / "root.pub"
+    if private.exists() and public.exists():
+        return []
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key.make_pair(private, type=key.KeyType.P256, passphrase=passphrase)
+    return [private, public]
+
+
+def _walls(here: Surroundings) -> dict[str, str]:
+    """What this machine's sandbox can show of each wall, by trying; a machine without one proves none."""
+    with here.reporter.task("Trying walls", total=None, unit="steps"):
+        outcome = find_backend().run(
+            Confinement(
+                command=(sys.executable, "-I", "-S", "-c", ""),
+                binds=(),
+                workdir="/",
+                environment=clean_environment(),
+                deadline=60,
+                memory=MEMORY,
+                processes=64,
+            )
+        )
+    return {wall.name: wall.state.value for wall in outcome.walls}

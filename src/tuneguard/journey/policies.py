@@ -1,0 +1,120 @@
+"""Policies: sign one as the root, check it, complete a model's entry, say what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard import files, limits
+from tuneguard.artifact import digest as hashing
+from tuneguard.errors import UsageError
+from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.journey.surroundings import Surroundings, short, shown
+from tuneguard.signing.signer import open_signer
+from tuneguard.trust import edit, policy, review, root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.signing.signer import Signer
+
+
+def sign(path: Path, *, here: Surroundings) -> Result:
+    """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed."""
+    data = files.read_bounded(path, limits.RECORD_BYTES)
+    read = policy.parse_policy(data, shown(path))
+    bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
+    files.write_replacing(bundle, policy.sign_policy(data, _root_signer(here)))
+    here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    return Result(
+        command="policy sign",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(path), read.sha256),),
+        outputs=(shown(bundle),),
+        facts={"version": read.version, "profile": read.profile},
+    )
+
+
+def check(path: Path, *, here: Surroundings) -> Result:
+    """What a policy would refuse that its author may not expect; the signature is checked too."""
+    read = root.load_policy(path, root.find_root(here.root_option), now=here.now)
+    findings = review.weaknesses(read, now=here.now)
+    here.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    return Result(
+        command="policy check",
+        verdict=judge(findings, (), REFUSING),
+        subjects=(Subject(shown(path), read.sha256),),
+        findings=findings,
+        facts={"version": read.version, "profile": read.profile},
+    )
+
+
+def explain(path: Path, *, here: Surroundings) -> Result:
+    """A policy in plain words. Its signature is not asked for: this says what it would mean."""
+    read = policy.parse_policy(files.read_bounded(path, limits.RECORD_BYTES), shown(path))
+    words = review.explain(read)
+    first, *rest = words.rstrip("\n").split("\n")
+    here.reporter.say("Policy", first, *rest)
+    return Result(
+        command="policy explain",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(path), read.sha256),),
+        facts={"text": words},
+        notes=("the signature was not checked: tuneguard policy check",),
+    )
+
+
+def set_model(
+    path: Path,
+    name: str,
+    *,
+    base: Path | None,
+    evaluation: Path | None,
+    classifier: Path | None,
+    here: Surroundings,
+) -> Result:
+    """Fill in a model's digests from the trees, raise the version, sign again as the root.
+
+    Raises:
+        UsageError: nothing is named, or the policy has no such model.
+    """
+    trees = {"base": base, "evaluation": evaluation, "classifier": classifier}
+    named = {what: tree for what, tree in trees.items() if tree is not None}
+    if not named:
+        raise UsageError("nothing to set", help="name --base, --evaluation or --classifier")
+    signer = _root_signer(here)
+    digests = {}
+    for what, tree in named.items():
+        digests[what] = hashing.hash_tree(tree, reporter=here.reporter).digest
+        here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
+    before = files.read_bounded(path, limits.RECORD_BYTES)
+    after = edit.set_model(
+        before,
+        name,
+        base=digests.get("base"),
+        evaluation=digests.get("evaluation"),
+        classifier=digests.get("classifier"),
+        file=shown(path),
+    )
+    files.write_replacing(path, after)
+    bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
+    files.write_replacing(bundle, policy.sign_policy(after, signer))
+    read = policy.parse_policy(after, shown(path))
+    here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    return Result(
+        command="policy set-model",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(path), read.sha256),),
+        outputs=(shown(path), shown(bundle)),
+        facts={"version": read.version, **digests},
+    )
+
+
+def _root_signer(here: Surroundings) -> Signer:
+    """The root's key: named, or the development root of this home."""
+    for role in ("root", ""):
+        if role in here.key_options:
+            return open_signer(here.key_options[role], here.passphrase)
+    default = root.home() / "root.key"
+    if not default.is_file():
+        raise UsageError("no key for the root", help="name it: --key root=URI")
+    return open_signer(str(default), here.passphrase)

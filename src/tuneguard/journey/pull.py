@@ -1,0 +1,179 @@
+"""Pull a model: believe the manifest, its verdict and every byte only once they are verified.
+
+resolve → manifest → evidence → verify → fetch every file beside the target → hash → rename.
+What is verified first is what the manifest says; every byte is then checked against it while it
+arrives, and once more as a tree before the folder gets its name. A refusal leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard import files, limits
+from tuneguard.artifact import digest as hashing
+from tuneguard.artifact import snapshot
+from tuneguard.attest import evidence
+from tuneguard.attest.evidence import Piece
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.decide import reference as evidence_reference
+from tuneguard.journey.promote import expected_model
+from tuneguard.journey.surroundings import Surroundings, short, shown, size
+from tuneguard.oci.client import bundles
+from tuneguard.oci.layout import open_registry
+from tuneguard.oci.manifest import read
+from tuneguard.oci.reference import parse
+from tuneguard.trust.verify import Expectation, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.oci.client import Registry
+    from tuneguard.oci.manifest import Layer, ModelManifest
+    from tuneguard.oci.reference import Reference
+    from tuneguard.progress import Task
+    from tuneguard.trust.claims import Verification
+
+
+def pull(
+    reference: str,
+    directory: Path,
+    *,
+    model: str | None = None,
+    run: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """Fetch what `reference` names into the new folder `directory`, its evidence beside it.
+
+    Raises:
+        UsageError: the folder is there already, or the model cannot be told.
+        Refused: no passed verdict counts, the tag is unproven under a production policy, or bytes
+            are not what the manifest says.
+        CannotLook: the registry cannot be reached.
+    """
+    here = here or Surroundings()
+    name = expected_model(here, reference, model)
+    source = parse(reference)
+    target = Path(os.path.abspath(directory))
+    _refuse_taken(target)
+    _check_tag(source, here)
+    registry = open_registry(source)
+    manifest = _manifest(source, registry)
+    pieces = _evidence(registry, manifest)
+    seen = verify(
+        manifest.tree,
+        pieces,
+        here.policy,
+        Expectation(
+            purpose="load",
+            now=here.now,
+            model=name,
+            run=run,
+            manifest_digest=manifest.digest,
+            repository=here.policy.models[name].repository,
+        ),
+    )
+    if not seen.passed:
+        raise Refused(
+            f"{short(manifest.digest)} is not what the policy lets through as {name}",
+            where=reference,
+            help="pull a digest that was promoted, or promote this model",
+            findings=seen.findings,
+        )
+    _fetch(registry, manifest, target, here)
+    _keep_evidence(seen, pieces, target)
+    verdict = seen.counting("verdict")[0]
+    here.reporter.say(
+        "Pulled",
+        f"{reference}  {len(manifest.layers):,} files, {size(manifest.tree.size)}",
+        f"tree {short(manifest.tree.digest)}  "
+        f"judged by {verdict.identity} ({verdict.custodian}), run {verdict.body.run}",
+    )
+    notes = [*here.remarks, *seen.notes]
+    if source.digest is None:
+        notes.append(f"the tag is unproven: pin {manifest.digest}")
+    return Result(
+        command="pull",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(directory), manifest.tree.digest),),
+        evidence=tuple(evidence_reference(claim) for claim in seen.claims),
+        outputs=(shown(directory),),
+        facts={"manifest": manifest.digest, "tree": manifest.tree.digest, "run": verdict.body.run},
+        notes=tuple(notes),
+        next=f"tuneguard verify {shown(directory)} --for load --model {name}",
+    )
+
+
+def _refuse_taken(target: Path) -> None:
+    for path in (target, evidence.folder_of(target)):
+        if path.exists() or path.is_symlink():
+            raise UsageError("is there already", where=shown(path), help="pull into a new folder")
+
+
+def _check_tag(source: Reference, here: Surroundings) -> None:
+    """Until release pointers are built, a tag proves nothing (TRUST.md rule 23)."""
+    if source.digest is None and not here.policy.development:
+        raise Refused(
+            "a tag can be re-pointed, and nothing here proves which model it should name",
+            where=str(source),
+            help=f"pull by digest: {source.name}@sha256:…",
+        )
+
+
+def _manifest(source: Reference, registry: Registry) -> ModelManifest:
+    wanted = source.digest or source.tag
+    if wanted is None:
+        raise UsageError("names neither a tag nor a digest", where=str(source), help="add :TAG or @sha256:…")
+    manifest = read(registry.read_manifest(wanted), f"{source.name}@{wanted}")
+    if source.digest is not None and manifest.digest != source.digest:
+        raise Refused("the registry gave another manifest than the one asked for", where=str(source))
+    if not manifest.is_derived:
+        raise NotUnderstood(
+            "the manifest is not the one that its own files make",
+            where=str(source),
+            help="only what tuneguard pushed can be pulled until other tools' manifests are read",
+        )
+    return manifest
+
+
+def _evidence(registry: Registry, manifest: ModelManifest) -> list[Piece]:
+    found = bundles(registry, manifest.digest, files=limits.EVIDENCE_FILES, limit=limits.EVIDENCE_BYTES)
+    return [Piece(evidence.file_name("attached", data), data) for data in found]
+
+
+def _fetch(registry: Registry, manifest: ModelManifest, target: Path, here: Surroundings) -> None:
+    """Write every file beside the target, look at all of it as a tree, and give it its name."""
+    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside.mkdir(mode=0o700)
+    try:
+        with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
+            for layer in manifest.layers:
+                _write(registry, layer, beside / layer.path, task)
+        if hashing.hash_tree(beside) != manifest.tree:
+            raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
+        files.rename_new(beside, target)
+    except BaseException:
+        snapshot.remove(beside)
+        raise
+
+
+def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        for chunk in registry.read_blob(layer.digest, layer.size):
+            file.write(chunk)
+            task.advance(len(chunk))
+        file.flush()
+        files.fault_point(f"fsync:{path.name}")
+        os.fsync(file.fileno())
+
+
+def _keep_evidence(seen: Verification, pieces: Sequence[Piece], target: Path) -> None:
+    """The evidence that counts, under its own kind's name, so that the folder can be verified again."""
+    by_name = {piece.name: piece.data for piece in pieces}
+    for claim in seen.claims:
+        evidence.write(evidence.folder_of(target), claim.kind, by_name[claim.file])

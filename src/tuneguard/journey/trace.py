@@ -1,0 +1,141 @@
+"""Trace a tree: what it was made from, who judged it, and where it went.
+
+Reads the evidence beside the tree, what the policy believes of it, and the ledger. Evidence that
+does not count is not shown as fact.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneguard.artifact import digest as hashing
+from tuneguard.attest import evidence
+from tuneguard.errors import CannotLook, UsageError
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.decide import lineage, reference
+from tuneguard.journey.surroundings import Surroundings, local_time, short, shown
+from tuneguard.trust.verify import Expectation, verify
+
+if TYPE_CHECKING:
+    from tuneguard.ledger.entry import Entry
+    from tuneguard.trust.claims import Claim, Verification
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+def trace(subject: str, *, here: Surroundings | None = None) -> Result:
+    """Everything known of `subject`, a folder, a tree digest or an OCI manifest digest.
+
+    Raises:
+        UsageError: it is neither, or there is no ledger to ask about a digest.
+        CannotLook: nothing at all is known of it.
+    """
+    here = here or Surroundings()
+    found = _DIGEST.fullmatch(subject)
+    folder = None if found else Path(subject)
+    if folder is not None:
+        tree = hashing.hash_tree(folder, reporter=here.reporter).digest
+    elif here.ledger is None:
+        raise UsageError(
+            "a digest alone is looked up in a ledger, and there is none here", help="name the folder"
+        )
+    else:
+        assert found is not None
+        tree = _tree_of(found[1], here)
+    entries = () if here.ledger is None else tuple(here.ledger.entries(tree=tree))
+    seen = _evidence(folder if folder is not None else _folder_of(entries, here), tree, here)
+    claims = () if seen is None else seen.claims
+    if not entries and not claims:
+        raise CannotLook(f"nothing is known of {short(tree)}", help="look in the project that made it")
+    made = next((claim for claim in claims if claim.kind == "provenance"), None)
+    _tell(tree, made, claims, entries, here)
+    return Result(
+        command="trace",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(folder) if folder is not None else short(tree), tree),),
+        evidence=tuple(reference(claim) for claim in claims),
+        facts={
+            "tree": tree,
+            "lineage": None if made is None else lineage(made.body),
+            "history": [_fields(entry) for entry in entries],
+        },
+        notes=here.remarks,
+    )
+
+
+def _tree_of(digest: str, here: Surroundings) -> str:
+    """The tree that a digest means: itself, or the tree whose manifest the ledger says it is."""
+    assert here.ledger is not None
+    for entry in here.ledger.entries():
+        if entry.tree is not None and entry.detail.get("manifest") == f"sha256:{digest}":
+            return entry.tree
+    return digest
+
+
+def _folder_of(entries: tuple[Entry, ...], here: Surroundings) -> Path | None:
+    """Where the run's checkpoint lies, as the pipeline says."""
+    run = next((entry.run for entry in entries if entry.run), None)
+    return None if run is None else here.pipeline.resolve(here.pipeline.checkpoint_path(run))
+
+
+def _evidence(folder: Path | None, tree: str, here: Surroundings) -> Verification | None:
+    if folder is None:
+        return None
+    pieces = evidence.read(here.evidence_of(folder))
+    return verify(tree, pieces, here.policy, Expectation(purpose="integrity", now=here.now))
+
+
+def _tell(
+    tree: str, made: Claim | None, claims: tuple[Claim, ...], entries: tuple[Entry, ...], here: Surroundings
+) -> None:
+    say = here.reporter.say
+    say("Tree", tree)
+    if made is not None:
+        body = made.body
+        for item in (*body.data, body.base, body.code, body.config):
+            digest = next(iter(item.digest.values()))
+            version = f"@{item.version}" if item.version else ""
+            say("from", f"{item.role:<7}{item.name}{version}  {short(digest)}")
+        if body.parent is not None:
+            say("from", f"run    {body.parent}")
+        say(
+            "by run",
+            f"{body.run}, {body.kind}  {local_time(body.started)} to {local_time(body.finished)[11:]} claimed",
+        )
+    for claim in claims:
+        if claim.kind != "provenance":
+            when = f", {local_time(claim.time)} claimed" if claim.time else ""
+            say(claim.kind, f"{_result(claim)}by {claim.identity} ({claim.custodian}){when}")
+    for entry in entries:
+        if entry.event.value in ("attempt", "tagged", "done"):
+            say(f"ledger {entry.sequence}", _history(entry))
+
+
+def _result(claim: Claim) -> str:
+    said = getattr(claim.body, "result", None) or getattr(claim.body, "verdict", None)
+    return f"{said.lower()}  " if isinstance(said, str) else ""
+
+
+def _history(entry: Entry) -> str:
+    manifest = entry.detail.get("manifest")
+    parts = [local_time(entry.time), entry.event.value, entry.command, entry.result or ""]
+    if entry.detail.get("tag"):
+        parts.append(f"tag {entry.detail['tag']}")
+    if isinstance(manifest, str):
+        parts.append(f"manifest {short(manifest)}")
+    return "  ".join(part for part in parts if part)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "time": entry.time,
+        "event": entry.event.value,
+        "command": entry.command,
+        "run": entry.run,
+        "attempt": entry.attempt,
+        "result": entry.result,
+        "detail": dict(entry.detail),
+    }
