@@ -329,7 +329,19 @@ def written(text: str) -> str:
     ('support-llama', '"042"', '"no"', '"a: b"')
     """
     resolved = any(pattern.match(text) for _, pattern in _resolvers().get(text[:1], ()))
-    return text if _PLAIN.fullmatch(text) and not resolved else json.dumps(text)
+    if _PLAIN.fullmatch(text) and not resolved:
+        return text
+    return '"' + "".join(map(_quoted, text)) + '"'
+
+
+def _quoted(character: str) -> str:
+    """A character between double quotes; JSON's escapes would not do, YAML knows no surrogate pairs."""
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 # --- JSON ------------------------------------------------------------------------------------------
@@ -338,6 +350,7 @@ def written(text: str) -> str:
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_AT = re.compile(r"( starting)? at$")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -366,7 +379,7 @@ def read_json(data: bytes, where: str, *, limit: int = limits.RECORD_BYTES) -> A
         raise NotUnderstood("holds half of a surrogate pair, which is no character", where=place) from error
     except json.JSONDecodeError as error:
         raise NotUnderstood(
-            f"is not JSON: {printable(error.msg.removesuffix(' starting at'))}",
+            f"is not JSON: {printable(_AT.sub('', error.msg))}",
             where=f"{place}:{error.lineno}:{error.colno}",
         ) from error
     except _NotStrict as error:

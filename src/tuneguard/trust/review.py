@@ -220,7 +220,8 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
             if moment is not None
         ]
         if identity.revoked is not None:
-            yield f"{identity.name} is revoked, and nothing that it signed counts: {shown(identity.revoked.reason)}"
+            reason = shown(identity.revoked.reason)
+            yield f"{identity.name} is revoked, and nothing that it signed counts: {reason}"
         elif period:
             yield f"{identity.name} is believed {' '.join(period)}."
 
@@ -256,7 +257,8 @@ def _said_of_demands(policy: Policy) -> Iterator[str]:
             age = "" if each.max_age is None else f", not older than {_age(each.max_age)}"
             yield f"to {purpose}: {each.kind} by {_or(each.roles)}{age}"
     if policy.gates:
-        yield f"and what the gates {_and(sorted(policy.gates))} hold, as gates in {printable(policy.file)} says"
+        gates = _and(sorted(policy.gates))
+        yield f"and what the gates {gates} hold, as gates in {printable(policy.file)} says"
 
 
 def _age(age: timedelta) -> str:
