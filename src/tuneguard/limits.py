@@ -82,6 +82,10 @@ PICKLE_STRING = 64 * MIB
 """Bytes of a value inside a pickle that is itself looked into."""
 ZIP_MEMBERS = 2_000_000
 """Members of a zip archive."""
+ZIP_DIRECTORY = 512 * MIB
+"""Bytes of a zip archive's directory."""
+ZIP_INFLATED = 256 * MIB
+"""Bytes that one compressed member may unpack to; no more is ever unpacked."""
 SAFETENSORS_HEADER = 100 * 1000 * 1000
 """Bytes of a safetensors header: the reference implementation's own bound."""
 SCAN_JSON_BYTES = 256 * MIB

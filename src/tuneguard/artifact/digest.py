@@ -1,30 +1,103 @@
-"""Hashes a tree on all cores: a directory in, a `Manifest` out."""
+"""Hashes a tree on all cores: a directory in, a `Manifest` out.
+
+::
+
+    survey  →  jobs, largest first  →  one lane a core (`lanes`)  →  look again  →  Manifest
+
+A file that changes while the tree is hashed refuses: each file's stamp at its opening, and the
+whole tree's afterwards, must be those of the first survey. That also finds a small file that was
+swapped after its turn, while a large one was still being hashed. What it cannot find is a store
+through a shared mapping, which may move no time stamp; who must be safe from that takes a
+`snapshot` first.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "hello.txt").write_bytes(b"hello")
+    ...     manifest = hash_tree(folder)
+    >>> manifest.files[0].sha256[:12], manifest.size
+    ('2cf24dba5fb0', 5)
+"""
 
 from __future__ import annotations
 
+import os
+import stat
+from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneguard.artifact.hasher import Hasher, Unsteady
+from tuneguard.artifact.lanes import Lanes
 from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.artifact.opening import FILE_FLAGS, stamp_of
+from tuneguard.artifact.tree import Survey, changed, check_unchanged, raise_opening, survey
+from tuneguard.errors import Refused
+from tuneguard.files import cannot_look, directory, missing, printable
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneguard.progress import Reporter
 
 
 def hash_tree(root: str | Path, *, reporter: Reporter = SILENT, workers: int | None = None) -> Manifest:
-    """The manifest of the directory at `root`."""
-    raise NotImplementedError
+    """The manifest of the directory at `root`.
+
+    Args:
+        root: a folder; its last component may not be a link.
+        workers: lanes; by default one for each core that this process may use.
+
+    Raises:
+        UsageError: `root` is not there or no folder.
+        Refused: `root` is a link.
+        ForbiddenTree: it holds what a manifest cannot; the findings name each entry.
+        ChangedWhileRead: something in it changed meanwhile.
+        CannotLook: something in it cannot be read.
+    """
+    with directory(root) as descriptor:
+        return hash_descriptor(descriptor, name=os.fspath(root), reporter=reporter, workers=workers)
 
 
 def hash_descriptor(
     root: int, *, name: str, reporter: Reporter = SILENT, workers: int | None = None
 ) -> Manifest:
-    """The manifest of the directory open as `root`, which messages call `name`."""
-    raise NotImplementedError
+    """The manifest of the directory open as `root`, which messages call `name`. Raises as `hash_tree`."""
+    with Lanes(root, name, workers) as lanes:
+        before = survey(root, name=name, found=lanes.offer)
+        with reporter.task("Hashing", total=before.size, unit="bytes") as task:
+            files = lanes.finish(task)
+        lanes.recheck()
+    check_unchanged(root, Survey({}, before.folders), name=name)
+    # By code point is by UTF-8 bytes: the encoding keeps the order.
+    return Manifest(tuple(sorted(files, key=attrgetter("path"))))
 
 
 def hash_file(path: str | Path) -> File:
-    """Size and SHA-256 of one regular file; its ``path`` is the file's own name."""
-    raise NotImplementedError
+    """Size and SHA-256 of one regular file; its ``path`` is the file's own name.
+
+    Raises:
+        UsageError: it is not there.
+        Refused: it is a link or not a regular file.
+        ChangedWhileRead: it changed meanwhile.
+        CannotLook: it cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        descriptor = os.open(path, FILE_FLAGS)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise_opening(error, name)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise Refused("is not a regular file", where=printable(name))
+        digest, _ = Hasher(descriptor).hash_open(descriptor)
+        if stamp_of(before) != stamp_of(os.fstat(descriptor)):
+            raise changed(name)
+    except Unsteady:
+        raise changed(name) from None
+    except OSError as error:
+        raise cannot_look(error, path) from error
+    finally:
+        os.close(descriptor)
+    return File(Path(path).name, before.st_size, digest.hex())
