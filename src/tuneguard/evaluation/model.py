@@ -1,27 +1,59 @@
-"""Measures a checkpoint on a sealed evaluation set, in the sandbox, and returns raw counts."""
+"""Measures a checkpoint on a sealed evaluation set, in the sandbox, and returns raw counts.
+
+1. Read each suite's rows, strictly; an unusable set is refused before anything is loaded.
+2. Write what may be asked (never the right answers) into a private folder.
+3. Run `inside` in the sandbox on checkpoint and classifier, both read-only, until it is dead.
+4. Read the one file that it wrote as a stranger's: bounded, checked value by value.
+5. Count, here.
+
+Whether the counts are good enough is the gate's affair: nothing here knows a bound.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import sys
+import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tuneguard import limits
+from tuneguard.errors import CannotLook, Interrupted, NotUnderstood, Refused, TuneguardError, UsageError
+from tuneguard.evaluation.suite import Suite
+from tuneguard.evaluation.suite import suites as known_suites
+from tuneguard.files import directory, printable, read_bounded
 from tuneguard.progress import SILENT
+from tuneguard.records import read_json, to_json
+from tuneguard.sandbox.environment import clean_environment, own_package
+from tuneguard.sandbox.walls import Bind, Confinement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-    from tuneguard.progress import Reporter
-    from tuneguard.sandbox.walls import Backend
+    from tuneguard.progress import Reporter, Task
+    from tuneguard.sandbox.walls import Backend, Outcome
+
+MEMORY = 4 * limits.GIB
+"""Bytes for the libraries and one batch; four times the weights come on top."""
+PROCESSES = 256
+"""Processes and threads."""
+DEADLINE = 3600.0
+"""Seconds that an evaluation may take."""
+
+_PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteCounts:
     """What one suite counted: `count` of `n` outputs (right answers, or toxic ones).
 
-    `n` counts only outputs that say something; `empty` is the number that did not, so that
-    ``n + empty`` is the number of rows. `constant` says that all outputs were the same.
-    `outputs_digest` is the SHA-256 in hex over the outputs as canonical JSON.
+    `n` is the number of rows. `empty` of their outputs said nothing: they are in `n`, never in
+    `count`, so that a maximum is to be judged over ``n - empty``. `constant` says that several
+    outputs were all the same. `outputs_digest` is the SHA-256 in hex over the outputs as canonical
+    JSON, `inputs_digest` that over the bytes of the suite's file.
     """
 
     id: str
@@ -31,6 +63,16 @@ class SuiteCounts:
     outputs_digest: str
     constant: bool
     empty: int
+    inputs_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """One suite with its rows, read."""
+
+    suite: Suite
+    rows: Sequence[Any]
+    inputs_digest: str
 
 
 def evaluate(
@@ -41,12 +83,182 @@ def evaluate(
     suites: Mapping[str, int],
     backend: Backend,
     minimum_rows: int = 1,
-    deadline: float = 3600.0,
+    deadline: float = DEADLINE,
     memory: int | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[SuiteCounts, ...]:
     """The counts of each suite in `suites` (id → version), in the order of the ids.
 
-    `checkpoint` and `classifier` are trees that were scanned clean; `deadline` is in seconds.
+    The three trees are copies that nobody else writes to, and checkpoint and classifier were
+    scanned clean: the caller owes both. `deadline` is in seconds, `memory` in bytes (by default
+    what the weights' size suggests).
+
+    Raises:
+        UsageError: no suite is named, or one in a version that is not here.
+        Refused: the set lacks rows, or the model is not whole.
+        NotUnderstood: a row, a model or what came back does not parse.
+        CannotLook: the measuring ended without a result.
+        Interrupted: the person stopped it.
     """
-    raise NotImplementedError
+    sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in _wanted(suites)]
+    allowed = memory if memory is not None else MEMORY + 4 * (_weight(checkpoint) + _weight(classifier))
+    with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-") as made:
+        folder = Path(made)
+        (folder / "request.json").write_bytes(_request(sheets))
+        (folder / "exchange").mkdir(0o700)
+        binds = (
+            Bind(folder / "request.json", "/evaluation/request.json"),
+            Bind(checkpoint, "/evaluation/checkpoint"),
+            Bind(classifier, "/evaluation/classifier"),
+            Bind(folder / "exchange", "/evaluation/exchange", writable=True),
+        )
+        total = sum(sheet.suite.questions(sheet.rows) for sheet in sheets)
+        with reporter.task("Evaluating", total=total, unit="rows") as task:
+            listener = _Listener(task, total)
+            outcome = backend.run(_confinement(binds, deadline, allowed, listener.hear))
+        _check_ended(outcome, listener.last, deadline)
+        outputs = _read_outputs(folder / "exchange" / "result.json", sheets)
+    return tuple(_counted(sheet, given) for sheet, given in zip(sheets, outputs, strict=True))
+
+
+def _wanted(suites: Mapping[str, int]) -> list[Suite]:
+    known = known_suites()
+    if not suites:
+        raise UsageError(
+            "no suite is named, and empty means no", help="name suites in the policy's evaluation"
+        )
+    for id, version in suites.items():
+        if id not in known:
+            raise UsageError(f"no suite is called {printable(id)}", help=f"there are {', '.join(known)}")
+        if known[id].version != version:
+            raise UsageError(
+                f"the policy wants version {version} of the suite {id}, and this Tuneguard has {known[id].version}",
+                help="use the Tuneguard that the policy was written for, or have its owner name the new version",
+            )
+    return [known[id] for id in sorted(suites)]
+
+
+def _read_sheet(folder: Path, suite: Suite, minimum: int) -> _Sheet:
+    """The suite's rows from the top of the evaluation set, at least `minimum` of them."""
+    where = f"{printable(str(folder))}/{suite.file}"
+    with directory(folder) as descriptor:
+        try:
+            data = read_bounded(suite.file, limits.EVALUATION_FILE, dir_fd=descriptor)
+        except UsageError:
+            raise Refused(
+                f"the evaluation set has no {suite.file}",
+                where=printable(str(folder)),
+                help=f"the suite {suite.id} reads it: add it and seal the set again",
+            ) from None
+    rows = suite.read(data, where)
+    if len(rows) < minimum:
+        raise Refused(
+            f"{len(rows):,} rows are fewer than the policy's {minimum:,}",
+            where=where,
+            help="add rows and seal the set again: an interval over few rows is too wide to judge",
+        )
+    return _Sheet(suite, rows, hashlib.sha256(data).hexdigest())
+
+
+def _weight(folder: Path) -> int:
+    """Bytes of the weights at the top of a model's folder."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _request(sheets: list[_Sheet]) -> bytes:
+    asked = [[sheet.suite.id, sheet.suite.ask(sheet.rows)] for sheet in sheets]
+    return json.dumps({"suites": asked}).encode("ascii")
+
+
+def _confinement(
+    binds: tuple[Bind, ...], deadline: float, memory: int, output: Callable[[bytes], None]
+) -> Confinement:
+    targets = {Path(bind.target).stem: bind.target for bind in binds}
+    return Confinement(
+        command=(
+            sys.executable,
+            "-P",  # the working folder is no place to import from
+            "-m",
+            "tuneguard.evaluation.inside",
+            targets["request"],
+            targets["checkpoint"],
+            targets["classifier"],
+            f"{targets['exchange']}/result.json",
+        ),
+        binds=binds,
+        workdir="/tmp",  # noqa: S108 (the sandbox's own)
+        environment=clean_environment(),
+        deadline=deadline,
+        memory=memory,
+        processes=PROCESSES,
+        output=output,
+        packages=own_package(),
+    )
+
+
+class _Listener:
+    """Hears the sandbox's lines: moves the bar, and keeps the last thing said for an error."""
+
+    def __init__(self, task: Task, total: int) -> None:
+        self.last = ""
+        self._task, self._left = task, total
+
+    def hear(self, line: bytes) -> None:
+        """A line of a stranger."""
+        found = _PROGRESS.fullmatch(line)
+        if found is None:
+            self.last = printable(line[: limits.EVALUATION_FAULT]).strip() or self.last
+            return
+        step = min(int(found[1]), self._left)
+        self._left -= step
+        self._task.advance(step)
+
+
+def _check_ended(outcome: Outcome, last: str, deadline: float) -> None:
+    if outcome.stopped == "interrupt":
+        raise Interrupted("the evaluation was interrupted")
+    if outcome.stopped == "deadline":
+        raise CannotLook(
+            f"the evaluation was stopped after {deadline:,.0f} s",
+            help="give it more time, or a smaller evaluation set",
+        )
+    if not outcome.succeeded:
+        ended = f"exit code {outcome.code}" if outcome.signal is None else f"signal {outcome.signal}"
+        because = outcome.note or last
+        raise CannotLook(f"the evaluation ended with {ended}" + (f": {because}" if because else ""))
+
+
+def _read_outputs(path: Path, sheets: list[_Sheet]) -> list[list[Any]]:
+    """What the sandbox wrote: a list of outputs for each suite, each as long as its rows."""
+    try:
+        data = read_bounded(path, limits.EVALUATION_RESULT)
+    except UsageError:
+        raise CannotLook("the evaluation ended without a result") from None
+    match read_json(data, "the evaluation's result", limit=limits.EVALUATION_RESULT):
+        case {"fault": [str(kind), str(sentence)]}:
+            raise _fault(kind, printable(sentence[: limits.EVALUATION_FAULT]))
+        case {"outputs": [*outputs]} if len(outputs) == len(sheets) and all(
+            isinstance(given, list) and len(given) == len(sheet.rows)
+            for given, sheet in zip(outputs, sheets, strict=True)
+        ):
+            return outputs
+        case _:
+            raise NotUnderstood("the evaluation's result is not one output for each row")
+
+
+def _fault(kind: str, sentence: str) -> TuneguardError:
+    return Refused(sentence) if kind == "refused" else NotUnderstood(sentence)
+
+
+def _counted(sheet: _Sheet, outputs: list[Any]) -> SuiteCounts:
+    counted = sheet.suite.count(sheet.rows, outputs)
+    return SuiteCounts(
+        id=sheet.suite.id,
+        version=sheet.suite.version,
+        n=len(sheet.rows),
+        count=counted.count,
+        outputs_digest=hashlib.sha256(to_json(outputs)).hexdigest(),
+        constant=counted.constant,
+        empty=counted.empty,
+        inputs_digest=sheet.inputs_digest,
+    )
