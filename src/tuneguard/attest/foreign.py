@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tuneguard import limits
@@ -95,8 +96,13 @@ def range_hasher(root: int, manifest: Manifest, reporter: Reporter = SILENT) -> 
     Each file's whole digest is computed again in the same pass and must be the manifest's: the ranges are
     then of the bytes that were judged. The hasher raises `ChangedWhileRead` otherwise.
     """
-    with reporter.task("Hashed", total=manifest.size, unit="bytes") as task:
-        yield lambda file, size: _hash_ranges(root, file, size, task)
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def task() -> Task:  # a bar appears only where there is something to hash
+            return stack.enter_context(reporter.task("Hashed", total=manifest.size, unit="bytes"))
+
+        yield lambda file, size: _hash_ranges(root, file, size, task())
 
 
 def _compare(

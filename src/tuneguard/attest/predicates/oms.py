@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.artifact.tree import fault_of_path
 from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
@@ -142,12 +143,13 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Signature:
     method = how.one_of("method", ("files", "shards"))
     if how.text("hash_type") != "sha256":
         raise how.wrong("hash_type", "is not sha256, the only hash that we compute")
+    shard_size = _shard_size(how) if method == "shards" else None
     return Signature(
-        files=_resources(fields.sections("resources"), method, where),
+        files=_resources(fields.sections("resources"), shard_size, where),
         method=method,
         allow_symlinks=how.flag("allow_symlinks"),
         ignore_paths=how.texts("ignore_paths") if how.has("ignore_paths") else (),
-        shard_size=_shard_size(how) if method == "shards" else None,
+        shard_size=shard_size,
     )
 
 
@@ -170,19 +172,23 @@ def range_of(name: str) -> tuple[str, int, int] | None:
     return (found[1], int(found[2]), int(found[3])) if found else None
 
 
-def _resources(resources: Sequence[Fields], method: str, where: str) -> tuple[tuple[str, str], ...]:
+def _resources(
+    resources: Sequence[Fields], shard_size: int | None, where: str
+) -> tuple[tuple[str, str], ...]:
     listed: dict[str, str] = {}
+    # The specification says that the algorithm is the hash; model_signing 1.1.1 writes the size into it.
+    algorithms = ("sha256", f"sha256-sharded-{shard_size}")
     if not resources:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
     for resource in resources:
         name = resource.text("name")
-        if resource.text("algorithm") != "sha256":
+        if resource.text("algorithm") not in algorithms:
             raise resource.wrong("algorithm", "differs from the hash of the whole list, sha256")
         if name in listed:
             raise resource.wrong("name", "is listed twice")
-        path = name if method == "files" else (range_of(name) or ("",))[0]
-        if not _is_canonical(path):
-            raise resource.wrong("name", f"is not a path inside the tree: {printable(name)}")
+        path = name if shard_size is None else (range_of(name) or ("",))[0]
+        if fault_of_path(path) is not None:
+            raise resource.wrong("name", f"is not a path that a tree can hold: {printable(name)}")
         listed[name] = resource.sha256("digest")
     return tuple(listed.items())
 
@@ -195,11 +201,6 @@ def _shard_size(how: Fields) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise how.wrong("shard_size", "is missing or not a size")
     return value
-
-
-def _is_canonical(path: str) -> bool:
-    """Relative, and with no component that means another place (section 6.1.2)."""
-    return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
 def _covers(rule: str, path: str) -> bool:
