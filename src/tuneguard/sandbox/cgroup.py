@@ -32,10 +32,12 @@ class Limits:
 
     memory: int | None
     processes: int | None
-    unprivileged: bool
+    proc: Path = Path("/proc")
     _folders: dict[str, Path] = field(default_factory=dict)
+    _made: set[Path] = field(default_factory=set)
     _walls: dict[str, Wall] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
+    _instead: dict[str, str] = field(default_factory=dict)
 
     def apply(self, process: int) -> list[tuple[str, int]]:
         """Put `process` under the limits. Returns the rlimits that the inner stage is to set instead."""
@@ -44,12 +46,16 @@ class Limits:
             if limit is None:
                 self._walls[wall] = Wall(wall, WallState.ABSENT, "no limit was asked for")
             elif not self._confine(wall, limit, process):
-                rlimits += self._instead(wall, limit)
+                rlimits.append(self._bound_each(wall, limit))
         return rlimits
 
-    def walls(self) -> dict[str, Wall]:
-        """The two walls as they were applied."""
-        return dict(self._walls)
+    def walls(self, *, unprivileged: bool) -> dict[str, Wall]:
+        """The two walls as they were applied. `unprivileged`: the command's uid was not root's."""
+        walls = dict(self._walls)
+        if PROCESSES in self._instead and not unprivileged:
+            how = f"{self._instead[PROCESSES]}, and RLIMIT_NPROC does not bind root"
+            walls[PROCESSES] = Wall(PROCESSES, WallState.ABSENT, how)
+        return walls
 
     def exceeded(self) -> str | None:
         """A sentence if the kernel ended a process for want of memory."""
@@ -65,9 +71,9 @@ class Limits:
 
     def remove(self) -> None:
         """Remove the groups. All processes in them are dead; the kernel may take a moment to see it."""
-        for folder in set(self._folders.values()):
+        for folder in self._made:
             _remove(folder)
-        self._folders.clear()
+        self._made.clear()
 
     def _confine(self, wall: str, limit: int, process: int) -> bool:
         """Try each group that could be made for this controller, until one takes limit and process."""
@@ -75,13 +81,11 @@ class Limits:
         made = [
             (folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()
         ]
-        for folder, version in made or _candidates(controller):
+        for folder, version in made or _candidates(controller, self.proc):
             try:
                 self._enter(wall, folder, version, limit, process)
             except OSError as error:
                 self._reasons[wall] = (error.strerror or str(error)).lower()
-                if folder not in self._folders.values():
-                    _remove(folder)
                 continue
             return True
         return False
@@ -89,31 +93,28 @@ class Limits:
     def _enter(self, wall: str, folder: Path, version: int, limit: int, process: int) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o755)
+            self._made.add(folder)
         room = limit if wall == MEMORY else limit + 1  # our own init is one process
         read_back = _set_memory(folder, version, room) if wall == MEMORY else _set(folder, "pids.max", room)
         (folder / "cgroup.procs").write_text(str(process), "ascii")
-        if folder.name not in Path(f"/proc/{process}/cgroup").read_text("utf-8", "surrogateescape"):
+        if folder.name not in (self.proc / str(process) / "cgroup").read_text("utf-8", "surrogateescape"):
             raise OSError(f"process {process} did not enter the group")
         self._folders[wall] = folder
         unit = "bytes for all processes together" if wall == MEMORY else "processes, the init included"
         how = f"control group v{version}: the kernel reads back {read_back:,} {unit}"
         self._walls[wall] = Wall(wall, WallState.PROVEN, how)
 
-    def _instead(self, wall: str, limit: int) -> list[tuple[str, int]]:
-        because = (
-            f"no control group can be made ({self._reasons.get(wall, 'none here that this user may change')})"
-        )
+    def _bound_each(self, wall: str, limit: int) -> tuple[str, int]:
+        """What takes a control group's place: a limit on each process, or on each user."""
+        reason = self._reasons.get(wall, "none here that this user may change")
+        because = self._instead[wall] = f"no control group can be made ({reason})"
         if wall == MEMORY:
             how = f"{because}; RLIMIT_DATA of {limit:,} bytes holds for each process, not for all together"
             self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
-            return [("RLIMIT_DATA", limit)]
-        if not self.unprivileged:
-            how = f"{because}, and RLIMIT_NPROC does not bind root"
-            self._walls[wall] = Wall(wall, WallState.ABSENT, how)
-            return []
-        how = f"{because}; RLIMIT_NPROC of {limit:,} counts the user's processes"
+            return "RLIMIT_DATA", limit
+        how = f"{because}; RLIMIT_NPROC of {limit:,} counts all of the user's processes"
         self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
-        return [("RLIMIT_NPROC", limit)]
+        return "RLIMIT_NPROC", limit
 
 
 def _set_memory(folder: Path, version: int, limit: int) -> int:
@@ -136,10 +137,10 @@ def _set(folder: Path, name: str, limit: int) -> int:
     return int(text)
 
 
-def _candidates(controller: str) -> Iterator[tuple[Path, int]]:
+def _candidates(controller: str, proc: Path) -> Iterator[tuple[Path, int]]:
     """Groups that could be made for `controller`, with the version of their hierarchy, best first."""
-    own = _own_groups()
-    for mount_point, mount_root, kind, options in _hierarchies():
+    own = _own_groups(proc)
+    for mount_point, mount_root, kind, options in _hierarchies(proc):
         version = 2 if kind == "cgroup2" else 1
         if version == 1 and controller not in options:
             continue
@@ -154,19 +155,19 @@ def _candidates(controller: str) -> Iterator[tuple[Path, int]]:
                 yield parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}", version
 
 
-def _hierarchies() -> Iterator[tuple[Path, str, str, list[str]]]:
+def _hierarchies(proc: Path) -> Iterator[tuple[Path, str, str, list[str]]]:
     """Mount point, root, type and options of each mounted cgroup hierarchy: proc(5), mountinfo."""
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+    for line in (proc / "self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
         before, _, after = line.partition(" - ")
         left, right = before.split(" "), after.split(" ")
         if right[0] in ("cgroup", "cgroup2"):
             yield Path(_unescape(left[4])), _unescape(left[3]), right[0], right[-1].split(",")
 
 
-def _own_groups() -> dict[str, str]:
+def _own_groups(proc: Path) -> dict[str, str]:
     """Controller → path of our group; version 2's has the empty name."""
     own = {}
-    for line in Path("/proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines():
+    for line in (proc / "self/cgroup").read_text("utf-8", "surrogateescape").splitlines():
         _, controllers, path = line.split(":", 2)
         own.update(dict.fromkeys(controllers.split(","), path))
     return own

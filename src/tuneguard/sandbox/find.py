@@ -7,6 +7,7 @@ a refusal with the kernel's reason and what mends it, never a run without walls.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,13 @@ ELSE = Obstacle(
 
 
 def backends() -> tuple[Backend, ...]:
-    """All backends, in the order in which they are tried."""
-    return (Bubblewrap(), Unshare())
+    """All backends, in the order in which they are tried.
+
+    An ordinary user's best chance is bubblewrap, which distributions allow what they deny to others.
+    Root may do all that ``unshare`` needs, and with it, unlike with bubblewrap, the command runs
+    under a uid that owns nothing.
+    """
+    return (Unshare(), Bubblewrap()) if os.geteuid() == 0 else (Bubblewrap(), Unshare())
 
 
 def find_backend(candidates: Sequence[Backend] | None = None) -> Backend:

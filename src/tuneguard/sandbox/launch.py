@@ -34,12 +34,14 @@ class LaunchFailed(UsageError):
 class Launch:
     """What a backend executes to start the inner stage, and what is left for that to do.
 
-    ``builds_root`` says that the inner stage is to build the root and to enter a user namespace of
-    its own; otherwise the launcher has done both.
+    ``builds_root`` says that the inner stage is to build the root and to take an ordinary uid;
+    otherwise the launcher has done both. ``drops`` says that it has this machine's root's powers to
+    do so, and is to run the command under a uid that owns nothing.
     """
 
     argv: tuple[str, ...]
     builds_root: bool
+    drops: bool = False
 
 
 Launcher = Callable[[tuple[layout.Place, ...], tuple[str, ...]], Launch]
@@ -62,8 +64,7 @@ def plan_of(
     places: tuple[layout.Place, ...],
     outside: dict[str, Any],
     rlimits: list[tuple[str, int]],
-    *,
-    builds_root: bool,
+    launch: Launch,
 ) -> dict[str, Any]:
     """What the inner stage is told: values only, as JSON."""
     environment = dict(confinement.environment)
@@ -73,8 +74,9 @@ def plan_of(
         environment["PYTHONPATH"] = os.pathsep.join([*packages, *([inherited] if inherited else [])])
     shown = [place for place in places if place.kind == "bind" and not place.device]
     return {
-        "root": [_operation(place) for place in places] if builds_root else None,
-        "nest": builds_root,
+        "root": [_operation(place) for place in places] if launch.builds_root else None,
+        "nest": launch.builds_root,
+        "drop": layout.DROPPED if launch.drops else None,
         "uid": layout.UID,
         "top": layout.top(places),
         "readonly": [place.target for place in shown if not place.writable],
@@ -88,5 +90,5 @@ def plan_of(
 
 
 def _operation(place: layout.Place) -> dict[str, Any]:
-    names = ("kind", "target", "source", "writable", "device", "size", "mode")
+    names = ("kind", "target", "source", "writable", "device", "own", "size", "mode")
     return {name: getattr(place, name) for name in names} | {"identity": list(place.identity)}

@@ -21,7 +21,7 @@ from tuneguard.files import missing, printable
 from tuneguard.sandbox.walls import Bind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tuneguard.sandbox.walls import Confinement
 
@@ -49,13 +49,17 @@ HIDDEN_FILES = (
 """Files of ``/proc`` that speak of the whole machine to its root, which a root of before may still be."""
 
 UID = 1000
-"""Uid and gid inside. Which uid that is outside is the backend's affair."""
+"""Uid and gid inside, where a user namespace maps them to those of whoever runs this."""
+
+DROPPED = 0x7FFF0000
+"""Uid and gid where root runs this: above every range that systems and containers hand out."""
 
 SCRATCH = "/scratch"
 
 MADE = {
-    "passwd": f"tuneguard:x:{UID}:{UID}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
-    "group": f"tuneguard:x:{UID}:\nnogroup:x:65534:\n",
+    "passwd": f"tuneguard:x:{UID}:{UID}::/tmp:/bin/sh\ntuneguard:x:{DROPPED}:{DROPPED}::/tmp:/bin/sh\n"
+    "nobody:x:65534:65534::/:/usr/sbin/nologin\n",
+    "group": f"tuneguard:x:{UID}:\ntuneguard:x:{DROPPED}:\nnogroup:x:65534:\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
@@ -67,7 +71,8 @@ class Place:
     """One entry of the root. ``kind`` is ``bind``, ``tmpfs``, ``link`` or ``proc``.
 
     ``source`` is a path of this machine, or a link's text. ``identity`` is the source's device and
-    inode as the supervisor saw it. ``size`` bounds a tmpfs in bytes.
+    inode as the supervisor saw it. ``size`` bounds a tmpfs in bytes. ``own`` marks what the command
+    must be able to use as its owner can, also when it runs under a uid that owns nothing.
     """
 
     kind: str
@@ -78,6 +83,7 @@ class Place:
     identity: tuple[int, int] = (0, 0)
     size: int | None = None
     mode: int = 0o755
+    own: bool = False
 
 
 def places(confinement: Confinement, made: Path, own: tuple[Bind, ...] = ()) -> tuple[Place, ...]:
@@ -89,11 +95,12 @@ def places(confinement: Confinement, made: Path, own: tuple[Bind, ...] = ()) -> 
         UsageError: something that is to be bound is not there, or the interpreter lives in a folder
             that cannot be shown without showing a home.
     """
-    read_only = [*_system(), *_settings(made), *_same_paths(_interpreter()), *_same_paths(PROCESSORS)]
+    system = [*_system(), *_settings(made), *_same_paths(PROCESSORS)]
     packages = _same_paths(os.path.abspath(path) for path in confinement.packages)
-    binds = [*read_only, *packages, *own, *confinement.binds]
+    owned = [*_same_paths(_interpreter()), *packages, *own, *confinement.binds]
+    binds = [*(_bind(bind) for bind in system), *(_bind(bind, own=True) for bind in owned)]
     found = [
-        *_without_covered([_bind(bind) for bind in binds]),
+        *_without_covered(binds),
         *_links(),
         *_own_file_systems(confinement),
         *_devices(),
@@ -153,13 +160,12 @@ def _interpreter() -> Iterator[str]:
             yield path
 
 
-def _same_paths(paths: object) -> list[Bind]:
+def _same_paths(paths: Iterable[str]) -> list[Bind]:
     """Binds at their own paths of what there is of `paths`."""
-    assert hasattr(paths, "__iter__")
     return [Bind(Path(path), path) for path in paths if Path(path).exists()]
 
 
-def _bind(bind: Bind) -> Place:
+def _bind(bind: Bind, *, own: bool = False) -> Place:
     source = os.path.realpath(bind.source)
     try:
         info = os.stat(source, follow_symlinks=False)
@@ -175,7 +181,7 @@ def _bind(bind: Bind) -> Place:
         raise UsageError(
             "is neither a file nor a folder, so no sandbox is given it", where=printable(str(bind.source))
         )
-    return Place("bind", bind.target, source, bind.writable, identity=(info.st_dev, info.st_ino))
+    return Place("bind", bind.target, source, bind.writable, identity=(info.st_dev, info.st_ino), own=own)
 
 
 def _without_covered(binds: list[Place]) -> Iterator[Place]:

@@ -25,6 +25,7 @@ class Planted:
         self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
         for name, text in layout.MADE.items():
             (self.folder / name).write_text(text, "ascii")
+            (self.folder / name).chmod(0o644)  # whatever our umask: the command may have another uid
         (self.folder / "canary").write_bytes(b"")
         self.abstract = self.folder.name
         tcp = socket.create_server(("127.0.0.1", 0), backlog=1)

@@ -73,7 +73,7 @@ class _Run:
         self.confinement = confinement
         self.interrupts = interrupts
         self.began = time.monotonic()
-        self.limits = Limits(confinement.memory, confinement.processes, unprivileged=os.geteuid() != 0)
+        self.limits = Limits(confinement.memory, confinement.processes)
         self.control, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, self._output_inside = os.pipe2(os.O_CLOEXEC)
@@ -82,7 +82,7 @@ class _Run:
         os.set_blocking(self.errors, False)
         self.process: subprocess.Popen[bytes] | None = None
         self.init: int | None = None
-        self.builds_root = False
+        self.dropped = False
         self.lines = Lines()
         self.heard = b""
         self.said = b""
@@ -100,7 +100,7 @@ class _Run:
         """Start the launcher; take hold of the inner stage."""
         inside = (self._inside.fileno(), self._output_inside)
         launch = launcher(places, boot(package, *inside))
-        self.builds_root = launch.builds_root
+        self.launch = launch
         try:
             self.process = subprocess.Popen(
                 launch.argv,
@@ -146,7 +146,7 @@ class _Run:
     def confine(self, places: tuple[layout.Place, ...], planted: Planted) -> None:
         """Put the inner stage under the limits and send it the plan."""
         rlimits = self.limits.apply(self.init_pid)
-        plan = plan_of(self.confinement, places, planted.outside(), rlimits, builds_root=self.builds_root)
+        plan = plan_of(self.confinement, places, planted.outside(), rlimits, self.launch)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
 
@@ -199,7 +199,8 @@ class _Run:
 
     def _understand(self, message: dict[str, Any]) -> None:
         match message:
-            case {"ready": _}:
+            case {"ready": {"dropped": dropped}}:
+                self.dropped = bool(dropped)
                 signal.pidfd_send_signal(self.init or 0, 0)
             case {"walls": walls}:
                 self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
@@ -288,7 +289,11 @@ class _Run:
             why = printable(said[-1]) if said else (self.note or "its first process was killed")
             raise CannotLook(f"the sandbox ended before the command began: {why}")
         code, number = self.exit or (None, int(signal.SIGKILL))
-        walls = self.walls | self.limits.walls() | {DEADLINE: self._deadline_wall()}
+        walls = (
+            self.walls
+            | self.limits.walls(unprivileged=self.dropped or os.geteuid() != 0)
+            | {DEADLINE: self._deadline_wall()}
+        )
         if PID in self.walls:
             how = f"{self.walls[PID].how}; at the end its init was dead, and every process with it"
             walls[PID] = Wall(PID, self.walls[PID].state, how)

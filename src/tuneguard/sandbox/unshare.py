@@ -1,14 +1,20 @@
 """The backend that every Linux has the parts of: ``unshare`` of util-linux, and our inner stage.
 
-``unshare`` enters new user, mount, pid, network, IPC, UTS and cgroup namespaces and dies with its
-child; the inner stage, first process of the pid namespace, builds the root in there
-(`inside.root`). Inside, the uid is an ordinary one, mapped to that of whoever runs this: what is
-written to a writable bind belongs to them. Needs Linux 5.12.
+``unshare`` enters new mount, pid, network, IPC, UTS and cgroup namespaces and dies with its child;
+the inner stage, first process of the pid namespace, builds the root in there (`inside.root`).
+
+An ordinary user enters a user namespace first; inside, the command has an ordinary uid that is
+mapped to theirs, so what is written to a writable bind belongs to them. Root needs no user
+namespace: the command runs under a uid that owns nothing, and what it is given is mounted with its
+owner mapped to that uid. Needs Linux 5.12.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.errors import UsageError
@@ -19,7 +25,9 @@ if TYPE_CHECKING:
     from tuneguard.sandbox.layout import Place
     from tuneguard.sandbox.walls import Confinement, Outcome
 
-NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup")
+NAMESPACES = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child")
+AS_USER = ("--user", "--map-root-user")
+CAP_SYS_ADMIN = 1 << 21
 
 
 class Unshare:
@@ -37,4 +45,13 @@ def _launch(places: tuple[Place, ...], boot: tuple[str, ...]) -> Launch:
     program = shutil.which("unshare", path=ENVIRONMENT["PATH"])
     if program is None:
         raise UsageError("unshare is not installed", help="install util-linux")
-    return Launch((program, *NAMESPACES, "--fork", "--kill-child", "--", *boot), builds_root=True)
+    drops = _is_privileged()
+    user = () if drops else AS_USER
+    return Launch((program, *user, *NAMESPACES, "--", *boot), builds_root=True, drops=drops)
+
+
+def _is_privileged() -> bool:
+    """Whether we may make namespaces as we are. Root of a container usually may not."""
+    status = Path("/proc/self/status").read_text("ascii", "replace")
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return os.geteuid() == 0 and found is not None and bool(int(found[1], 16) & CAP_SYS_ADMIN)

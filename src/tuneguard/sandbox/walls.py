@@ -117,6 +117,8 @@ class Confinement:
         targets = [bind.target for bind in self.binds]
         for target in (*targets, self.workdir):
             _check_target(target, top=target == self.workdir)
+        if self.scratch is not None:
+            targets.append("/scratch")
         for target in targets:
             if targets.count(target) > 1:
                 raise UsageError(f"two things are bound at {printable(target)}", help="bind each elsewhere")

@@ -11,7 +11,7 @@ import errno
 import os
 import resource
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tuneguard.sandbox.inside import kernel, seccomp, trials
 
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from tuneguard.sandbox.inside.stage import Line, Plan
 
 
-def become(plan: Plan, line: Line, output: int, entered: int, sealed: int) -> NoReturn:
+class Handshake(NamedTuple):
+    """Two pipes to the init: we say that we have ``entered`` our uid; it says that /proc is ``sealed``."""
+
+    entered: int
+    sealed: int
+
+
+def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped: bool) -> NoReturn:
     """Become the command, or say why not and end. Never returns, never raises."""
     try:
-        _confine(plan, output, entered, sealed)
+        _confine(plan, output, handshake, dropped=dropped)
         keep = {line.fileno()}
         _close_all_but(keep)
         unfiltered = _filter()
@@ -38,16 +45,19 @@ def become(plan: Plan, line: Line, output: int, entered: int, sealed: int) -> No
         os._exit(127)
 
 
-def _confine(plan: Plan, output: int, entered: int, sealed: int) -> None:
+def _confine(plan: Plan, output: int, handshake: Handshake, *, dropped: bool) -> None:
     """Leave the session, take the uid, let the init seal /proc, drop capabilities, set limits."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    if plan["nest"]:
-        _take_uid(plan["uid"])
-    os.write(entered, b"1")
-    if os.read(sealed, 1) != b"1":
+    kernel.bound_capabilities()
+    if dropped:
+        _drop_to(plan["drop"])
+    elif plan["nest"]:
+        _map_to(plan["uid"])
+    os.write(handshake.entered, b"1")
+    if os.read(handshake.sealed, 1) != b"1":
         raise OSError(errno.ECANCELED, "the sandbox's init has ended", "set-up")
     kernel.drop_capabilities()
     try:
@@ -64,7 +74,14 @@ def _confine(plan: Plan, output: int, entered: int, sealed: int) -> None:
     os.chdir(plan["workdir"])
 
 
-def _take_uid(uid: int) -> None:
+def _drop_to(uid: int) -> None:
+    """Become a user of this machine that owns nothing and is in no group."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _map_to(uid: int) -> None:
     """Enter a user namespace of our own, as an ordinary user of it.
 
     The mounts belong to the namespace that we leave: even with every capability of the new one they
@@ -77,7 +94,7 @@ def _take_uid(uid: int) -> None:
         ("uid_map", f"{uid} {before[0]} 1"),
         ("gid_map", f"{uid} {before[1]} 1"),
     ):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+        with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
             file.write(text)
 
 

@@ -13,13 +13,15 @@ import platform
 import socket
 import struct
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 MNT_DETACH = 2
 
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC, ATTR_IDMAP = 1, 2, 4, 8, 0x100000
 AT_FDCWD = -100
 AT_EMPTY_PATH, AT_RECURSIVE = 0x1000, 0x8000
+OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH = 4
 
 CLONE_NEWUSER = 0x10000000
 
@@ -27,11 +29,13 @@ PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 4, 23, 24
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 22, 38, 47
 SECCOMP_MODE_FILTER = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+CAP_KILL = 1 << 5
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
+_NEW = {"open_tree": 428, "move_mount": 429, "mount_setattr": 442}  # the same number everywhere
 SYSCALLS = {
-    "x86_64": {"pivot_root": 155, "mount_setattr": 442, "keyctl": 250, "add_key": 248, "request_key": 249},
-    "aarch64": {"pivot_root": 41, "mount_setattr": 442, "keyctl": 219, "add_key": 217, "request_key": 218},
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "add_key": 248, "request_key": 249, **_NEW},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "add_key": 217, "request_key": 218, **_NEW},
 }
 """Numbers of the calls that are made here; `seccomp` has those that are denied."""
 
@@ -67,17 +71,43 @@ def unmount(target: str, flags: int = 0) -> None:
     _checked(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
 
 
-def set_mount(target: str, attributes: int, *, recursive: bool) -> None:
-    """mount_setattr(2), Linux 5.12: add attributes to a mount, and to all below it.
+def set_mount(target: str, attributes: int, *, flags: int = 0) -> None:
+    """Add attributes to the mount at `target`, and with ``AT_RECURSIVE`` to all below it.
 
     Only ever adds, so flags that a user namespace may not clear stay as they are.
     """
-    attr = struct.pack("=QQQQ", attributes, 0, 0, 0)
-    flags = AT_RECURSIVE if recursive else 0
     try:
-        call("mount_setattr", AT_FDCWD, os.fsencode(target), flags, attr, len(attr))
+        _set_attributes(AT_FDCWD, os.fsencode(target), flags, attributes, 0)
     except OSError as error:
         raise OSError(error.errno, error.strerror, f"protect {target}") from error
+
+
+def clone_tree(source: str) -> int:
+    """A descriptor of a detached copy of the mounts at and below `source`, as a bind would show them."""
+    flags = OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
+    try:
+        return call("open_tree", AT_FDCWD, os.fsencode(source), flags)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"bind {source.removeprefix('/old')}") from error
+
+
+def set_tree(tree: int, attributes: int, namespace: int = 0) -> None:
+    """Add attributes to all mounts of a detached tree; ``ATTR_IDMAP`` maps owners as `namespace` does."""
+    _set_attributes(tree, b"", AT_EMPTY_PATH | AT_RECURSIVE, attributes, namespace)
+
+
+def attach_tree(tree: int, target: str) -> None:
+    """Mount a detached tree on `target`."""
+    try:
+        call("move_mount", tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"mount {target}") from error
+
+
+def _set_attributes(folder: int, path: bytes, flags: int, attributes: int, namespace: int) -> None:
+    """mount_setattr(2), Linux 5.12."""
+    attr = struct.pack("=QQQQ", attributes, 0, 0, namespace)
+    call("mount_setattr", folder, path, flags, attr, len(attr))
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -96,18 +126,22 @@ def prctl(option: int, *arguments: int) -> int:
     return _checked(_libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)), f"prctl {option}")
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, in the bounding set too as far as this process may."""
+def bound_capabilities() -> None:
+    """Empty the bounding set, as far as this process may: no program can give back what is not in it."""
     for capability in range(64):
         try:
             if prctl(PR_CAPBSET_READ, capability):
                 prctl(PR_CAPBSET_DROP, capability)
         except OSError:
-            break  # past the last one, or not ours to drop: no_new_privs makes the bounding set idle
+            return  # past the last one, or not ours to drop: no_new_privs makes the bounding set idle
+
+
+def drop_capabilities(keep: int = 0) -> None:
+    """Give up every capability but those whose bits are in `keep`."""
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0), 8)
-    nothing = ctypes.create_string_buffer(24)
-    _checked(_libc.capset(header, nothing), "capset")
+    sets = ctypes.create_string_buffer(struct.pack("=6I", keep, keep, 0, 0, 0, 0), 24)
+    _checked(_libc.capset(header, sets), "capset")
 
 
 def join_new_keyring() -> None:

@@ -76,16 +76,19 @@ def main() -> None:
 def _run(plan: Plan, line: Line, output: int) -> None:
     """Stand up the root, start the command, wait for its end."""
     try:
+        dropped = False
         if plan["root"] is not None:
-            root.build(plan["root"])
+            dropped = root.build(plan["root"], plan["drop"])
             kernel.raise_loopback()
+        if dropped:
+            os.fchown(output, plan["drop"], plan["drop"])  # so that /dev/stdout can be opened
     except OSError as error:
         line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
         return
-    line.say(ready=1)
+    line.say(ready={"dropped": dropped})
     os.set_inheritable(line.fileno(), False)
     wake = _wake_on_children()
-    command = _start(plan, line, output)
+    command = _start(plan, line, output, dropped=dropped)
     os.close(output)
     line.say(exit=_wait(command, line, wake))
 
@@ -100,7 +103,7 @@ def _wake_on_children() -> int:
     return reader
 
 
-def _start(plan: Plan, line: Line, output: int) -> int:
+def _start(plan: Plan, line: Line, output: int, *, dropped: bool) -> int:
     """Fork the child that becomes the command; seal ``/proc`` when it has no more use for it."""
     entered_reader, entered_writer = os.pipe2(os.O_CLOEXEC)
     sealed_reader, sealed_writer = os.pipe2(os.O_CLOEXEC)
@@ -108,14 +111,14 @@ def _start(plan: Plan, line: Line, output: int) -> int:
     if process == 0:
         os.close(entered_reader)
         os.close(sealed_writer)
-        child.become(plan, line, output, entered_writer, sealed_reader)
+        child.become(plan, line, output, child.Handshake(entered_writer, sealed_reader), dropped=dropped)
     os.close(entered_writer)
     os.close(sealed_reader)
     os.read(entered_reader, 1)
     if plan["root"] is not None:
         root.protect_proc()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the command runs under our uid: hide our descriptors
-    kernel.drop_capabilities()
+    kernel.drop_capabilities(keep=kernel.CAP_KILL if dropped else 0)  # or its uid is ours
     os.write(sealed_writer, b"1")
     os.close(entered_reader)
     os.close(sealed_writer)

@@ -121,9 +121,16 @@ def _filesystem(plan: Plan, keep: set[int], unfiltered: str | None) -> str:
         _denied("filesystem", "make a user namespace", errno.EPERM, _make_namespace)
     return (
         f"root of {len(found)} listed entries, the supervisor's canary not among them; "
-        f"{len(plan['readonly'])} read-only binds refused a write; no capabilities, no inherited descriptors"
+        f"{len(plan['readonly'])} read-only binds refused a write; {_who(plan)}, no capabilities, no inherited "
+        "descriptors"
         + ("; own session keyring, keyctl denied" if unfiltered is None else "; own session keyring")
     )
+
+
+def _who(plan: Plan) -> str:
+    if os.getuid() == plan["drop"]:
+        return f"uid {os.getuid()}, which owns nothing on this machine"
+    return f"uid {os.getuid()}, which is the supervisor's user outside"
 
 
 def _read_only(target: str) -> None:
@@ -166,8 +173,10 @@ def _descriptors(keep: set[int]) -> None:
 
 
 def _no_privileges(unfiltered: str | None) -> None:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         status = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
+    if os.getuid() == 0 or os.geteuid() == 0:
+        raise Fell("filesystem", "the command would run as uid 0")
     for field in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         if int(status[field], 16):
             raise Fell("filesystem", f"capabilities are left: {field} {status[field].strip()}")
