@@ -119,12 +119,13 @@ def _filesystem(plan: Plan, keep: set[int], unfiltered: str | None) -> str:
     if unfiltered is None:
         _no_keyrings()
         _denied("filesystem", "make a user namespace", errno.EPERM, _make_namespace)
-    return (
-        f"root of {len(found)} listed entries, the supervisor's canary not among them; "
-        f"{len(plan['readonly'])} read-only binds refused a write; {_who(plan)}, no capabilities, no inherited "
-        "descriptors"
-        + ("; own session keyring, keyctl denied" if unfiltered is None else "; own session keyring")
-    )
+    tried = [
+        f"root of {len(found)} listed entries, the supervisor's canary not among them",
+        f"{len(plan['readonly'])} read-only binds refused a write",
+        f"{_who(plan)}, no capabilities, no inherited descriptors",
+        "own session keyring",
+    ]
+    return "; ".join(tried) + (", keyctl denied" if unfiltered is None else "")
 
 
 def _who(plan: Plan) -> str:
