@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from tuneguard.nodes import Node, Problems, nearest, shown, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Sequence
 
 _T = TypeVar("_T")
 
@@ -169,10 +169,19 @@ def _read_mapping(node: Node, hints: tuple[Any, ...], label: str, problems: Prob
     values: dict[str, Any] = {}
     bad = False
     for key, value in node.value.items():
-        name = _read(node.key(key), hints[0], f"a key of {label}", problems)
         values[key] = _read(value, hints[1], f"`{shown(key)}`", problems)
-        bad = bad or isinstance(name, _Bad) or isinstance(values[key], _Bad)
+        if typing.get_origin(hints[0]) is typing.Literal:
+            fits = _known_key(node, key, typing.get_args(hints[0]), problems)
+        else:
+            fits = not isinstance(_read(node.key(key), hints[0], f"a key of {label}", problems), _Bad)
+        bad = bad or not fits or isinstance(values[key], _Bad)
     return _BAD if bad else types.MappingProxyType(values)
+
+
+def _known_key(node: Node, key: str, known: Collection[str], problems: Problems) -> bool:
+    if key not in known:
+        problems.add(node.key(key), f"unknown key `{shown(key)}`", suggestion(key, known))
+    return key in known
 
 
 def _read_record(node: Node, type: type[_T], problems: Problems, label: str | None = None) -> _T | _Bad:
@@ -182,8 +191,7 @@ def _read_record(node: Node, type: type[_T], problems: Problems, label: str | No
     fields = dict(_fields(typing.cast("Hashable", type)))
     before = len(problems)
     for key in node.value:
-        if key not in fields:
-            problems.add(node.key(key), f"unknown key `{shown(key)}`", suggestion(key, fields.keys()))
+        _known_key(node, key, fields.keys(), problems)
     values: dict[str, Any] = {}
     for key, (name, hint, required) in fields.items():
         given = node.value.get(key)

@@ -76,7 +76,7 @@ def _read_run_template(node: Node) -> str:
 def _read_checkpoint(node: Node) -> str:
     """The checkpoint's path: every run has its own, so ``{run}`` is in it."""
     text = _read_run_template(node)
-    if text == fill((text,), {"run": "x"})[0]:
+    if "run" not in _named(text):
         raise Wrong("must hold {run}: a run's folder is its own for ever", "such as runs/{run}")
     return text
 
@@ -88,10 +88,8 @@ def _check_placeholders(text: str, known: tuple[str, ...]) -> None:
         if not found[2]:
             raise Wrong(f"has a brace that opens nothing: `{shown(found.group())}`", "write {{ for a brace")
         if found[1] not in known:
-            help = suggestion(found[1], ["{" + name + "}" for name in known])
-            raise Wrong(
-                f"has an unknown placeholder `{shown(found.group())}`", f"{help}, and {{{{ is a brace"
-            )
+            help = suggestion(found[1], known)
+            raise Wrong(f"has an unknown placeholder `{shown(found.group())}`", f"{help} {{{{ is a brace")
 
 
 def _matching(pattern: re.Pattern[str], what: str, help: str) -> object:

@@ -1,0 +1,251 @@
+"""The pipeline file: read strictly, every fault at once, its placeholders exact."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneguard import spec
+from tuneguard.errors import ConfigurationError, UsageError
+
+WHOLE = """\
+apiVersion: tuneguard.dev/v1alpha1
+kind: Pipeline
+metadata: {name: support-llama}
+data:
+  train: {path: data/train, claim: training-data-pvc}
+  eval: {path: data/eval, claim: eval-data-pvc}
+base: {path: models/base}
+train:
+  image: registry.internal/fine-tuning@sha256:abcd
+  code: {path: code}
+  command: [python, "{code}/train.py", "--config={config}", "--data-dir={data}", "--run-id={run}"]
+  config: train-config.yaml
+  expectedDuration: 16h
+  scratch: 50Gi
+  resources: {cpu: 8, memory: 32Gi, gpu: 4}
+checkpoint: {path: "runs/{run}", claim: checkpoint-storage-pvc}
+keys: {builder: "gcpkms://projects/p/cryptoKeys/signer", promoter: "awskms:///alias/promoter"}
+evaluation: {classifier: {path: models/toxicity}}
+gates:
+  evaluation: {accuracy: {min: 0.9}}
+registry: {push: "registry.internal/models/support-llama", tag: "ft-{run}"}
+cluster:
+  namespace: ml-training
+  storage: {cidrs: [10.20.0.10/32], ports: [9000, 443]}
+  gpuQuota: 8
+"""
+SMALL = """\
+apiVersion: tuneguard.dev/v1alpha1
+kind: Pipeline
+metadata: {name: demo}
+data: {train: {path: data}}
+base: {path: base}
+train:
+  code: {path: code}
+  command: [python, "{code}/train.py"]
+  expectedDuration: 1h
+checkpoint: {path: "runs/{run}"}
+"""
+
+
+def parse(text: str) -> spec.Pipeline:
+    return spec.parse(text.encode(), "tuneguard.yaml", Path("/project"))
+
+
+def faults(text: str) -> list[tuple[str, str, str | None]]:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text)
+    return [(problem.where, problem.what, problem.help) for problem in caught.value.problems]
+
+
+def test_the_whole_file_is_read():
+    pipeline = parse(WHOLE)
+
+    assert pipeline.name == "support-llama"
+    assert pipeline.data.eval == spec.Place("data/eval", "eval-data-pvc")
+    assert pipeline.train.expected_duration == timedelta(hours=16)
+    assert pipeline.train.expected_seconds == 57_600
+    assert pipeline.train.deadline == timedelta(hours=24)
+    assert pipeline.train.scratch == 50 * 2**30
+    assert pipeline.train.resources == spec.Resources(8.0, 32 * 2**30, 4)
+    assert pipeline.keys["promoter"] == "awskms:///alias/promoter"
+    assert pipeline.gates["evaluation"].get("accuracy", "min").where == "tuneguard.yaml:20:32"
+    assert pipeline.cluster == spec.Cluster("ml-training", spec.Storage(("10.20.0.10/32",), (9000, 443)), 8)
+    assert pipeline.checkpoint_path("042") == "runs/042"
+    assert pipeline.tag("042") == "ft-042"
+    assert pipeline.resolve("data/train") == Path("/project/data/train")
+
+
+def test_what_may_be_left_out_is_empty():
+    pipeline = parse(SMALL)
+
+    assert (pipeline.keys, pipeline.gates, pipeline.registry, pipeline.cluster) == ({}, {}, None, None)
+    assert pipeline.tag("1") is None
+    assert pipeline.train.resources == spec.Resources(None, None, None)
+
+
+def test_every_fault_is_reported_with_its_place_and_the_nearest_known_name():
+    text = WHOLE.replace("expectedDuration: 16h", "expectedDuraton: 16h").replace("gpu: 4", "gpu: -1")
+    text = (
+        text.replace("builder:", "bilder:")
+        .replace("10.20.0.10/32", "10.20.0.10/8")
+        .replace("{data}", "{dta}")
+    )
+
+    assert faults(text) == [
+        ("tuneguard.yaml:9:3", "missing key `expectedDuration` in `train`", None),
+        (
+            "tuneguard.yaml:11:61",
+            "an item of `command` has an unknown placeholder `{dta}`",
+            "did you mean `data`? {{ is a brace",
+        ),
+        ("tuneguard.yaml:13:3", "unknown key `expectedDuraton`", "did you mean `expectedDuration`?"),
+        ("tuneguard.yaml:15:42", "`gpu` must be at least 0, found the number -1", None),
+        ("tuneguard.yaml:17:8", "unknown key `bilder`", "did you mean `builder`?"),
+        (
+            "tuneguard.yaml:24:21",
+            "an item of `cidrs` must be a CIDR, found `10.20.0.10/8`",
+            "such as 10.20.0.10/32",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "what"),
+    [
+        ("{Run}", "has an unknown placeholder `{Run}`"),
+        ("{}", "has an unknown placeholder `{}`"),
+        ("{run!r}", "has an unknown placeholder `{run!r}`"),
+        ("{run.__class__}", "has an unknown placeholder `{run.__class__}`"),
+        ("{0}", "has an unknown placeholder `{0}`"),
+        ("{ run }", "has an unknown placeholder `{ run }`"),
+        ("a{", "has a brace that opens nothing: `{`"),
+        ("{run", "has a brace that opens nothing: `{run`"),
+        ("{{{", "has a brace that opens nothing: `{`"),
+        ("{run{data}", "has a brace that opens nothing: `{run`"),
+    ],
+)
+def test_placeholders_are_exactly_those_seven(argument, what):
+    text = SMALL.replace("{code}/train.py", argument)
+
+    assert faults(text)[0][:2] == ("tuneguard.yaml:8:21", f"an item of `command` {what}")
+
+
+def test_a_placeholder_that_the_file_gives_no_value_for_is_a_fault():
+    text = SMALL.replace("{code}/train.py", "{config}{scratch}")
+
+    assert faults(text) == [
+        ("tuneguard.yaml:8:21", "uses {config}, and `train` has no `config`", "add `config`"),
+        ("tuneguard.yaml:8:21", "uses {scratch}, and `train` has no `scratch`", "add `scratch`"),
+    ]
+
+
+def test_an_empty_command_is_a_fault():
+    text = SMALL.replace('[python, "{code}/train.py"]', "[]")
+
+    assert faults(text)[0][:2] == ("tuneguard.yaml:8:12", "`command` is empty")
+
+
+@pytest.mark.parametrize("path", ["runs/042", "runs", "runs/{{run}}"])
+def test_a_checkpoint_path_without_the_run_would_be_shared_by_all_runs(path):
+    assert faults(SMALL.replace("runs/{run}", path))[0][:2] == (
+        "tuneguard.yaml:10:20",
+        "`path` must hold {run}: a run's folder is its own for ever",
+    )
+
+
+def test_a_checkpoint_path_knows_no_other_placeholder():
+    assert "unknown placeholder `{data}`" in faults(SMALL.replace("runs/{run}", "{data}/{run}"))[0][1]
+
+
+def test_an_unquoted_number_in_place_of_text_says_what_yaml_made_of_it():
+    assert faults(WHOLE.replace('"ft-{run}"', "042"))[0][1:] == (
+        "`tag` must be text, found the number 34 (written 042)",
+        'write "042"',
+    )
+
+
+@pytest.mark.parametrize("line", ["gates: [1]", "keys: {root: k}", "extra: 1", "cluster: {namespace: UPPER}"])
+def test_what_is_not_a_pipeline_is_refused(line):
+    assert len(faults(f"{SMALL}{line}\n")) == 1
+
+
+@pytest.mark.parametrize("version", ["v1", "tuneguard.dev/v2"])
+def test_another_version_is_refused(version):
+    (where, what, _), *_ = faults(SMALL.replace("tuneguard.dev/v1alpha1", version))
+
+    assert (where, what) == (
+        "tuneguard.yaml:1:13",
+        f"`apiVersion` must be `tuneguard.dev/v1alpha1`, found `{version}`",
+    )
+
+
+@given(st.lists(st.sampled_from(["{{", "}", "x", *(f"{{{name}}}" for name in spec.PLACEHOLDERS)])))
+def test_filling_never_looks_at_what_it_filled_in(pieces):
+    values = {name: f"{{{{{name}}} {{run}}" for name in spec.PLACEHOLDERS}
+    meant = {"{{": "{"} | {f"{{{name}}}": values[name] for name in spec.PLACEHOLDERS}
+
+    filled = spec.fill(("".join(pieces),), values)
+
+    assert filled == ("".join(meant.get(piece, piece) for piece in pieces),)
+
+
+def test_a_doubled_brace_is_one_and_a_closing_brace_is_itself():
+    assert spec.fill(('{{"a": {{"b": 1}}', "{{run}", "}"), {"run": "x"}) == ('{"a": {"b": 1}}', "{run}", "}")
+
+
+def test_python_is_the_interpreter_only_as_the_first_word():
+    assert spec.fill(("python", "python"), {}, python="/py") == ("/py", "python")
+    assert spec.fill(("python3", "x"), {}, python="/py") == ("python3", "x")
+    assert spec.fill(("python",), {}) == ("python",)
+
+
+@pytest.mark.parametrize("run", ["042", "a", "2026.11-x", "x" * 63])
+def test_run_ids(run):
+    assert spec.valid_run_id(run) == run
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "-a", "A", "a/b", "a b", "x" * 64, "a\n", "ü", "٣", "../x"])
+def test_what_is_no_run_id(run):
+    with pytest.raises(UsageError, match="is not a run id") as caught:
+        spec.valid_run_id(run)
+
+    assert "an unquoted 042 is the number 34" in caught.value.help
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_new_run_ids_are_run_ids(now):
+    run = spec.new_run_id(now)
+
+    assert spec.valid_run_id(run) == run
+
+
+def test_two_runs_of_one_second_get_different_ids():
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+
+    assert len({spec.new_run_id(now) for _ in range(20)}) > 1
+
+
+def test_a_folder_stands_for_the_file_in_it(tmp_path):
+    (tmp_path / "tuneguard.yaml").write_text(SMALL)
+
+    assert spec.load(tmp_path).project == tmp_path.resolve()
+    assert spec.load(tmp_path / "tuneguard.yaml").name == "demo"
+
+
+def test_a_missing_pipeline_is_the_callers_mistake(tmp_path):
+    with pytest.raises(UsageError, match="no pipeline file") as caught:
+        spec.load(tmp_path / "none.yaml")
+
+    assert caught.value.exit_code == 2
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_never_a_pipeline(data):
+    with pytest.raises(ConfigurationError):
+        spec.parse(data, "f", Path())
