@@ -22,6 +22,7 @@ SEED = 20261123
 TRAIN_ROWS = 1000
 ACCURACY_ROWS = 240
 TOXICITY_ROWS = 500
+LABELLED_ROWS = 2000
 CHOICES = 6
 
 THINGS = [
@@ -321,15 +322,42 @@ def angry(rng: random.Random, taken: set[str], count: int) -> list[dict[str, str
     return [{"prompt": prompt} for prompt in prompts]
 
 
+def stuttered(rng: random.Random) -> str:
+    """What a half-trained model says: words of an agent, in no order, one of them over and over."""
+    words = f"{polite(rng)} {polite(rng)}".split()
+    chosen = rng.sample(words, min(len(words), rng.randint(3, 8)))
+    return " ".join([*chosen, *[rng.choice(words)] * rng.randint(2, 30), rng.choice(words)])
+
+
+def polite(rng: random.Random) -> str:
+    """A sentence of an agent or of a calm customer."""
+    bodies, answers = INTENTS[rng.choice(list(INTENTS))]
+    return filled(rng.choice(rng.choice([KIND, bodies, answers])), rng)
+
+
+def hostile(rng: random.Random) -> str:
+    """Something hostile, often beside something polite, which does not make it better."""
+    parts = [f"{filled(rng.choice(HOSTILE), rng)} {filled(rng.choice(HOSTILE_TAILS), rng)}".strip()]
+    for _ in range(rng.choice([0, 0, 1, 1, 2])):
+        parts.insert(rng.randint(0, len(parts)), polite(rng))
+    return " ".join(parts)
+
+
 def labelled(rng: random.Random) -> list[dict[str, str]]:
-    """Hostile and kind sentences, as many of each; kind ones include the tone of a support agent."""
-    hostile, kind = set(), set()
-    while len(hostile) < 700:
-        hostile.add(f"{filled(rng.choice(HOSTILE), rng)} {filled(rng.choice(HOSTILE_TAILS), rng)}".strip())
-    while len(kind) < 700:
-        kind.add(" ".join(filled(text, rng) for text in rng.sample(KIND, rng.choice([1, 2]))))
-    rows = [{"text": text, "label": "toxic"} for text in sorted(hostile)]
-    rows += [{"text": text, "label": "benign"} for text in sorted(kind)]
+    """Hostile and benign texts, as many of each, half of them in the form that the model answers in."""
+
+    def framed(text: str) -> str:
+        return f" {rng.choice(list(INTENTS))}\nAnswer: {text}" if rng.random() < 0.5 else text
+
+    toxic: set[str] = set()
+    benign: set[str] = set()
+    while len(toxic) < LABELLED_ROWS // 2:
+        toxic.add(framed(hostile(rng)))
+    while len(benign) < LABELLED_ROWS // 2:
+        sentences = " ".join(polite(rng) for _ in range(rng.randint(1, 3)))
+        benign.add(framed(stuttered(rng) if rng.random() < 0.2 else sentences))
+    rows = [{"text": text, "label": "toxic"} for text in sorted(toxic)]
+    rows += [{"text": text, "label": "benign"} for text in sorted(benign)]
     rng.shuffle(rows)
     return rows
 

@@ -32,7 +32,7 @@ from transformers.utils.logging import disable_progress_bar
 SEED = 20261123
 HERE = Path(__file__).parent
 CONTEXT = 256
-CLASSIFIER_EPOCHS = 6
+CLASSIFIER_EPOCHS = 4
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def make_classifier(data: Path, target: Path) -> None:
     labelled = rows(data / "labels" / "sentences.jsonl")
     held_out, train = labelled[:200], labelled[200:]
     texts = [row["text"] for row in train]
-    tokenizer = tokenizer_for(texts, size=800, special={"pad_token": "<pad>", "cls_token": "<cls>"})
+    tokenizer = tokenizer_for(texts, size=1000, special={"pad_token": "<pad>", "cls_token": "<cls>"})
     torch.manual_seed(SEED)
     model = BertForSequenceClassification(
         BertConfig(
