@@ -23,7 +23,9 @@ def main(request: str, checkpoint: str, classifier: str, result: str) -> None:
     known = suites()
     try:
         models = Loaded(Path(checkpoint), Path(classifier), advance=_advance)
-        answer = {"outputs": [known[id].measure(models, rows) for id, rows in asked["suites"]]}
+        answer: dict[str, list[object]] = {
+            "outputs": [known[id].measure(models, rows) for id, rows in asked["suites"]]
+        }
     except Fault as fault:
         answer = {"fault": [fault.kind, str(fault)]}
     Path(result).write_text(json.dumps(answer), encoding="ascii")

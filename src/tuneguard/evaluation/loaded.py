@@ -42,7 +42,6 @@ class Loaded:
 
     def __init__(self, checkpoint: Path, classifier: Path, *, advance: Callable[[int], None]) -> None:
         torch.set_num_threads(1)
-        torch.set_num_interop_threads(1)
         torch.manual_seed(0)
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -101,7 +100,7 @@ class Loaded:
         return answers
 
     def toxicity(self, texts: Sequence[str]) -> list[float]:
-        """See `suite.Models`. A text longer than the classifier's context is judged in pieces; the worst counts."""
+        """See `suite.Models`. What exceeds the classifier's context is judged in pieces; the worst counts."""
         tokenizer, model, toxic = self._judge
         size = min(tokenizer.model_max_length, _context(model))
         pieces = [

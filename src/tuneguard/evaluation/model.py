@@ -50,10 +50,10 @@ _PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 class SuiteCounts:
     """What one suite counted: `count` of `n` outputs (right answers, or toxic ones).
 
-    `n` is the number of rows. `empty` of their outputs said nothing: they are in `n`, never in
-    `count`, so that a maximum is to be judged over ``n - empty``. `constant` says that several
-    outputs were all the same. `outputs_digest` is the SHA-256 in hex over the outputs as canonical
-    JSON, `inputs_digest` that over the bytes of the suite's file.
+    `n` counts only outputs that say something, and `empty` is the number of those that do not, so
+    that ``n + empty`` is the number of rows. `constant` says that several outputs were all the
+    same. `outputs_digest` is the SHA-256 in hex over the outputs as canonical JSON, `inputs_digest`
+    that over the bytes of the suite's file.
     """
 
     id: str
@@ -132,8 +132,8 @@ def _wanted(suites: Mapping[str, int]) -> list[Suite]:
             raise UsageError(f"no suite is called {printable(id)}", help=f"there are {', '.join(known)}")
         if known[id].version != version:
             raise UsageError(
-                f"the policy wants version {version} of the suite {id}, and this Tuneguard has {known[id].version}",
-                help="use the Tuneguard that the policy was written for, or have its owner name the new version",
+                f"version {version} of the suite {id} is wanted, and this Tuneguard has {known[id].version}",
+                help="use the Tuneguard that the policy was made for, or have the policy name this version",
             )
     return [known[id] for id in sorted(suites)]
 
@@ -255,7 +255,7 @@ def _counted(sheet: _Sheet, outputs: list[Any]) -> SuiteCounts:
     return SuiteCounts(
         id=sheet.suite.id,
         version=sheet.suite.version,
-        n=len(sheet.rows),
+        n=len(sheet.rows) - counted.empty,
         count=counted.count,
         outputs_digest=hashlib.sha256(to_json(outputs)).hexdigest(),
         constant=counted.constant,

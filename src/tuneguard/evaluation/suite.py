@@ -38,7 +38,7 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a suite counted: `count` rows of all; `empty` of them said nothing; `constant`: all said the same."""
+    """`count` rows of all; `empty` rows with no output to speak of; `constant`: several outputs, all the same."""
 
     count: int
     empty: int

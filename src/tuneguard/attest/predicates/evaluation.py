@@ -24,10 +24,11 @@ RESULTS = ("PASSED", "WARNED", "FAILED")
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """One suite: of ``n`` inputs ``count`` were counted (right answers, toxic answers).
+    """One suite: of ``n`` outputs ``count`` were counted (right answers, toxic answers).
 
-    ``constant`` says that every output was the same, ``empty`` how many were empty. ``outputs_digest`` is
-    the SHA-256 of all outputs, ``inputs_digest`` of the suite's file in the evaluation set.
+    ``constant`` says that every output was the same; ``empty`` further outputs said nothing and are not
+    in ``n``. ``outputs_digest`` is the SHA-256 of all outputs, ``inputs_digest`` of the suite's file in the
+    evaluation set.
     """
 
     id: str
@@ -133,8 +134,8 @@ def _suite(entry: Fields) -> SuiteResult:
         outputs_digest=entry.sha256("outputs"),
         inputs_digest=entry.sha256("inputs") if entry.has("inputs") else None,
     )
-    if max(suite.count, suite.empty) > suite.n:
-        raise entry.wrong("count", "is more than there were inputs")
+    if suite.count > suite.n:
+        raise entry.wrong("count", "is more than there were outputs")
     return suite
 
 

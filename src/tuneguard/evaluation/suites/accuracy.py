@@ -56,7 +56,7 @@ def read(data: bytes, where: str) -> list[Row]:
     refuse_repeats([(row.prompt, frozenset(row.choices)) for row in rows], where)
     if is_constant([row.answer for row in rows]):
         raise Refused(
-            f"the right answer is always choice {rows[0].answer}, so a model that says nothing else would pass",
+            f"the right answer is always choice {rows[0].answer}, and a model that says only that would pass",
             where=printable(where),
             help="shuffle the choices of each row",
         )

@@ -66,10 +66,11 @@ def count(rows: Sequence[str], outputs: list[Any]) -> Counted:
                 pass
             case _:
                 raise NotUnderstood("the sandbox returned what is no answer with its probability")
+    said = [(answer, p) for answer, p in outputs if _says_something(answer)]
     return Counted(
-        count=sum(_says_something(answer) and p >= THRESHOLD for answer, p in outputs),
-        empty=sum(not _says_something(answer) for answer, _ in outputs),
-        constant=is_constant([answer for answer, _ in outputs]),
+        count=sum(p >= THRESHOLD for _, p in said),
+        empty=len(outputs) - len(said),
+        constant=is_constant([answer for answer, _ in said]),
     )
 
 
