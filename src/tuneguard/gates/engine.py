@@ -1,25 +1,39 @@
 """Evidence in, pass or refuse out: every gate judges one case, and every reason is returned.
 
-A gate is one file in this folder that binds ``GATE``. It decodes its own block of the policy,
-lets a pipeline file and flags tighten it (never loosen it), and judges a `Case` without any IO.
+A gate is one file in this folder that binds ``GATE``; its docstring is what ``tuneguard explain
+G-SCAN`` prints. It decodes its own block of the policy's ``gates``, lets a pipeline file and flags
+tighten it (never loosen it), and judges a `Case` without any IO::
+
+    effective = settings(policy, pipeline.gates, flags)       # the floor, tightened
+    results = judge_all(Case(policy, model, verification, effective, …))
+    passed = verification.passed and all(result.verdict is Verdict.PASSED for result in results)
+
+A gate judges only claims that meet a requirement of the policy (`Verification.counting`), never a
+file that merely lies there. Where several claims of a kind count, one that holds is enough.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import discover
-from tuneguard.findings import REFUSING, Verdict
+from tuneguard.errors import ConfigurationError, Problem
+from tuneguard.files import printable
+from tuneguard.findings import REFUSING, Finding, Location, Severity, Verdict
+from tuneguard.nodes import shown, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from tuneguard.findings import Finding
-    from tuneguard.records import Node
+    from tuneguard.nodes import Node
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Model, Policy
+
+AT_LEAST, AT_MOST = "≥", "≤"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,7 @@ class Number:
     @property
     def met(self) -> bool:
         """Whether the interval's nearer end keeps the bound."""
-        return self.low >= self.bound if self.op == "≥" else self.high <= self.bound
+        return self.low >= self.bound if self.op == AT_LEAST else self.high <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,9 @@ class Overlap:
 class Case:
     """All that the gates judge: the policy's demands, what verification let count, and the tree.
 
-    `seals` are the claims that verification for the purpose ``train`` returned for each data set
-    that the run used; `overlaps` the row comparisons. `settings` are the effective ones by gate id.
+    `files` and `bytes` are the tree's. `seals` are the claims that verification for the purpose
+    ``train`` returned for each data set that the run used; `overlaps` the row comparisons.
+    `settings` are the effective ones by gate id.
     """
 
     policy: Policy
@@ -77,10 +92,20 @@ class Case:
     seals: tuple[Claim, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
 
+    def __post_init__(self) -> None:
+        expected = self.verification.expectation
+        if (expected.model, expected.attempt, expected.purpose) != (self.model.name, self.attempt, "promote"):
+            msg = "the verification is not of this model, attempt and purpose"
+            raise ValueError(msg)
+
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate said: what was needed, what was found, by whom, and each reason to refuse."""
+    """What one gate said: what was needed, what was found, by whom, and each reason to refuse.
+
+    `judged` is false where no claim of the kind counted, so that there was nothing to judge: that
+    refuses, and the reason is verification's to tell.
+    """
 
     id: str
     findings: tuple[Finding, ...]
@@ -103,14 +128,25 @@ class Gate:
 
     `decode` reads the gate's block (None: it is absent) and raises `ConfigurationError` with every
     fault's place. `tighten` lays a second block over a floor, and raises `ConfigurationError` where
-    that is looser. `judge` is pure. The docstring of the gate's module is its documentation.
+    that is looser. `judge` is pure. `kind` is the evidence that it cannot do without.
     """
 
     id: str
     title: str
+    kind: str
     decode: Callable[[Node | None], Any]
     tighten: Callable[[Any, Any], Any]
     judge: Callable[[Case, Any], GateResult]
+
+    @property
+    def rule(self) -> str:
+        """The rule of the gate's findings: what ``tuneguard explain`` knows it by."""
+        return f"G-{self.id.upper()}"
+
+    @property
+    def text(self) -> str:
+        """What it checks and why, for people: the docstring of its module."""
+        return inspect.cleandoc(sys.modules[self.judge.__module__].__doc__ or "")
 
 
 def gates() -> dict[str, Gate]:
@@ -122,11 +158,86 @@ def settings(policy: Policy, *tighter: Mapping[str, Node]) -> dict[str, Any]:
     """The effective settings by gate id: the policy's floor, tightened by each mapping in turn.
 
     Raises:
-        ConfigurationError: a block is wrong or looser than the floor, or no gate has its name.
+        ConfigurationError: a block is wrong or looser than the floor, or no gate has its name; with
+            every fault of all gates.
     """
-    raise NotImplementedError
+    known = gates()
+    problems = [
+        Problem(f"no gate is called `{shown(name)}`", node.where, suggestion(name, known.keys()))
+        for block in (policy.gates, *tighter)
+        for name, node in block.items()
+        if name not in known
+    ]
+    effective: dict[str, Any] = {}
+    for id, gate in known.items():
+        try:
+            effective[id] = gate.decode(policy.gates.get(id))
+            for block in tighter:
+                if id in block:
+                    effective[id] = gate.tighten(effective[id], gate.decode(block[id]))
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return effective
 
 
 def judge_all(case: Case) -> tuple[GateResult, ...]:
     """What every gate says about the case, in the order of their ids."""
-    raise NotImplementedError
+    return tuple(gate.judge(case, case.settings[id]) for id, gate in gates().items())
+
+
+# --- What gates share ------------------------------------------------------------------------------
+
+
+def no_settings(id: str) -> Callable[[Node | None], None]:
+    """The `decode` of a gate that has nothing to set."""
+
+    def decode(node: Node | None) -> None:
+        if node is not None:
+            help = "remove it: what this gate demands is fixed elsewhere in the policy"
+            raise ConfigurationError([Problem(f"the gate {id} has no settings", node.where, help)])
+
+    return decode
+
+
+def nothing_to_tighten(floor: None, asked: None) -> None:
+    """The `tighten` of a gate that has nothing to set."""
+    del floor, asked
+
+
+def not_judged(case: Case, gate: Gate, needed: str) -> GateResult:
+    """The result where no claim of the gate's kind counts. Verification says why, if it was asked."""
+    asked = gate.kind in case.verification.unmet or gate.kind in case.verification.expectation.deferred
+    findings = () if asked else (fault(gate, f"no {gate.kind} counts, so there is nothing to judge"),)
+    return GateResult(gate.id, findings, needed, f"no {gate.kind} that counts", judged=False)
+
+
+def fault(
+    gate: Gate,
+    message: str,
+    *,
+    severity: Severity = Severity.HIGH,
+    path: str | None = None,
+    why: str | None = None,
+    fix: str | None = None,
+) -> Finding:
+    """A finding of a gate."""
+    location = None if path is None else Location(printable(path))
+    return Finding(gate.rule, severity, message, location, why, fix)
+
+
+def refuses(findings: Sequence[Finding]) -> bool:
+    """Whether one of them is of medium or above."""
+    return any(finding.severity in REFUSING for finding in findings)
+
+
+def ordered(claims: Sequence[Claim]) -> tuple[Claim, ...]:
+    """Claims in an order that does not hang on how the folder was listed; each file once."""
+    once = {claim.sha256: claim for claim in claims}
+    return tuple(once[sha256] for sha256 in sorted(once))
+
+
+def signer(claim: Claim) -> str:
+    """Who said it, for people."""
+    return f"{claim.identity} ({claim.custodian})"

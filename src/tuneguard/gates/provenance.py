@@ -1,0 +1,173 @@
+"""The checkpoint was made from what the policy allows, behind the walls that it wants.
+
+Provenance by a builder of the model, over this very tree, must count; a signature over the files
+proves integrity only. Then: every data set that the run read bears a name that the policy lists for
+the model, under a seal by one of its stewards, in that version and with that digest; none is the
+evaluation set. The base's digest is one that the policy lists, and the run's own scan of it was
+clean. Code and configuration are listed where the policy lists any. Each wall of the sandbox was in the
+state that the policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its
+name, and a production policy refuses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.files import printable
+from tuneguard.findings import Severity
+from tuneguard.gates.engine import (
+    Case,
+    Gate,
+    GateResult,
+    fault,
+    no_settings,
+    not_judged,
+    nothing_to_tighten,
+    ordered,
+    refuses,
+    signer,
+)
+from tuneguard.sandbox.walls import WALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.attest.predicates.provenance import Dependency, Provenance
+    from tuneguard.findings import Finding
+    from tuneguard.trust.claims import Claim
+
+_STRENGTH = {"absent": 0, "weakened": 1, "proven": 2}
+
+
+def judge(case: Case, settings: None) -> GateResult:
+    """Judge each provenance that counts; one that holds is enough."""
+    del settings
+    needed = f"sealed data and a listed base for {case.model.name}, walls as the policy wants"
+    claims = ordered(case.verification.counting("provenance"))
+    if not claims:
+        return not_judged(case, GATE, needed)
+    judged = [(claim, tuple(faults_of(case, claim))) for claim in claims]
+    claim, findings = next((each for each in judged if not refuses(each[1])), judged[0])
+    return GateResult(GATE.id, findings, needed, _found(claim.body), (signer(claim),))
+
+
+def holding(case: Case) -> tuple[Claim, ...]:
+    """The provenance claims that this gate has nothing against; all that count where there is none."""
+    claims = ordered(case.verification.counting("provenance"))
+    return tuple(claim for claim in claims if not refuses(tuple(faults_of(case, claim)))) or claims
+
+
+def faults_of(case: Case, claim: Claim) -> Iterator[Finding]:
+    """All that speaks against one provenance."""
+    body: Provenance = claim.body
+    yield from _data(case, body)
+    yield from _listed(case, body)
+    yield from _base_scan(body)
+    yield from _walls(case, body)
+    for switch in body.unsafe:
+        severity = Severity.LOW if case.policy.development else Severity.HIGH
+        yield fault(GATE, f"the run used {printable(switch)}", severity=severity, fix="run again without it")
+
+
+def _found(body: Provenance) -> str:
+    data = ", ".join(_named(each) for each in body.data) or "none"
+    proven = sum(state == "proven" for _, state, _ in body.walls)
+    resumed = "" if body.parent is None else f", resumed from run {printable(body.parent)}"
+    return (
+        f"run {printable(body.run)}{resumed}, data {data}, base {_named(body.base)}, "
+        f"walls {proven}/{len(WALLS)} proven"
+    )
+
+
+def _named(dependency: Dependency) -> str:
+    version = "" if dependency.version is None else f"@{dependency.version}"
+    return printable(f"{dependency.name}{version}")
+
+
+def tree_of(dependency: Dependency) -> str | None:
+    """The tree digest of a dependency that names one and nothing else."""
+    return dependency.digest.get("dirHash") if len(dependency.digest) == 1 else None
+
+
+def _data(case: Case, body: Provenance) -> Iterator[Finding]:
+    if not body.data:
+        yield fault(GATE, "the run names no data that it was trained on")
+    for dependency in body.data:
+        rule = next((rule for rule in case.model.data if rule.name == dependency.name), None)
+        if rule is None:
+            yield fault(
+                GATE, f"trained on {_named(dependency)}, which the policy does not list for {case.model.name}"
+            )
+        elif not any(_seals(claim, dependency, rule.stewards) for claim in case.seals):
+            yield fault(
+                GATE,
+                f"trained on {_named(dependency)}, and no steward's seal over exactly that counts now",
+                why=f"tree {tree_of(dependency)}; stewards: {', '.join(rule.stewards) or 'none'}",
+                fix="bring the evidence folder of the data along, or have the data sealed again",
+            )
+        if case.model.evaluation is not None and tree_of(dependency) == case.model.evaluation.set:
+            yield fault(GATE, f"trained on the evaluation set itself, as {_named(dependency)}")
+
+
+def _seals(claim: Claim, dependency: Dependency, stewards: tuple[str, ...]) -> bool:
+    """Whether a claim is a seal over just this data set, by one of the stewards."""
+    return (
+        claim.kind == "seal"
+        and claim.identity in stewards
+        and claim.subject is not None
+        and claim.subject == tree_of(dependency)
+        and (claim.body.kind, claim.body.name) == ("dataset", dependency.name)
+        and claim.body.version == dependency.version
+    )
+
+
+def _listed(case: Case, body: Provenance) -> Iterator[Finding]:
+    """Base, code and configuration against the policy's lists. None is "any"; empty is none."""
+    model = case.model
+    for dependency, listed in (
+        (body.base, model.bases),
+        (body.code, model.code),
+        (body.config, model.config),
+    ):
+        digests = list(dependency.digest.values())
+        if listed is not None and (len(digests) != 1 or digests[0] not in listed):
+            yield fault(
+                GATE,
+                f"{dependency.role} {_named(dependency)} is not one that the policy lists for {model.name}",
+                why=f"used {', '.join(map(printable, digests))}; listed: {', '.join(listed) or 'none'}",
+                fix=f"have the policy's owner list it: tuneguard policy set-model {model.name}",
+            )
+
+
+def _base_scan(body: Provenance) -> Iterator[Finding]:
+    said = body.base_scan.get("verdict")
+    if said != "passed":
+        yield fault(
+            GATE,
+            f"the run's own scan of its base says {printable(str(said))}",
+            fix="train from a base that scans clean",
+        )
+
+
+def _walls(case: Case, body: Provenance) -> Iterator[Finding]:
+    found = {name: (state, how) for name, state, how in body.walls}
+    for wall in WALLS:
+        state, how = found.get(wall, ("absent", "the provenance does not name it"))
+        wanted = case.policy.wall(wall)
+        if _STRENGTH.get(state, 0) < _STRENGTH[wanted]:
+            yield fault(
+                GATE,
+                f"the wall {wall} was {printable(state)}, the policy wants it {wanted}",
+                why=printable(how),
+                fix="run on a machine that can prove it, or ask the policy's owner",
+            )
+
+
+GATE = Gate(
+    "provenance",
+    "made from what the policy allows",
+    "provenance",
+    no_settings("provenance"),
+    nothing_to_tighten,
+    judge,
+)
