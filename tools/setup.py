@@ -30,7 +30,7 @@ def main() -> int:
     level = sys.argv[1] if len(sys.argv) == 2 else ""
     if level not in LEVELS:
         return fail("usage: python3 tools/setup.py check|all")
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older Python must hear a sentence, not a traceback)
         found = ".".join(map(str, sys.version_info[:2]))
         return fail(
             f"Python {found} is too old", "install Python 3.11 or newer and name it: make PYTHON=python3.12 …"

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @command("keygen")
 @click.argument("path", type=PATH)
-@click.option("--type", type=click.Choice(["p256", "p384", "ed25519"]), default="p256", show_default=True)
+@click.option(
+    "--type",
+    type=click.Choice(["p256", "p384", "ed25519"]),
+    default="p256",
+    show_default=True,
+    help="ECDSA over P-256 or P-384, or Ed25519, which cannot sign models.",
+)
 @unencrypted
 def COMMAND(here: Surroundings, path: Path, type: str, unsafe_no_passphrase: bool) -> Result:
     """Make a private key at PATH and its public key beside it (.pub).

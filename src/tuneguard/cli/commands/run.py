@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @command("run")
 @click.option("--run", metavar="ID", help="The run's id; default: the time and four hex digits.")
 @click.option("--resume", type=PATH, metavar="DIR", help="A signed checkpoint to go on from.")
-@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="Where steps run."
+)
 @click.option("--keep-intermediate", is_flag=True, help="Sign what a stopped run left, as intermediate.")
 @click.option("--unsafe-no-sandbox", is_flag=True, help="Train without walls; the evidence says so.")
 def COMMAND(

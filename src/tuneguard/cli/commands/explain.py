@@ -1,0 +1,22 @@
+"""tuneguard explain: what a rule, a step of verification or a gate looks for, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import command
+
+if TYPE_CHECKING:
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("explain")
+@click.argument("rule", metavar="ID")
+def COMMAND(here: Surroundings, rule: str) -> Result:
+    """Explain ID: a scan rule (TG-…), a step of verification (V07), a gate, or another finding's rule."""
+    from tuneguard.journey.explain import explain
+
+    return explain(rule, here=here)

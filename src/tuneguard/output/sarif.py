@@ -1,0 +1,112 @@
+"""Findings as SARIF 2.1.0, for code scanning and editors.
+
+OASIS SARIF 2.1.0: one run, one driver, a rule for each id that occurs. What was skipped becomes a
+notification of the invocation, so that silence never reads as safe; ``executionSuccessful`` is
+false where something could not be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tuneguard import __version__, records
+from tuneguard.findings import Severity
+
+if TYPE_CHECKING:
+    from tuneguard.findings import Finding, Location, Result, Skipped
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+LEVELS = {
+    Severity.LOW: "note",
+    Severity.MEDIUM: "warning",
+    Severity.HIGH: "error",
+    Severity.CRITICAL: "error",
+}
+SCORES = {Severity.LOW: "2.0", Severity.MEDIUM: "5.0", Severity.HIGH: "8.0", Severity.CRITICAL: "9.5"}
+"""``security-severity``, which code scanning sorts by (0.0 to 10.0)."""
+
+
+def render(result: Result) -> bytes:
+    """One SARIF log with one run."""
+    rules = sorted({finding.rule for finding in result.findings})
+    return records.to_json_pretty(
+        {
+            "$schema": SCHEMA,
+            "version": "2.1.0",
+            "runs": [
+                {
+                    "tool": {
+                        "driver": {
+                            "name": "tuneguard",
+                            "version": __version__,
+                            "rules": [_rule(rule, result) for rule in rules],
+                        }
+                    },
+                    "invocations": [
+                        {
+                            "executionSuccessful": not result.skipped,
+                            "exitCode": result.verdict.exit_code,
+                            "toolExecutionNotifications": [_notification(item) for item in result.skipped],
+                        }
+                    ],
+                    "results": [_result(finding, rules) for finding in result.findings],
+                }
+            ],
+        }
+    )
+
+
+def _rule(rule: str, result: Result) -> dict[str, Any]:
+    found = [finding for finding in result.findings if finding.rule == rule]
+    worst = max(found, key=lambda finding: list(Severity).index(finding.severity))
+    fields: dict[str, Any] = {
+        "id": rule,
+        "defaultConfiguration": {"level": LEVELS[worst.severity]},
+        "properties": {"security-severity": SCORES[worst.severity]},
+    }
+    if worst.why:
+        fields["fullDescription"] = {"text": worst.why}
+    if worst.fix:
+        fields["help"] = {"text": worst.fix}
+    return fields
+
+
+def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "ruleIndex": rules.index(finding.rule),
+        "level": LEVELS[finding.severity],
+        "message": {"text": finding.message},
+    }
+    if finding.location is not None:
+        fields["locations"] = [_location(finding.location)]
+    return fields
+
+
+def _location(location: Location) -> dict[str, Any]:
+    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(location.path)}}
+    region: dict[str, Any] = {}
+    if location.line is not None:
+        region["startLine"] = location.line
+        if location.column is not None:
+            region["startColumn"] = location.column
+    elif location.offset is not None and location.member is None:
+        region["byteOffset"] = location.offset
+    if region:
+        physical["region"] = region
+    fields: dict[str, Any] = {"physicalLocation": physical}
+    if location.member is not None:
+        place = f"byte {location.offset:,}" if location.offset is not None else "the whole member"
+        fields["logicalLocations"] = [
+            {"fullyQualifiedName": f"{location.path} ▸ {location.member} ▸ {place}"}
+        ]
+    return fields
+
+
+def _notification(skipped: Skipped) -> dict[str, Any]:
+    return {
+        "level": "error",
+        "message": {"text": f"not looked at: {skipped.reason}"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(skipped.path)}}}],
+    }

@@ -1,0 +1,88 @@
+"""The command line's own documentation is complete, and docs/cli.md is what --help says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import golden
+from tuneguard.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+PREAMBLE = """\
+# Commands
+
+Generated from `--help` by `make accept`; a test keeps it equal. Hidden commands are steps that `run`
+and `promote` plan.
+"""
+
+
+def commands(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands(found, (*path, name))
+
+
+def help_of(path: tuple[str, ...], command: click.Command) -> str:
+    """The help as a terminal of 100 columns shows it."""
+    context = click.Context(command, info_name=" ".join(("tuneguard", *path)), terminal_width=100)
+    context.max_content_width = 100
+    return command.get_help(context)
+
+
+@pytest.mark.golden
+def test_docs_cli_is_what_help_says() -> None:
+    parts = [PREAMBLE]
+    for path, command in commands(app):
+        if not command.hidden:
+            name = " ".join(("tuneguard", *path))
+            parts.append(f"## {name}\n\n```text\n{help_of(path, command)}\n```\n")
+
+    golden.check(DOCS / "cli.md", "\n".join(parts))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*found, id=" ".join(found[0])) for found in commands(app)]
+)
+def test_every_command_explains_itself_its_options_and_its_exit_codes(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    assert command.help
+    undocumented = [
+        option.name
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help and not command.hidden and not option.hidden
+    ]
+
+    assert undocumented == []
+    if not isinstance(command, click.Group) or not path:
+        assert "Exit codes: 0 passed" in help_of(path, command)
+
+
+def test_every_command_of_the_design_is_there() -> None:
+    found = {" ".join(path) for path, _ in commands(app)}
+
+    assert found >= {
+        "init", "keygen", "digest", "policy sign", "policy check", "policy set-model", "policy explain", "seal",
+        "verify-data", "run", "sign", "verify", "scan", "evaluate", "decide", "promote", "push", "pull", "trace",
+        "explain", "ledger list", "ledger verify", "train", "copy", "record",
+    }  # fmt: skip
+
+
+def test_the_steps_that_plans_run_are_hidden() -> None:
+    hidden = {" ".join(path) for path, command in commands(app) if command.hidden}
+
+    assert hidden == {"train", "copy", "record"}

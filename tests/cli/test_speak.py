@@ -1,0 +1,131 @@
+"""What bad input gets: one sentence, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tuneguard.cli import speak
+from tuneguard.cli.app import run
+from tuneguard.errors import CannotLook, ConfigurationError, Interrupted, Problem, Refused, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_unknown_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["promot"]) == 2
+    assert capsys.readouterr().err.startswith("error: No such command 'promot'")
+
+
+def test_an_unknown_option_is_usage_and_points_to_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["digest", "--depth", "3", "x"]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: No such option")
+    assert "help: see tuneguard digest --help" in said
+
+
+def test_a_missing_folder_is_usage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["digest", str(tmp_path / "nothing")]) == 2
+
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/nothing: no such file or folder\nhelp: check the path\n"
+    )
+
+
+def test_a_name_from_outside_reaches_the_terminal_escaped(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "a\x1b[31mb").symlink_to("x")
+
+    assert run(["digest", str(folder)]) == 1
+
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "\\x1b[31m" in said
+
+
+def test_json_is_one_object_for_a_result(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+
+    assert run(["digest", str(tmp_path), "--json"]) == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["schema"] == "tuneguard.dev/result/v1"
+    assert result["verdict"] == "passed"
+    assert len(result["subjects"][0]["digest"]) == 64
+    assert result["error"] is None
+
+
+def test_json_is_one_object_for_an_error_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["digest", str(tmp_path / "nothing"), "--json"]) == 2
+
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert printed.err == ""
+    assert result["verdict"] == "not-understood"
+    assert result["error"]["exit"] == 2
+    assert result["error"]["problems"][0]["what"] == "no such file or folder"
+
+
+def test_output_goes_to_a_file_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "f").write_text("x")
+
+    assert run(["digest", str(tree), "--json", "--output", str(tmp_path / "out.json")]) == 0
+
+    assert capsys.readouterr().out == ""
+    assert json.loads((tmp_path / "out.json").read_text())["command"] == "digest"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Refused("no"), 1),
+        (UsageError("no"), 2),
+        (ConfigurationError([Problem("no")]), 2),
+        (CannotLook("no"), 3),
+        (Interrupted("no"), 130),
+        (KeyboardInterrupt(), 130),
+        (PermissionError(13, "Permission denied", "/x"), 3),
+        (MemoryError(), 3),
+        (ZeroDivisionError("division by zero"), 3),
+    ],
+)
+def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert speak.as_ours(error).exit_code == code
+
+
+def test_our_own_bug_is_one_line_and_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert speak.Voice().error(RuntimeError("two\nlines")) == 3
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: a bug in Tuneguard: RuntimeError: two lines\n")
+    assert "TUNEGUARD_DEBUG=1" in said
+    assert "Traceback" not in said
+
+
+def test_debug_shows_the_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEGUARD_DEBUG", "1")
+
+    speak.Voice().error(RuntimeError("two"))
+
+    assert "RuntimeError: two" in capsys.readouterr().err
+
+
+def test_every_problem_of_a_configuration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [Problem("unknown key `a`", "t.yaml:1:1", "remove it"), Problem("missing `b`", "t.yaml:2:1")]
+
+    assert speak.Voice().error(ConfigurationError(problems)) == 2
+
+    assert capsys.readouterr().err == (
+        "error: t.yaml:1:1: unknown key `a`\nhelp: remove it\nerror: t.yaml:2:1: missing `b`\n"
+    )
