@@ -49,10 +49,11 @@ class Hasher:
     """Hashes files below `root`, one after the other. Not for sharing between threads.
 
     ``told`` is called with the bytes done since the last call; raising there stops the work.
+    `folders` opens what lies below the root.
     """
 
     def __init__(self, root: int, told: Callable[[int], None] = _unheard) -> None:
-        self._folders = Folders(root)
+        self.folders = Folders(root)
         self._buffer = bytearray(HASH_BUFFER)
         self._told = told
         self._hashed: dict[str, Stamp] = {}
@@ -70,7 +71,7 @@ class Hasher:
         """The first file hashed by `block` whose stamp is another one now."""
         for path, stamp in self._hashed.items():
             try:
-                if self._folders.stamp(path) != stamp:
+                if self.folders.stamp(path) != stamp:
                     return path
             except OSError:
                 return path
@@ -78,7 +79,7 @@ class Hasher:
 
     def _answer(self, path: str) -> tuple[int, bytes, Stamp]:
         try:
-            digest, stamp = self._hash(path)
+            digest, stamp = self.hash(path)
         except Unsteady:
             return (UNSTEADY, bytes(32), bytes(STAMP_BYTES))
         except OSError as error:
@@ -86,8 +87,9 @@ class Hasher:
         self._hashed[path] = stamp
         return (0, digest, stamp)
 
-    def _hash(self, path: str) -> tuple[bytes, Stamp]:
-        descriptor = self._folders.open(path)
+    def hash(self, path: str) -> tuple[bytes, Stamp]:
+        """Open the file `path` and `hash_open` it. Raises as that does, and OSError as ``open`` does."""
+        descriptor = self.folders.open(path)
         try:
             return self.hash_open(descriptor)
         finally:
@@ -126,7 +128,7 @@ class Hasher:
 
     def close(self) -> None:
         """Close the folder that is open."""
-        self._folders.close()
+        self.folders.close()
 
 
 def serve() -> None:

@@ -21,7 +21,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import PriorityQueue
@@ -53,6 +55,8 @@ _BOOT = "import sys; sys.path.append(sys.argv[2]); from tuneguard.artifact.hashe
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _LAST = 1
 _Result = TypeVar("_Result")
+MakeHasher = Callable[[Callable[[int], None]], Hasher]
+"""Makes a lane's own hasher, given whom to tell of bytes that are done."""
 
 
 def cores() -> int:
@@ -68,9 +72,12 @@ class Lanes:
     """The hashing of the files below the directory `root`, as a context manager.
 
     `name` is what messages call the tree; `workers` is the number of lanes, by default `cores`.
+    Where `hasher` makes hashers of another kind, every file is left to them.
     """
 
-    def __init__(self, root: int, name: str, workers: int | None = None) -> None:
+    def __init__(
+        self, root: int, name: str, workers: int | None = None, hasher: MakeHasher | None = None
+    ) -> None:
         self.files: dict[str, Stamp] = {}
         self.jobs: PriorityQueue[tuple[int, int, Sequence[str]]] = PriorityQueue()
         self.stop = threading.Event()
@@ -80,7 +87,9 @@ class Lanes:
         self._large: list[str] = []
         self._workers = workers or cores()
         self._pool = ThreadPoolExecutor(self._workers, "hash")
-        self._lanes = [_Lane(self, root, name) for _ in range(self._workers)]
+        self._alone = hasher is not None or self._workers == 1
+        make = hasher or partial(Hasher, root)
+        self._lanes = [_Lane(self, root, name, make) for _ in range(self._workers)]
         self._running: list[Future[list[File]]] = []
 
     def __enter__(self) -> Self:
@@ -103,7 +112,7 @@ class Lanes:
         self.files.update(files)
         for path, stamp in files.items():
             (self._small if size_of(stamp) <= SMALL else self._large).append(path)
-        if self._running or (self._workers > 1 and len(self._small) >= WORTH_PROCESSES):
+        if self._running or (len(self._small) >= WORTH_PROCESSES and not self._alone):
             while len(self._small) >= BLOCK_FILES:
                 self._put(0, self._small[-BLOCK_FILES:])
                 del self._small[-BLOCK_FILES:]
@@ -158,11 +167,11 @@ class Lanes:
 class _Lane:
     """One lane: a hasher for large files, and a worker process for blocks of small ones."""
 
-    def __init__(self, lanes: Lanes, root: int, name: str) -> None:
+    def __init__(self, lanes: Lanes, root: int, name: str, make: MakeHasher) -> None:
         self._lanes = lanes
         self._root = root
         self._name = name
-        self._hasher = Hasher(root, self._done)
+        self._hasher = make(self._done)
         self._worker: _Worker | None = None
         self._untold = 0
 
