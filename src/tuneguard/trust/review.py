@@ -128,7 +128,8 @@ def _cannot(
     named = [policy.identities[name] for name in rules.any_of if _named_by(model, role, name)]
     custodians = {each.custodian for each in named if _believed(each, now)}
     if len(custodians) < rules.threshold:
-        return f"{role} takes {rules.threshold} custodians, and {len(custodians)} can speak"
+        plural = "" if rules.threshold == 1 else "s"
+        return f"{role} needs {rules.threshold} custodian{plural}, and {len(custodians)} can speak"
     return None
 
 

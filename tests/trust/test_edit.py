@@ -1,0 +1,180 @@
+"""`set-model`: digests filled in and the version raised, in the author's own text."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneguard.errors import ConfigurationError, UsageError
+from tuneguard.trust import template
+from tuneguard.trust.edit import set_model
+from tuneguard.trust.policy import EvaluationRule, parse_policy
+from world.policies import BASE, CLASSIFIER, SET, public, text
+
+NEW = "0e" * 32  # to YAML, unquoted, neither a number nor anything else than text
+
+BLOCK = """
+      set: SET
+      classifier: CLASSIFIER # why
+      suites:
+        accuracy: 1
+      minimumRows: 7"""
+
+
+def diff(before: str, after: bytes) -> list[str]:
+    lines = difflib.unified_diff(before.splitlines(), after.decode().splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def new_project() -> str:
+    keys = {role: public(f"dev {role}") for role in template.SAYS}
+    expires = datetime(2027, 5, 1, tzinfo=UTC)
+    return template.development_policy("demo", keys, log=None, walls={}, expires=expires).decode()
+
+
+def test_a_new_projects_policy_gets_base_and_evaluation_and_keeps_every_comment():
+    before = new_project()
+
+    after = set_model(before.encode(), "demo", base=BASE, evaluation=SET, classifier=CLASSIFIER)
+
+    assert diff(before, after) == [
+        "-metadata: {name: demo, version: 1, expires: 2027-05-01T00:00:00Z}",
+        "+metadata: {name: demo, version: 2, expires: 2027-05-01T00:00:00Z}",
+        "-    base: []",
+        f"+    base: [{BASE}]",
+        "+    evaluation:",
+        f"+      set: {SET}",
+        f"+      classifier: {CLASSIFIER}",
+        "+      suites: {accuracy: 1, toxicity: 1}",
+        "+      minimumRows: 200",
+    ]
+
+
+def test_what_is_not_named_stays():
+    after = set_model(text().encode(), "support-llama", classifier=NEW)
+
+    model = parse_policy(after, "f").models["support-llama"]
+    assert model.bases == (BASE,)
+    assert model.evaluation == EvaluationRule(SET, NEW, {"accuracy": 1, "toxicity": 1}, 200)
+    assert len(diff(text(), after)) == 4
+
+
+def test_setting_what_is_there_raises_the_version_alone():
+    after = set_model(text().encode(), "support-llama", base=BASE)
+
+    assert diff(text(), after) == [
+        "-metadata: {name: support-llama, version: 1, expires: 2027-06-01T00:00:00Z}",
+        "+metadata: {name: support-llama, version: 2, expires: 2027-06-01T00:00:00Z}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "base: []",
+        "base:\n      - {old}  # the first\n      - {other}",
+        "base:\n    - {old}",
+        "base: [{old},\n      {other},\n    ]",
+        "base: ['{old}']",
+        "# none\n",
+    ],
+)
+def test_a_base_is_set_whatever_the_lists_layout(layout):
+    before = text((f"base: [{BASE}]", layout.format(old=BASE, other=SET)))
+
+    after = set_model(before.encode(), "support-llama", base=NEW)
+
+    assert parse_policy(after, "f").models["support-llama"].bases == (NEW,)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "{set: SET, classifier: CLASSIFIER, suites: {accuracy: 1}, minimumRows: 7}",
+        BLOCK,
+        "{suites: {accuracy: 1}, minimumRows: 7, set: SET, classifier: CLASSIFIER, }",
+    ],
+)
+def test_an_evaluation_is_changed_whatever_its_layout(layout):
+    new = layout.replace("SET", SET).replace("CLASSIFIER", CLASSIFIER)
+    start, end = text().index("evaluation:\n"), text().index("require:")
+    before = text()[:start] + f"evaluation: {new}\n" + text()[end:]
+
+    after = set_model(before.encode(), "support-llama", evaluation=NEW, suites={"accuracy": 2, "toxicity": 1})
+
+    assert parse_policy(after, "f").models["support-llama"].evaluation == EvaluationRule(
+        NEW, CLASSIFIER, {"accuracy": 2, "toxicity": 1}, 7
+    )
+    assert ("# why" in after.decode()) == ("# why" in before)
+
+
+def test_windows_line_ends_stay_windows_line_ends():
+    before = new_project().replace("\n", "\r\n")
+
+    after = set_model(before.encode(), "demo", base=BASE, evaluation=SET, classifier=CLASSIFIER)
+
+    assert after.count(b"\n") == after.count(b"\r\n")
+
+
+def test_a_file_without_a_last_line_end_is_extended():
+    before = text()
+    start, end = before.index("\nmodels:"), before.index("\nrequire:")
+    models = before[start : before.index("\n    evaluation:\n")]
+    moved = before[:start] + before[end:].rstrip() + models
+
+    after = set_model(moved.encode(), "support-llama", evaluation=SET, classifier=CLASSIFIER)
+
+    assert parse_policy(after, "f").models["support-llama"].evaluation.set == SET
+
+
+def test_a_digest_of_digits_alone_is_quoted():
+    after = set_model(text().encode(), "support-llama", base="1" * 64)
+
+    assert parse_policy(after, "f").models["support-llama"].bases == ("1" * 64,)
+
+
+@given(st.integers(0, 20), st.sampled_from(["base", "evaluation", "classifier"]))
+def test_editing_again_and_again_only_moves_on(times, what):
+    data = text().encode()
+    for turn in range(times):
+        data = set_model(data, "support-llama", **{what: f"{turn:064x}"})
+
+    assert parse_policy(data, "f").version == 1 + times
+    assert data.count(b"\n") == text().count("\n")
+
+
+def test_an_evaluation_takes_a_set_and_a_classifier():
+    with pytest.raises(UsageError, match="has no evaluation yet") as caught:
+        set_model(new_project().encode(), "demo", evaluation=SET)
+
+    assert caught.value.help == "give both --evaluation DIR and --classifier DIR"
+
+
+def test_an_unknown_model_gets_the_nearest_name():
+    with pytest.raises(UsageError, match="no model `suport-llama`") as caught:
+        set_model(text().encode(), "suport-llama", base=BASE)
+
+    assert caught.value.help == "did you mean `support-llama`?"
+
+
+def test_what_is_no_digest_is_refused_before_anything_is_edited():
+    with pytest.raises(UsageError, match="is not a tree digest"):
+        set_model(text().encode(), "support-llama", base="x]\nprofile: development")
+
+
+def test_a_wrong_policy_is_not_edited():
+    with pytest.raises(ConfigurationError):
+        set_model(text(("profile: production", "profile: x")).encode(), "support-llama", base=BASE)
+
+
+def test_a_layout_that_cannot_be_edited_ends_in_an_error_and_never_in_another_policy():
+    odd = text(("    repository: ", "    ? repository\n    : "), (f"    base: [{BASE}]\n", ""))
+
+    with pytest.raises(UsageError, match="cannot edit this file's layout") as caught:
+        set_model(odd.encode(), "support-llama", base=NEW)
+
+    assert "edit the file by hand" in caught.value.help

@@ -1,0 +1,163 @@
+"""What a policy's author is told: what would be refused, and what the policy says in plain words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tuneguard.trust.policy import parse_policy
+from tuneguard.trust.review import WEAKNESSES, explain, weaknesses
+from world.policies import BASE, text
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def found(*changes: tuple[str, str], now: datetime = NOW) -> dict[str, str]:
+    policy = parse_policy(text(*changes).encode(), "policy.yaml")
+    return {each.rule: f"{each.severity}: {each.message}" for each in weaknesses(policy, now=now)}
+
+
+def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
+    assert found() == {"P-CODE": "low: support-llama may be trained by any code"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "said"),
+    [
+        (
+            ("custodian: release-team", "custodian: platform-team"),
+            "P-APART",
+            "high: platform-team is both builder and promoter",
+        ),
+        ((f"base: [{BASE}]", "base: []"), "P-BASE", "high: support-llama has no base"),
+        (("builder: [ci]", "builder: []"), "P-BUILDER", "high: support-llama has no builder"),
+        (
+            ("steward: [alice]", "steward: []"),
+            "P-DATA",
+            "high: nobody may seal support-llama's data set tickets",
+        ),
+        (
+            ("data: [{name: tickets, steward: [alice]}]", "data: []"),
+            "P-DATA",
+            "high: support-llama has no data set",
+        ),
+        (("{provenance: builder}, ", ""), "P-PROVENANCE", "high: promote does not demand provenance"),
+        (
+            ("profile: production", "profile: development"),
+            "P-DEVELOPMENT",
+            "low: this is a development policy",
+        ),
+        (("walls: all", "walls: {memory: weakened}"), "P-WALL", "medium: the wall memory may be weakened"),
+        (
+            ("says: [seal]", "says: [scan]"),
+            "P-UNMET",
+            "high: train of support-llama demands a seal that nobody may give: data-steward may not say seal",
+        ),
+        (
+            (
+                "anyOf: [pia], threshold: 1, says: [scan, evaluation, verdict], models: [support-llama]",
+                "anyOf: [pia], threshold: 1, says: [scan, evaluation, verdict], models: []",
+            ),
+            "P-UNMET",
+            (
+                "high: load of support-llama demands a verdict that nobody may give: "
+                "promoter speaks about other models only"
+            ),
+        ),
+        (
+            ("builder: [ci]", "builder: [old]"),
+            "P-UNMET",
+            (
+                "high: promote of support-llama demands a provenance that nobody may give: "
+                "builder needs 1 custodian, and 0 can speak"
+            ),
+        ),
+    ],
+)
+def test_each_weakness_is_found_and_named(change, rule, said):
+    assert found(change)[rule] == said
+
+
+def test_a_production_policy_that_lets_a_wall_be_weak_is_worse_than_a_development_one():
+    weak = ("walls: all", "walls: {memory: weakened}")
+
+    assert found(weak)["P-WALL"].startswith("medium")
+    assert found(weak, ("profile: production", "profile: development"))["P-WALL"].startswith("low")
+
+
+def test_expiry_is_told_a_month_ahead():
+    assert "P-EXPIRED" not in found(now=datetime(2027, 5, 1, tzinfo=UTC))
+    assert found(now=datetime(2027, 5, 3, tzinfo=UTC))["P-EXPIRED"] == "low: expires on 2027-06-01"
+    assert found(now=datetime(2027, 6, 1, tzinfo=UTC))["P-EXPIRED"] == "high: expired on 2027-06-01"
+
+
+def test_a_steward_whose_key_has_run_out_cannot_meet_the_demand_for_a_seal():
+    assert (
+        "data-steward needs 1 custodian, and 0 can speak"
+        in found(now=datetime(2027, 2, 1, tzinfo=UTC))["P-UNMET"]
+    )
+
+
+def test_every_weakness_can_be_explained():
+    policy = parse_policy(text(("profile: production", "profile: development")).encode(), "policy.yaml")
+
+    assert all(each.why == WEAKNESSES[each.rule] and each.fix for each in weaknesses(policy))
+
+
+def test_the_policy_in_plain_words():
+    assert (
+        explain(parse_policy(text().encode(), "policy.yaml"))
+        == """\
+support-llama, version 1, believed until 2027-06-01 00:00 UTC.
+A production policy: no verdict made under a development policy counts.
+
+Who may speak:
+  data-steward: alice (data-team) may say seal about support-llama.
+  builder: ci (platform-team), old (platform-team) may say provenance and signature about support-llama.
+  promoter: pia (release-team) may say evaluation, scan and verdict about support-llama.
+  Nobody both speaks as builder and as promoter.
+  alice is believed from 2026-01-01 00:00 UTC until 2027-01-01 00:00 UTC.
+  old is revoked, and nothing that it signed counts: stolen
+
+support-llama, at registry.internal/models/support-llama:
+  built by ci
+  trained on tickets, as sealed by alice
+  from the base babababababa
+  by any code, with any configuration
+  measured by accuracy (version 1) and toxicity (version 1) on the set 5e5e5e5e5e5e with the classifier \
+c1c1c1c1c1c1, at least 200 rows each
+  in a sandbox whose walls are all proven
+
+What is demanded:
+  to train: seal by data-steward, not older than 90 days
+  to promote: signature by builder
+  to promote: provenance by builder
+  to promote: scan by scanner or promoter, not older than 1 day
+  to load: verdict by promoter
+  and what the gates scan hold, as gates in policy.yaml says
+"""
+    )
+
+
+def test_an_empty_list_is_said_aloud():
+    words = explain(
+        parse_policy(
+            text(
+                (f"base: [{BASE}]", "base: []"),
+                ("builder: [ci]", "builder: []"),
+                ("anyOf: [pia]", "anyOf: []"),
+            ).encode(),
+            "policy.yaml",
+        )
+    )
+
+    assert "promoter: nobody (an empty list means no)." in words
+    assert "built by nobody (an empty list means no)" in words
+    assert "from no base: none is listed, so every run is refused" in words
+
+
+def test_attack_a_reason_with_an_escape_sequence_does_not_reach_the_terminal():
+    policy = parse_policy(text(("reason: stolen", 'reason: "\\e[2J\\u202e"')).encode(), "policy.yaml")
+
+    assert r"counts: \x1b[2J\u202e" in explain(policy)
