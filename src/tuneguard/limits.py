@@ -90,6 +90,8 @@ SAFETENSORS_HEADER = 100 * 1000 * 1000
 """Bytes of a safetensors header: the reference implementation's own bound."""
 SCAN_JSON_BYTES = 256 * MIB
 """Bytes of a JSON file that the scanner reads whole (tokenizers reach tens of megabytes)."""
+TEMPLATE_CHARACTERS = 500_000
+"""Characters of a chat template. The longest published ones have 20,000."""
 NESTING = 8
 """Archives inside archives."""
 
@@ -98,6 +100,8 @@ LEDGER_ENTRY_BYTES = 64 * KIB
 """Bytes of one ledger entry."""
 LEDGER_ENTRIES = 10_000_000
 """Entries of one ledger: reading them all takes some minutes."""
+NOTE_BYTES = 256 * KIB
+"""Bytes of a signed checkpoint: room for sixteen witnesses with large signatures."""
 
 # Sandbox
 OUTPUT_LINE = 16 * KIB

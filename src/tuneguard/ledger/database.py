@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60.0
 """How long a transaction waits for another process before it gives up."""
+_SMALLEST = 512  # a database has at least one page
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
@@ -117,6 +118,8 @@ def _identity(path: Path) -> tuple[int, int]:
     if not stat.S_ISREG(status.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
         raise Refused(f"is {kind}", where=printable(str(path)), help="name the ledger's own file")
+    if 0 < status.st_size < _SMALLEST:  # SQLite takes a file of one byte for an empty one, and writes over it
+        raise NotUnderstood("is too short to be a ledger", where=printable(str(path)))
     return status.st_dev, status.st_ino
 
 
