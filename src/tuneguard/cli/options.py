@@ -52,7 +52,10 @@ def command(
 
         for option in reversed(_SHARED):
             option(called)
-        return click.command(short or name, epilog=EXIT_CODES, **attributes)(called)
+        made: click.Command = click.command(short or name, epilog=EXIT_CODES, **attributes)(  # type: ignore[no-untyped-call]
+            called
+        )
+        return made
 
     return wrap
 

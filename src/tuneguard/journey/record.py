@@ -8,7 +8,7 @@ from tuneguard import files
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.surroundings import Surroundings, shown
-from tuneguard.ledger import checkpoint
+from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def record(
         head = here.ledger.head()
         facts |= {"sequence": entry.sequence, "size": head.size, "root": head.root}
         if here.key_uri("log") is not None:
-            signed = checkpoint.sign(f"tuneguard.dev/{here.pipeline.name}", head, here.signer("log"))
+            signed = checkpoint(f"tuneguard.dev/{here.pipeline.name}", head, here.signer("log"))
             files.write_replacing(here.state / HEAD, signed)
             outputs = (shown(here.state / HEAD),)
         profile = f"   {here.remarks[0]}" if here.remarks else ""

@@ -217,7 +217,7 @@ def verify_data(
     )
     sealed = verify_sealed(folder, whole, (), here.policy, expectation)
     seen = sealed.verification
-    findings = (*seen.findings, *_readable_by_others(folder))
+    findings = (*seen.findings, *readable_by_others(folder))
     passed = seen.passed
     notes = list(here.remarks)
     if passed:
@@ -246,7 +246,7 @@ def _only_model(here: Surroundings) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _readable_by_others(folder: Path) -> list[Finding]:
+def readable_by_others(folder: Path) -> list[Finding]:
     """Data that other users of this machine can read is a finding of severity low."""
     mode = folder.stat().st_mode
     if not mode & 0o005:
