@@ -38,7 +38,7 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """`count` rows of all; `empty` rows with no output to speak of; `constant`: several outputs, all the same."""
+    """`count` rows of all; `empty` rows without an output to speak of; `constant`: all outputs are one."""
 
     count: int
     empty: int

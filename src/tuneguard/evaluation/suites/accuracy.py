@@ -49,17 +49,21 @@ def read(data: bytes, where: str) -> list[Row]:
     """The rows of the file.
 
     Raises:
-        Refused: there are none, or the right answer is always at the same place.
+        Refused: there are none, or the right answer is always the same one.
         NotUnderstood: a row is not as above, or asks what another one asks.
     """
     rows = [_row(row, f"{where}:{number}") for number, row in enumerate(read_objects(data, where), 1)]
     refuse_repeats([(row.prompt, frozenset(row.choices)) for row in rows], where)
-    if is_constant([row.answer for row in rows]):
-        raise Refused(
-            f"the right answer is always choice {rows[0].answer}, and a model that says only that would pass",
-            where=printable(where),
-            help="shuffle the choices of each row",
-        )
+    for what, right in (
+        (f"choice {rows[0].answer}", [row.answer for row in rows]),
+        ("the same text", [row.choices[row.answer] for row in rows]),
+    ):
+        if is_constant(right):
+            raise Refused(
+                f"the right answer is always {what}, and a model that says only that would pass",
+                where=printable(where),
+                help="add rows with other answers, and shuffle the choices of each row",
+            )
     return rows
 
 
