@@ -90,6 +90,13 @@ def test_a_tree_that_is_only_mentioned_is_not_what_an_entry_is_about(store):
     assert [entry.sequence for entry in store.entries(tree=TREE)] == [0, 1]
 
 
+def test_a_model_with_any_name_is_found_again(store):
+    for model in ('with "quotes"', "back\\slash", "модель", "\U0001f600"):
+        entry = store.append(event=Event.BEGUN, command="run", model=model)
+
+        assert list(store.entries(model=model)) == [entry]
+
+
 def test_attempts_of_a_tree_are_counted(store):
     store.append(event=Event.ATTEMPT, command="promote", attempt="a-3", tree=TREE)
 

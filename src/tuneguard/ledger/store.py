@@ -30,6 +30,7 @@ from tuneguard.files import fault_point, printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.ledger import database, merkle
 from tuneguard.ledger.entry import Entry, Event, rfc3339
+from tuneguard.records import to_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -197,9 +198,11 @@ class SqliteStore:
             "tree": tree,
         }
         wanted = {name: value for name, value in asked.items() if value is not None}
-        needle = (tree or "").encode()  # hex is never escaped: a leaf without it is about another tree
+        needles = [
+            to_json(value) for value in wanted.values()
+        ]  # leaves are canonical: as here, or not at all
         for sequence, leaf in self._pages():
-            if needle in leaf:
+            if all(needle in leaf for needle in needles):
                 entry = self._decode(sequence, leaf)
                 if all(getattr(entry, name) == value for name, value in wanted.items()):
                     yield entry
