@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from tuneguard.nodes import Node, Problems, nearest, shown, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Sequence
+    from collections.abc import Collection, Hashable, Iterator, Sequence
 
 _T = TypeVar("_T")
 
@@ -216,6 +216,25 @@ def _described(each: dataclasses.Field[Any], hint: Any) -> tuple[str, tuple[str,
     key = each.metadata.get("key") or first + "".join(word.capitalize() for word in rest)
     required = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
     return key, (each.name, hint, required)
+
+
+def keys(type: Any) -> tuple[str, ...]:
+    """Every key that a file of the shape `type` may hold, at any depth: what its documentation explains."""
+    found: dict[str, None] = {}
+    for key, (_, hint, _required) in _fields(type):
+        found[key] = None
+        found |= dict.fromkeys(_keys_within(hint))
+    return tuple(found)
+
+
+def _keys_within(hint: Any) -> Iterator[str]:
+    if dataclasses.is_dataclass(hint) and hint is not Node:
+        yield from keys(hint)
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated and not isinstance(arguments[1], Or):
+        return  # a reader makes the value of a scalar
+    for argument in arguments:
+        yield from _keys_within(argument)
 
 
 # --- Readers of values that are more than a scalar --------------------------------------------------

@@ -389,6 +389,9 @@ def read_json(data: bytes, where: str, *, limit: int = limits.RECORD_BYTES) -> A
 
 def _check_shape(data: bytes, place: str) -> None:
     """Bound depth and number of values before anything is built; strings are skipped."""
+    opened = data.count(b"[") + data.count(b"{")
+    if opened <= limits.RECORD_DEPTH and len(data) <= limits.JSON_VALUES:
+        return  # too few of either, even if no bracket stood in a string: a row of data, mostly
     bare = _STRING.sub(b"", data)
     brackets = bare.translate(None, _NOT_BRACKETS)
     if bare.count(b",") + len(brackets) // 2 > limits.JSON_VALUES:

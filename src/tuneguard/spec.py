@@ -291,6 +291,10 @@ class _File:
     cluster: Cluster | None = None
 
 
+FILE = _File
+"""The shape of the file, for its documentation."""
+
+
 def load(path: Path) -> Pipeline:
     """The pipeline in a file, or in the file ``tuneguard.yaml`` of a folder.
 

@@ -310,6 +310,10 @@ class _File:
     gates: Mapping[str, Node] = field(default_factory=dict)
 
 
+FILE = _File
+"""The shape of the file, for its documentation."""
+
+
 def parse_policy(data: bytes, file: str) -> Policy:
     """What the bytes of a policy say. Nobody has vouched for them here; see `load_signed`.
 
