@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, NotUnderstood
+from tuneguard.errors import CannotLook, NotUnderstood, Refused
 from tuneguard.files import printable
 from tuneguard.records import read_json, to_json
 from tuneguard.signing.envelope import pae
@@ -53,6 +53,7 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
 
     Raises:
         CannotLook: the signer failed, or gave a signature that its own public key does not verify.
+        Refused: the bundle would be larger than readers take (`limits.BUNDLE_BYTES`).
     """
     message = pae(payload_type, payload)
     signature = signer.sign(message)
@@ -71,7 +72,13 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
             "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": key.hint}],
         },
     }
-    return to_json(document)
+    bundle = to_json(document)
+    if len(bundle) > limits.BUNDLE_BYTES:
+        raise Refused(
+            f"the signed statement takes {len(bundle):,} bytes, over the {limits.BUNDLE_BYTES:,} that are read",
+            help="a tree of fewer files: pack the small ones together",
+        )
+    return bundle
 
 
 def read_bundle(data: bytes, where: str) -> Bundle:

@@ -1,0 +1,106 @@
+"""One example of each kind of evidence, as its dataclass and as a statement about the same tree."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.attest.predicates import evaluation, oms, provenance, scan, seal, verdict
+
+
+def sha(text: str) -> str:
+    """The SHA-256 of a text, where any digest will do."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+TREE = Manifest((File("config.json", 2, sha("{}")), File("weights/a.bin", 1000, sha("weights"))))
+TIME = "2026-11-23T10:42:00Z"
+MANIFEST = f"sha256:{sha('oci manifest')}"
+
+SIGNATURE = oms.from_manifest(TREE)
+SEAL = seal.Seal(
+    kind="dataset",
+    name="tickets",
+    version="3",
+    source="support desk",
+    license="CC-BY-4.0",
+    classification="internal",
+    files=TREE.files,
+    created=TIME,
+    rows=1000,
+    rows_digest=sha("rows"),
+    scan={"verdict": "passed"},
+)
+PROVENANCE = provenance.Provenance(
+    model="support-llama",
+    run="run-042",
+    kind="final",
+    command=("python", "{code}/train.py", ""),
+    data=(provenance.Dependency("data", "tickets", "3", {"dirHash": sha("data")}),),
+    base=provenance.Dependency("base", "tiny-llama", "1", {"dirHash": sha("base")}),
+    code=provenance.Dependency("code", "code", None, {"dirHash": sha("code")}),
+    config=provenance.Dependency("config", "train-config.yaml", None, {"sha256": sha("config")}),
+    walls=(
+        provenance.Wall("network", "proven", "connect failed"),
+        provenance.Wall("memory", "weakened", "rlimit"),
+    ),
+    base_scan={"verdict": "passed", "findings": [], "rules": sha("rules")},
+    environment={"python": "3.11.9", "distributions": {"torch": {"version": "2.13.0", "record": sha("r")}}},
+    started=TIME,
+    finished="2026-11-23T11:42:00+01:00",
+    builder_id="https://tuneguard.dev/builders/local/v1",
+    expected_seconds=3600,
+    deadline_seconds=5400,
+    unsafe=("--unsafe-no-sandbox",),
+    parent="run-041",
+    parent_tree=sha("parent"),
+)
+SCAN = scan.Scan(
+    verdict="refused",
+    findings=({"rule": "TG-PKL-CALL", "severity": "high", "message": "would call posix.system"},),
+    skipped=({"path": "x.onnx", "reason": "format not read"},),
+    files=2,
+    bytes=1002,
+    scanner={"version": "0.1.0", "rules": sha("rules")},
+    finished=TIME,
+    attempt="a1",
+)
+EVALUATION = evaluation.Evaluation(
+    set_digest=sha("set"),
+    classifier_digest=sha("classifier"),
+    suites=(
+        evaluation.SuiteResult("accuracy", 1, 200, 188, False, 0, sha("outputs"), sha("inputs")),
+        evaluation.SuiteResult("toxicity", 1, 500, 1, False, 3, sha("answers")),
+    ),
+    finished=TIME,
+    attempt="a1",
+)
+VERDICT = verdict.Verdict(
+    result="PASSED",
+    model="support-llama",
+    run="run-042",
+    attempt="a1",
+    resource_uri="registry.internal/models/support-llama",
+    policy=verdict.PolicyRef("support-llama", 3, sha("policy"), "production"),
+    time=TIME,
+    verifier="https://tuneguard.dev/verifiers/0.1.0",
+    log=verdict.Log(17, sha("root")),
+    inputs=(("scan-0123456789abcdef.sigstore.json", sha("scan")),),
+)
+
+STATEMENTS = {
+    "signature": oms.statement("model", SIGNATURE),
+    "seal": seal.statement("data", TREE.digest, SEAL),
+    "provenance": provenance.statement("run-042", TREE.digest, PROVENANCE),
+    "scan": scan.statement("run-042", TREE.digest, SCAN),
+    "evaluation": evaluation.statement("run-042", TREE.digest, EVALUATION),
+    "verdict": verdict.statement("run-042", TREE.digest, VERDICT, MANIFEST),
+}
+BODIES = {
+    "signature": SIGNATURE,
+    "seal": SEAL,
+    "provenance": PROVENANCE,
+    "scan": SCAN,
+    "evaluation": EVALUATION,
+    "verdict": VERDICT,
+}
