@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from tuneguard import spec
 from tuneguard.errors import ConfigurationError, UsageError
+from tuneguard.records import read_yaml, to_json
+from world.mutations import mutated
 
 WHOLE = """\
 apiVersion: tuneguard.dev/v1alpha1
@@ -243,6 +246,12 @@ def test_a_missing_pipeline_is_the_callers_mistake(tmp_path):
         spec.load(tmp_path / "none.yaml")
 
     assert caught.value.exit_code == 2
+
+
+@given(mutated(read_yaml(WHOLE.encode(), "f").plain()))
+def test_attack_a_pipeline_with_anything_in_place_of_anything_is_a_pipeline_or_our_error(document):
+    with contextlib.suppress(ConfigurationError):
+        spec.parse(to_json(document), "f", Path()).checkpoint_path("042")
 
 
 @given(st.binary(max_size=200))

@@ -14,7 +14,7 @@ from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 Scalar = str | int | float | bool | None
 
@@ -159,10 +159,3 @@ class Problems:
         """
         if self._found:
             raise ConfigurationError(self.listed())
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """A node and all below it, in the order of the document."""
-    yield node
-    for child in (*node.mapping.values(), *node.items):
-        yield from walk(child)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
 
 from tuneguard.errors import ConfigurationError, NotUnderstood, Refused
+from tuneguard.records import read_yaml, to_json
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust import policy as policies
 from tuneguard.trust.policy import (
@@ -19,6 +22,8 @@ from tuneguard.trust.policy import (
     parse_policy,
     sign_policy,
 )
+from tuneguard.trust.review import explain, weaknesses
+from world.mutations import mutated
 from world.policies import BASE, CLASSIFIER, SET, key, public, text
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -273,6 +278,14 @@ def test_a_duplicate_identity_is_refused_before_anything_is_read():
     line = f"  ci: {{key: {public('mallory').base64}, custodian: platform-team}}\n"
 
     assert faults(("roles:\n", f"{line}roles:\n")) == ["duplicate key `ci`"]
+
+
+@given(mutated(read_yaml(text().encode(), "f").plain()))
+def test_attack_a_policy_with_anything_in_place_of_anything_is_a_policy_or_our_error(document):
+    with contextlib.suppress(ConfigurationError):
+        policy = parse_policy(to_json(document), "f")
+        weaknesses(policy, now=NOW)
+        explain(policy)
 
 
 # --- The root's signature --------------------------------------------------------------------------
