@@ -94,6 +94,10 @@ TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
 NESTING = 8
 """Archives inside archives."""
+NESTED_BYTES = 256 * MIB
+"""Bytes of an archive inside another one, which is taken into memory."""
+SCAN_FINDINGS = 20
+"""Findings of one rule in one file that are listed; the rest are counted."""
 
 # Ledger
 LEDGER_ENTRY_BYTES = 64 * KIB

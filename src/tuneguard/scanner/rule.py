@@ -8,58 +8,104 @@ its type; a rule only looks.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import hashlib
 from dataclasses import dataclass
-from typing import Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from tuneguard import discover
 from tuneguard.findings import Finding, Location, Severity
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from importlib.resources.abc import Traversable
+
+PACKAGE = "tuneguard.scanner.rules"
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a fact was found: the file's path, and the member of an archive in it."""
+    """Where a fact was found: the file's path, and the member of an archive in it, safe to print."""
 
     path: str
     member: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The last component of the member's or file's name."""
+        return (self.member or self.path).rsplit("/", 1)[-1]
+
+    def inside(self, member: str | None) -> Context:
+        """The place of a member in this file or member."""
+        if member is None:
+            return self
+        return Context(self.path, member if self.member is None else f"{self.member} ▸ {member}")
+
     def at(
-        self,
-        *,
-        offset: int | None = None,
-        opcode: str | None = None,
-        line: int | None = None,
-        column: int | None = None,
+        self, *, offset: int | None = None, opcode: str | None = None, line: int | None = None
     ) -> Location:
         """A place in this file or member."""
-        return Location(self.path, self.member, offset, opcode, line, column)
+        return Location(self.path, self.member, offset, opcode, line)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One thing that a model file must not hold.
 
-    ``looks_at`` names the types of fact that `check` is given, one at a time. ``why``, ``fix`` and
-    ``reference`` are the defaults of its findings.
+    `check` is given facts of the types in ``looks_at``, one at a time, and yields what is wrong with
+    them: a message of one line and its place. ``why``, ``fix`` and ``reference`` go into each finding.
     """
 
     id: str
     severity: Severity
     title: str
     looks_at: tuple[type, ...]
-    check: Callable[[Any, Context], Iterator[Finding]]
+    check: Callable[[Any, Context], Iterator[tuple[str, Location]]]
+    why: str
+    fix: str
+    reference: str
 
+    def findings(self, fact: object, context: Context) -> Iterator[Finding]:
+        """What is wrong with one fact."""
+        for message, location in self.check(fact, context):
+            yield self.finding(message, location)
 
-def rules() -> dict[str, Rule]:
-    """Every rule by its id."""
-    return _load()
+    def finding(self, message: str, location: Location) -> Finding:
+        """A finding of this rule."""
+        reference = f"{self.reference}, docs/rules.md#{self.id.lower()}"
+        return Finding(self.id, self.severity, message, location, self.why, self.fix, reference)
 
 
 @functools.cache
-def _load() -> dict[str, Rule]:
-    return discover.load("tuneguard.scanner.rules", "RULE", Rule)
+def rules() -> dict[str, Rule]:
+    """Every rule by its id."""
+    return discover.load(PACKAGE, "RULE", Rule)
 
 
+def rules_for(kind: type) -> tuple[Rule, ...]:
+    """The rules that look at one type of fact."""
+    return tuple(rule for rule in rules().values() if kind in rule.looks_at)
+
+
+@functools.cache
 def ruleset_digest() -> str:
-    """SHA-256 in hex over everything that decides a scan's answer."""
-    raise NotImplementedError
+    """SHA-256 in hex over the source of everything that decides a scan's answer.
+
+    Built like a tree digest (``<hex>  <path>`` lines, sorted) over ``formats/``, ``scanner/`` and
+    ``limits.py``, so that two scans with one digest were made by the same rules.
+    """
+    root = resources.files("tuneguard")
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {path}\n"
+        for part in ("formats", "limits.py", "scanner")
+        for path, file in _sources(root / part, part)
+    ]
+    return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
+
+
+def _sources(place: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    if place.is_dir():
+        for child in place.iterdir():
+            yield from _sources(child, f"{path}/{child.name}")
+    elif path.endswith(".py"):
+        yield path, place

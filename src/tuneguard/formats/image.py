@@ -1,0 +1,119 @@
+"""Pictures, as far as to know that nothing else hides in the file: PNG, JPEG, GIF and WebP.
+
+The pictures themselves are not decoded. Each format is a list of blocks with an end mark; what
+matters is that the blocks follow each other to the end mark and that nothing stands behind it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from tuneguard.errors import NotUnderstood
+from tuneguard.formats.facts import Fact, Hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.formats.reader import Reader
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+_CHUNK_MOST = 1 << 28
+
+
+def read_png(reader: Reader) -> Iterator[Fact]:
+    """A PNG's chunks, each with its CRC (PNG third edition, section 5).
+
+    Raises:
+        NotUnderstood: it is cut short or a chunk is broken.
+    """
+    reader.read(len(PNG))
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", reader.read(8))
+        if length > _CHUNK_MOST or not kind.isalpha():
+            raise NotUnderstood("is a PNG picture with a broken chunk")
+        data = reader.read(length)
+        if struct.unpack(">I", reader.read(4))[0] != zlib.crc32(kind + data):
+            raise NotUnderstood("is a PNG picture with a wrong checksum")
+    yield from _behind(reader)
+
+
+def read_jpeg(reader: Reader) -> Iterator[Fact]:
+    """A JPEG's segments up to its end mark (ITU T.81, annex B).
+
+    Raises:
+        NotUnderstood: it is cut short or a segment is broken.
+    """
+    reader.read(2)
+    while True:
+        mark = reader.read(2)
+        if mark[:1] != b"\xff" or mark[1:] in (b"\x00", b"\xff"):
+            raise NotUnderstood("is a JPEG picture with a broken segment")
+        if mark == b"\xff\xd9":
+            break
+        if b"\xff\xd0" <= mark <= b"\xff\xd8" or mark == b"\xff\x01":
+            continue
+        (length,) = struct.unpack(">H", reader.read(2))
+        reader.skip(max(length, 2) - 2)
+        if mark == b"\xff\xda":
+            _skip_scan(reader)
+    yield from _behind(reader)
+
+
+def _skip_scan(reader: Reader) -> None:
+    """Entropy-coded bytes, up to the next mark that is not part of them."""
+    while True:
+        ahead = reader.peek(1 << 16)
+        at = ahead.find(b"\xff")
+        while 0 <= at < len(ahead) - 1 and (ahead[at + 1] == 0 or 0xD0 <= ahead[at + 1] <= 0xD7):
+            at = ahead.find(b"\xff", at + 2)
+        if 0 <= at < len(ahead) - 1:
+            reader.skip(at)
+            return
+        if len(ahead) < 2:
+            raise NotUnderstood("is a JPEG picture without an end")
+        reader.skip(len(ahead) - 1)
+
+
+def read_gif(reader: Reader) -> Iterator[Fact]:
+    """A GIF's blocks up to its trailer (GIF89a, section 17 onwards).
+
+    Raises:
+        NotUnderstood: it is cut short or a block is broken.
+    """
+    _skip_colours(reader, reader.read(13)[10])
+    while (kind := reader.read(1)) != b";":
+        if kind == b"!":
+            reader.read(1)
+        elif kind == b",":
+            _skip_colours(reader, reader.read(9)[8])
+            reader.read(1)
+        else:
+            raise NotUnderstood("is a GIF picture with a broken block")
+        while (length := reader.read(1)[0]) != 0:
+            reader.skip(length)
+    yield from _behind(reader)
+
+
+def _skip_colours(reader: Reader, flags: int) -> None:
+    if flags & 0x80:
+        reader.skip(3 << ((flags & 7) + 1))
+
+
+def read_webp(reader: Reader) -> Iterator[Fact]:
+    """A WebP's one RIFF chunk.
+
+    Raises:
+        NotUnderstood: it is cut short.
+    """
+    (length,) = struct.unpack("<4xI4x", reader.read(12))
+    reader.skip(length + length % 2 - 4)
+    yield from _behind(reader)
+
+
+def _behind(reader: Reader) -> Iterator[Fact]:
+    if reader.remaining:
+        yield Hidden("bytes behind the picture", reader.offset, reader.drain())

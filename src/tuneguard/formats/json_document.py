@@ -1,0 +1,123 @@
+"""JSON documents of strangers: their values, what names code in them is for the rules to find.
+
+More lenient than ``records.read_json``, which reads what we are given to trust: Trainer writes NaN for
+a loss that diverged, and such a file must still be looked at. A key given twice is a fact, since one
+reader takes the first and another the last.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tuneguard import limits
+from tuneguard.errors import NotUnderstood
+from tuneguard.files import printable
+from tuneguard.formats.facts import Fact, TwoReadings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.formats.reader import Reader
+
+_SHOWN = 80
+
+
+class Object(Fact, frozen=True, eq=False):
+    """One object of a document. ``pointer`` is its place, as in ``/quantization_config/0``.
+
+    ``document`` is the whole, ``text`` its source, for a rule that wants a line number.
+    """
+
+    pointer: str
+    value: dict[str, Any]
+    document: Parsed
+
+    def line_of(self, key: str) -> int | None:
+        """The line on which `key` first stands as a key, from 1; None where it is written with escapes."""
+        at = self.document.text.find(json.dumps(key, ensure_ascii=False))
+        return None if at < 0 else self.document.text.count("\n", 0, at) + 1
+
+    def place_of(self, key: str) -> str:
+        """The pointer to `key` in this object, safe to print."""
+        return f"{self.pointer}/{shown(key)}".lstrip("/")
+
+
+class Parsed(msgspec.Struct, frozen=True, eq=False):
+    """A parsed document: its value, its text, and the keys that came twice in one object."""
+
+    value: Any
+    text: str
+    duplicates: list[str]
+
+
+def parse(data: bytes) -> Parsed:
+    """One JSON document in UTF-8.
+
+    Raises:
+        NotUnderstood: it is none, or deeper than any parser follows.
+    """
+    duplicates: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            duplicates.extend(_doubled(pairs))
+        return made
+
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=collect)
+    except UnicodeDecodeError:
+        raise NotUnderstood("is not UTF-8") from None
+    except RecursionError:
+        raise NotUnderstood("is nested deeper than any parser follows") from None
+    except ValueError as error:  # also a number of more digits than Python converts
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise NotUnderstood(f"is not JSON{where}") from None
+    return Parsed(value, text, duplicates)
+
+
+def _doubled(pairs: list[tuple[str, Any]]) -> Iterator[str]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            yield shown(key)
+        seen.add(key)
+
+
+def read(reader: Reader) -> Iterator[Fact]:
+    """Every object of a document, from the outside in.
+
+    Raises:
+        NotUnderstood: it is not JSON, or too large.
+    """
+    if reader.size > limits.SCAN_JSON_BYTES:
+        raise NotUnderstood(f"is JSON of over {limits.SCAN_JSON_BYTES:,} bytes")
+    document = parse(reader.read(reader.remaining))
+    for key in document.duplicates:
+        yield TwoReadings(f"the key {key} comes twice: readers take different ones")
+    yield from _objects(document)
+
+
+def _objects(document: Parsed) -> Iterator[Object]:
+    """Without recursion, and without a step for each scalar: a tokenizer has half a million of them."""
+    waiting: list[tuple[str, Any]] = [("", document.value)]
+    while waiting:
+        pointer, value = waiting.pop()
+        if isinstance(value, dict):
+            yield Object(pointer, value, document)
+            inner: Iterator[tuple[object, Any]] = iter(value.items())
+        else:
+            inner = iter(enumerate(value)) if isinstance(value, list) else iter(())
+        waiting += [
+            (f"{pointer}/{shown(str(key))}", item) for key, item in inner if type(item) in (dict, list)
+        ]
+
+
+def shown(key: str) -> str:
+    """A key as text for people."""
+    safe = printable(key)
+    return safe if len(safe) <= _SHOWN else safe[: _SHOWN - 1] + "…"

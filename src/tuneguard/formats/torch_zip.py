@@ -1,0 +1,163 @@
+"""torch's zip form (and other zips): the pickle in it, its storages, and whether the two agree.
+
+``torch.save`` writes a folder ``<name>/`` with ``data.pkl``, one member ``data/<key>`` for each storage,
+and a few small notes. What a tensor asks for must be there in the right length, and what is there
+must be asked for: anything else is a place to hide bytes. Members that torch does not write are
+content to identify in their own right.
+
+Source: torch ``serialization.py`` ``_save`` and ``_load``; ``caffe2/serialize/inline_container.cc``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tuneguard.formats import zip as zipped
+from tuneguard.formats.embedded import begins_like_content, content_of
+from tuneguard.formats.facts import Content, Fact, Hidden, Inside, NotRead, TwoReadings
+from tuneguard.formats.pickle.facts import Ended, Persistent
+from tuneguard.formats.pickle.machine import Machine
+from tuneguard.formats.torch_storage import Storage, StorageMismatch, storage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.formats.reader import Reader
+
+_NOTES = {
+    "version": re.compile(rb"[0-9]{1,4}\n?"),
+    "byteorder": re.compile(rb"little|big"),
+    ".format_version": re.compile(rb"[0-9]{1,4}"),
+    ".storage_alignment": re.compile(rb"[0-9]{1,6}"),
+    ".data/serialization_id": re.compile(rb"[0-9]{1,64}"),
+    ".data/version": re.compile(rb"[0-9]{1,4}\n?"),
+}
+"""The small notes beside the pickle, and all that they may say."""
+_KEY = re.compile(r"data/(0|[1-9][0-9]{0,17})", re.ASCII)
+_DATA = "data.pkl"
+
+
+class TorchScript(Fact, frozen=True, eq=False):
+    """The archive is a TorchScript module: ``torch.load`` hands it to the TorchScript interpreter."""
+
+    member: str
+
+
+def read(reader: Reader) -> Iterator[Fact]:
+    """Every fact of a zip archive, torch's or not.
+
+    Raises:
+        NotUnderstood: it is no archive, or a broken one.
+    """
+    directory = zipped.read_directory(reader)
+    root = _torch_root(directory.entries)
+    members = zipped.read_members(reader, directory)
+    if root is None:
+        yield from _read_other(members)
+    else:
+        yield from _Torch(root).read(members)
+
+
+def _torch_root(entries: list[zipped.Entry]) -> str | None:
+    """The folder that torch's reader looks in, the first entry's, if a pickle that it reads is there."""
+    if not entries or "/" not in entries[0].name:
+        return None
+    root = entries[0].name.split("/", 1)[0]
+    wanted = f"{root}/{_DATA}".lower()
+    return root if any(entry.name.lower() == wanted for entry in entries) else None
+
+
+def _read_other(members: Iterator[zipped.Member | Fact]) -> Iterator[Fact]:
+    for member in members:
+        if isinstance(member, zipped.Member):
+            yield from _unknown_member(member)
+        else:
+            yield member
+
+
+def _unknown_member(member: zipped.Member) -> Iterator[Fact]:
+    name = member.entry.shown
+    if member.content is not None:
+        yield Content(name, member.content)
+        return
+    yield Inside(name)
+    yield NotRead(f"the member is packed in a way that is not read ({member.entry.how})")
+    yield Inside(None)
+
+
+class _Torch:
+    """One archive of torch's: what its pickle asks for against what is there."""
+
+    def __init__(self, root: str) -> None:
+        self._prefix = root + "/"
+        self._asked: dict[str, Storage] = {}
+        self._there: dict[str, tuple[int, int]] = {}
+        self._broken = False
+
+    def read(self, members: Iterator[zipped.Member | Fact]) -> Iterator[Fact]:
+        for member in members:
+            if isinstance(member, zipped.Member):
+                yield from self._member(member)
+            else:
+                yield member
+        if not self._broken:
+            yield from self._compare()
+
+    def _member(self, member: zipped.Member) -> Iterator[Fact]:
+        entry, content = member.entry, member.content
+        name = entry.name.removeprefix(self._prefix)
+        if entry.method != zipped.STORED:
+            # torch's reader unpacks what torch never packs; another reader may not.
+            yield TwoReadings(f"a member is {entry.how}, which torch never writes", entry.offset)
+        if content is None or not entry.name.startswith(self._prefix):
+            yield from _unknown_member(member)
+        elif key := _KEY.fullmatch(name):
+            yield from self._storage(key[1], content, entry)
+        elif name == _DATA:
+            yield from self._pickle(content, entry)
+        elif name in _NOTES:
+            yield from _note(name, content, entry)
+        else:
+            if name == "constants.pkl" or name.startswith("code/"):
+                yield TorchScript(entry.shown)
+            yield Content(entry.shown, content)
+
+    def _storage(self, key: str, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
+        self._there[key] = (entry.size, entry.offset)
+        if begins_like_content(content.peek(8)):
+            yield from content_of(content, entry.shown)
+
+    def _pickle(self, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
+        yield Inside(entry.shown)
+        for fact in Machine(content).run():
+            if type(fact) is Persistent and (storage := storage_of(fact, legacy=False)):
+                yield from self._ask(storage)
+            elif not isinstance(fact, Ended):
+                self._broken = self._broken or isinstance(fact, NotRead)
+                yield fact
+        if content.remaining and not self._broken:
+            yield Hidden("bytes behind the pickle's end", content.offset, content.drain())
+        yield Inside(None)
+
+    def _ask(self, storage: Storage) -> Iterator[Fact]:
+        known = self._asked.setdefault(storage.key, storage)
+        if known.size != storage.size:
+            yield StorageMismatch(f"storage {storage.key} is asked for in two lengths", storage.offset)
+
+    def _compare(self) -> Iterator[Fact]:
+        for key, storage in self._asked.items():
+            size, offset = self._there.pop(key, (-1, None))
+            if size < 0:
+                yield StorageMismatch(f"storage {key} is asked for and not there", None)
+            elif size != storage.size:
+                yield StorageMismatch(
+                    f"storage {key} holds {size:,} bytes where its tensors say {storage.size:,}", offset
+                )
+        for key, (size, offset) in self._there.items():
+            yield Hidden(f"storage {key}, which no tensor asks for", offset, size)
+
+
+def _note(name: str, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
+    if content.size > 64 or not _NOTES[name].fullmatch(content.peek(64)):
+        yield Hidden(f"the note {name} does not say what torch writes there", entry.offset, entry.size)

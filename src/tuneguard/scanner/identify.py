@@ -1,0 +1,180 @@
+"""What a file is, by its content; its name only says what a reader will take it for.
+
+Content decides the format. For text, which has no marks, the name decides the use: the same bytes
+are data in ``notes.txt`` and a program in ``setup.py``. Where the two sides disagree, rule
+``TG-NAME`` says so.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tuneguard.formats import image, pickle_file, safetensors, sentencepiece, text
+from tuneguard.formats.executable import program_of
+from tuneguard.formats.facts import Fact
+
+HEAD = 1 << 20
+"""Bytes by which a file is identified."""
+
+
+class Kind(StrEnum):
+    """What a file's bytes are, in words that people read."""
+
+    EMPTY = "empty"
+    ZIP = "a zip archive"
+    PICKLE = "a pickle"
+    SAFETENSORS = "safetensors"
+    PROGRAM = "a program"
+    JSON = "JSON"
+    TEMPLATE = "a Jinja template"
+    PYTHON = "Python source"
+    SITE = "a site path file, which Python runs at start-up"
+    SCRIPT = "a script"
+    TEXT = "text"
+    TOKENIZER = "a SentencePiece model"
+    PNG = "a PNG picture"
+    JPEG = "a JPEG picture"
+    GIF = "a GIF picture"
+    WEBP = "a WebP picture"
+    OTHER = "of a format that is not read yet"
+    UNKNOWN = "unknown"
+
+
+class Identified(Fact, frozen=True, eq=False):
+    """A file's kind and name. ``what`` says more where the kind is not read."""
+
+    kind: Kind
+    name: str
+    what: str = ""
+
+
+_MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
+    (0, image.PNG, Kind.PNG, ""),
+    (0, image.JPEG, Kind.JPEG, ""),
+    (0, b"GIF87a", Kind.GIF, ""),
+    (0, b"GIF89a", Kind.GIF, ""),
+    (8, b"WEBP", Kind.WEBP, ""),
+    (0, b"GGUF", Kind.OTHER, "GGUF"),
+    (0, b"\x93NUMPY", Kind.OTHER, "a NumPy array"),
+    (0, b"\x89HDF\r\n\x1a\n", Kind.OTHER, "HDF5"),
+    (0, b"\x1f\x8b", Kind.OTHER, "gzip"),
+    (0, b"BZh", Kind.OTHER, "bzip2"),
+    (0, b"\xfd7zXZ\0", Kind.OTHER, "xz"),
+    (0, b"\x28\xb5\x2f\xfd", Kind.OTHER, "zstandard"),
+    (0, b"\x04\x22\x4d\x18", Kind.OTHER, "lz4"),
+    (0, b"7z\xbc\xaf\x27\x1c", Kind.OTHER, "7z"),
+    (0, b"Rar!\x1a\x07", Kind.OTHER, "rar"),
+    (257, b"ustar", Kind.OTHER, "tar"),
+    (0, b"PAR1", Kind.OTHER, "Parquet"),
+    (0, b"ARROW1", Kind.OTHER, "Arrow"),
+    (0, b"SQLite format 3\0", Kind.OTHER, "SQLite"),
+    (4, b"TFL3", Kind.OTHER, "TensorFlow Lite"),
+    (0, b"%PDF-", Kind.OTHER, "PDF"),
+)
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+_BY_NAME: dict[str, Kind] = {
+    ".json": Kind.JSON,
+    ".jinja": Kind.TEMPLATE,
+    ".jinja2": Kind.TEMPLATE,
+    ".j2": Kind.TEMPLATE,
+    ".py": Kind.PYTHON,
+    ".pyi": Kind.PYTHON,
+    ".pyx": Kind.PYTHON,
+    ".ipynb": Kind.SCRIPT,
+    ".pth": Kind.SITE,
+    ".egg-link": Kind.SITE,
+} | dict.fromkeys(
+    _words(
+        ".sh .bash .zsh .fish .bat .cmd .ps1 .js .mjs .ts .rb .pl .lua .php .r .c .cc .cpp .cu .cuh .h",
+        ".hpp .rs .go .java .vbs .scpt .service .desktop",
+    ),
+    Kind.SCRIPT,
+)
+"""What text is used for, by the end of its name."""
+
+_PLAIN_ENDS = _words(".txt .md .rst .csv .tsv .jsonl .vocab .merges .bib .cff .tiktoken .log .sha256")
+_PLAIN_NAMES = _words(
+    "license licence notice readme authors changelog copying citation vocab merges .gitattributes",
+    ".gitignore latest",
+)
+
+
+def identify(head: bytes, size: int, name: str) -> Identified:
+    """The kind of a file of `size` bytes that begins with `head` and is called `name`."""
+    lower = name.rsplit("/", 1)[-1].lower()
+    if not size:
+        return Identified(Kind.EMPTY, name)
+    marked = _by_mark(head, size)
+    if marked is not None:
+        return Identified(marked[0], name, marked[1])
+    if text.looks_like(head):
+        return Identified(_text_kind(head, lower), name)
+    if pickle_file.probe(head):
+        return Identified(Kind.PICKLE, name)
+    return Identified(Kind.UNKNOWN, name)
+
+
+def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
+    """The kind of a file whose first bytes tell it."""
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return Kind.ZIP, ""
+    if safetensors.looks_like(head, size):
+        return Kind.SAFETENSORS, ""
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return Kind.PICKLE, ""
+    if (program := program_of(head)) is not None:
+        return Kind.PROGRAM, program.what
+    for at, mark, kind, what in _MARKS:
+        if head.startswith(mark, at):
+            return kind, what
+    if sentencepiece.looks_like(head):
+        return Kind.TOKENIZER, ""
+    return None
+
+
+def _text_kind(head: bytes, lower: str) -> Kind:
+    """What text is used for. A pickle of protocol 0 is text as well."""
+    if pickle_file.probe(head):
+        return Kind.PICKLE
+    end = "." + lower.rsplit(".", 1)[-1] if "." in lower else ""
+    if end in _BY_NAME:
+        return _BY_NAME[end]
+    if end in _PLAIN_ENDS or lower in _PLAIN_NAMES:
+        return Kind.TEXT
+    return Kind.UNKNOWN
+
+
+EXPECTED: dict[str, frozenset[Kind]] = {
+    ".safetensors": frozenset({Kind.SAFETENSORS}),
+    ".json": frozenset({Kind.JSON}),
+    ".pt": frozenset({Kind.ZIP, Kind.PICKLE}),
+    ".ckpt": frozenset({Kind.ZIP, Kind.PICKLE}),
+    ".bin": frozenset({Kind.ZIP, Kind.PICKLE}),
+    ".pkl": frozenset({Kind.ZIP, Kind.PICKLE}),
+    ".pickle": frozenset({Kind.PICKLE}),
+    ".pth": frozenset({Kind.ZIP, Kind.PICKLE, Kind.SITE}),
+    ".npz": frozenset({Kind.ZIP}),
+    ".model": frozenset({Kind.TOKENIZER, Kind.ZIP}),
+    ".png": frozenset({Kind.PNG}),
+    ".jpg": frozenset({Kind.JPEG}),
+    ".jpeg": frozenset({Kind.JPEG}),
+    ".gif": frozenset({Kind.GIF}),
+    ".webp": frozenset({Kind.WEBP}),
+    ".txt": frozenset({Kind.TEXT}),
+    ".md": frozenset({Kind.TEXT}),
+    ".csv": frozenset({Kind.TEXT}),
+    ".jsonl": frozenset({Kind.TEXT}),
+    ".jinja": frozenset({Kind.TEMPLATE}),
+}
+"""What readers take a file for by the end of its name. Unlisted ends promise nothing."""
+
+
+def expected_kinds(name: str) -> frozenset[Kind] | None:
+    """The kinds that a name promises, or None where it promises nothing."""
+    lower = name.rsplit("/", 1)[-1].lower()
+    return EXPECTED.get("." + lower.rsplit(".", 1)[-1]) if "." in lower else None

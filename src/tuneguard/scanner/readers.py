@@ -1,0 +1,78 @@
+"""Which format reads which kind of content, and what stands inside JSON that is more than JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tuneguard import limits
+from tuneguard.formats import (
+    image,
+    jinja,
+    json_document,
+    pickle_file,
+    safetensors,
+    sentencepiece,
+    text,
+    torch_zip,
+)
+from tuneguard.formats.facts import Fact, Inside, NotRead
+from tuneguard.formats.json_document import Object
+from tuneguard.formats.reader import Reader
+from tuneguard.scanner.identify import Kind
+
+Read = Callable[[Reader], Iterator[Fact]]
+
+
+def _nothing_more(reader: Reader) -> Iterator[Fact]:
+    """Content of which everything is told by what it is."""
+    reader.drain()
+    yield from ()
+
+
+def _template(reader: Reader) -> Iterator[Fact]:
+    yield from jinja.read_template(text.read_whole(reader, 4 * limits.TEMPLATE_CHARACTERS))
+
+
+def _json(reader: Reader) -> Iterator[Fact]:
+    for fact in json_document.read(reader):
+        yield fact
+        if isinstance(fact, Object) and "chat_template" in fact.value:
+            yield from _chat_templates(fact.value["chat_template"])
+
+
+def _chat_templates(value: object) -> Iterator[Fact]:
+    """One template, or several by their names, as tokenizers and processors keep them."""
+    if isinstance(value, list):
+        named = [(item.get("name"), item.get("template")) for item in value if isinstance(item, dict)]
+    elif isinstance(value, dict):
+        named = list(value.items())
+    else:
+        named = [(None, value)]
+    for name, source in named:
+        yield Inside("chat_template" if name is None else f"chat_template {json_document.shown(str(name))}")
+        if isinstance(source, str):
+            yield from jinja.read_template(source)
+        elif not isinstance(source, (int, float, type(None))):
+            yield NotRead("its chat template is no text")
+        yield Inside(None)
+
+
+READERS: dict[Kind, Read] = {
+    Kind.EMPTY: _nothing_more,
+    Kind.ZIP: torch_zip.read,
+    Kind.PICKLE: pickle_file.read,
+    Kind.SAFETENSORS: safetensors.read,
+    Kind.PROGRAM: _nothing_more,
+    Kind.JSON: _json,
+    Kind.TEMPLATE: _template,
+    Kind.PYTHON: _nothing_more,
+    Kind.SITE: _nothing_more,
+    Kind.SCRIPT: _nothing_more,
+    Kind.TEXT: text.read,
+    Kind.TOKENIZER: sentencepiece.read,
+    Kind.PNG: image.read_png,
+    Kind.JPEG: image.read_jpeg,
+    Kind.GIF: image.read_gif,
+    Kind.WEBP: image.read_webp,
+}
+"""Kinds that are missing here are not understood."""

@@ -1,0 +1,39 @@
+"""A file's name promises another format than its bytes are.
+
+Programs choose a loader by the name, checks often by the content. A pickle called `.safetensors` is
+skipped by a check that trusts the name, and loaded by a program that trusts the bytes.
+
+What to do: find out who named the file, and give it the name of what it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.findings import Location, Severity
+from tuneguard.scanner.identify import Identified, Kind, expected_kinds
+from tuneguard.scanner.rule import Context, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SILENT = frozenset({Kind.EMPTY, Kind.UNKNOWN})
+
+
+def _check(fact: Identified, context: Context) -> Iterator[tuple[str, Location]]:
+    expected = expected_kinds(fact.name)
+    if expected is not None and fact.kind not in expected | _SILENT:
+        promised = " or ".join(sorted(kind.value for kind in expected))
+        yield f"is {fact.what or fact.kind.value}; its name promises {promised}", context.at()
+
+
+RULE = Rule(
+    id="TG-NAME",
+    severity=Severity.MEDIUM,
+    title="name and content disagree",
+    looks_at=(Identified,),
+    check=_check,
+    why="one program goes by the name and the next by the content",
+    fix="find out who named the file, and give it the name of what it is",
+    reference="CWE-436",
+)

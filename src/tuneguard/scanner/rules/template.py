@@ -1,0 +1,35 @@
+"""A chat template reaches behind its data: inner attributes, other files, computed names.
+
+A chat template is a program in the Jinja language that runs for each request. Transformers renders it
+in a sandbox; other loaders do not, and `''.__class__.__mro__…` leads from any string to the whole of
+Python. Templates are parsed here and never rendered.
+
+What to do: take the template from the model's publisher, or write it without inner names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.findings import Location, Severity
+from tuneguard.formats.jinja import Reach
+from tuneguard.scanner.rule import Context, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _check(fact: Reach, context: Context) -> Iterator[tuple[str, Location]]:
+    yield f"its template {fact.what}", context.at(line=fact.line)
+
+
+RULE = Rule(
+    id="TG-TEMPLATE",
+    severity=Severity.HIGH,
+    title="a template that reaches behind its data",
+    looks_at=(Reach,),
+    check=_check,
+    why="outside of a sandbox it runs any code, for every request that is served",
+    fix="take the template from the model's publisher, or write it without inner names",
+    reference="CWE-1336",
+)

@@ -1,0 +1,34 @@
+"""The file is a TorchScript module: code, which `torch.load` hands to an interpreter.
+
+TorchScript can read and write files, and loading a module may run parts of it. A checkpoint holds
+numbers; the code that uses them comes from elsewhere.
+
+What to do: export the weights with safetensors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.findings import Location, Severity
+from tuneguard.formats.torch_zip import TorchScript
+from tuneguard.scanner.rule import Context, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _check(fact: TorchScript, context: Context) -> Iterator[tuple[str, Location]]:
+    yield f"holds TorchScript code ({fact.member})", context.at()
+
+
+RULE = Rule(
+    id="TG-TORCHSCRIPT",
+    severity=Severity.HIGH,
+    title="a TorchScript module",
+    looks_at=(TorchScript,),
+    check=_check,
+    why="it is a program, and the loader runs it",
+    fix="export the weights with safetensors",
+    reference="CWE-94",
+)
