@@ -134,11 +134,13 @@ def test_a_folder_that_is_itself_a_link_is_refused(folder, tmp_path):
     assert os.listdir(tmp_path / "other") == []
 
 
-@pytest.mark.parametrize("name", ["e{}.sigstore.json", "junk{}", "rows-{:016x}.bin"])
-def test_ten_thousand_files_of_evidence_end_in_a_bounded_answer(folder, name):
+@pytest.mark.parametrize(
+    ("name", "count"), [("e{}.sigstore.json", 10_000), ("junk{}", 1_100), ("rows-{:016x}.bin", 1_100)]
+)
+def test_too_many_files_in_a_folder_end_in_a_bounded_answer(folder, name, count):
     folder.mkdir()
-    for at in range(10_000):
-        os.close(os.open(folder / name.format(at), os.O_CREAT | os.O_WRONLY))
+    for at in range(count):
+        os.mknod(folder / name.format(at))
 
     with pytest.raises(CannotLook, match="more than 1,000 files"):
         evidence.read(folder)

@@ -63,6 +63,13 @@ def test_a_name_with_an_escape_sequence_is_printed_safely():
     assert "\x1b" not in str(caught.value)
 
 
+def test_a_name_of_a_million_characters_does_not_fill_the_screen():
+    with pytest.raises(NotUnderstood) as caught:
+        Fields.of({"x" * 1_000_000: 7}, "evidence.json").text("x" * 1_000_000)
+
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("value", [[], "x", 7, None])
 def test_what_is_no_object_has_no_fields(value):
     with pytest.raises(NotUnderstood, match="not a JSON object"):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
+from tuneguard.nodes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -144,7 +145,7 @@ class Fields:
 
     def wrong(self, key: str, what: str) -> NotUnderstood:
         """The error for the field `key`: `what` is the rest of the sentence."""
-        return NotUnderstood(f"`{printable(self._below(key))}` {what}", where=printable(self.where))
+        return NotUnderstood(f"`{shown(self._below(key))}` {what}", where=printable(self.where))
 
     def _list(self, key: str) -> list[Any]:
         value = self.values.get(key)

@@ -23,6 +23,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.errors import ChangedWhileRead, NotUnderstood
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
+from tuneguard.nodes import shown
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.predicates.oms import Signature
-    from tuneguard.progress import Reporter, Task
+    from tuneguard.nodes import shown
+from tuneguard.progress import Reporter, Task
     from tuneguard.signing.bundle import Bundle
     from tuneguard.signing.key import PublicKey
 
@@ -48,8 +50,10 @@ RULES: Mapping[str, str] = {
     "the specification's own (.git, .gitattributes, .github, .gitignore), or because the shard form cannot "
     "list empty files. Anyone can change such a file without breaking the signature; code can hide in it.",
     "S-ALLOWED": "A file that the signature leaves out, and that was allowed by name on the command line.",
+    "S-OVERLOOKED": "A tree that is to be signed holds .git, .gitattributes, .github or .gitignore at its top "
+    "level, where no verifier of model signatures looks. Remove it: every download from a hub brings one along.",
 }
-"""What `tuneguard explain` says about each finding of `verify_foreign`."""
+"""What `tuneguard explain` says about each finding of `verify_foreign`, and of signing."""
 
 
 def verify_foreign(
@@ -74,12 +78,12 @@ def verify_foreign(
         return (_not_by(key, where),)
     if bundle.payload_type != PAYLOAD_TYPE:
         raise NotUnderstood(
-            f"signs {printable(bundle.payload_type)}, not a statement", where=printable(where)
+            f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where)
         )
     statement = Statement.decode(bundle.payload, where)
     if statement.predicate_type != oms.TYPE:
         raise NotUnderstood(
-            f"signs a statement of type {printable(statement.predicate_type)}, not a model signature",
+            f"signs a statement of type {shown(statement.predicate_type)}, not a model signature",
             where=printable(where),
             help=f"the form that is read is {oms.TYPE}",
         )
@@ -203,7 +207,7 @@ def _unlisted(file: File, signature: Signature, allowed: frozenset[str]) -> Find
     if rule is None and not (signature.method == "shards" and file.size == 0):
         return Finding("S-ADDED", Severity.HIGH, "is not in the signed list", Location(file.path))
     reason = (
-        f"the signature leaves out {printable(rule)}" if rule else "the shard form leaves out empty files"
+        f"the signature leaves out {shown(rule)}" if rule else "the shard form leaves out empty files"
     )
     if file.path in allowed:
         return Finding("S-ALLOWED", Severity.LOW, f"allowed by name: {reason}", Location(file.path))

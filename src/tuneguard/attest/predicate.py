@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import discover
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
+from tuneguard.nodes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def body_of(statement: Statement, where: str) -> tuple[str, Any]:
     predicate = predicates_by_type().get(statement.predicate_type)
     if predicate is None:
         raise NotUnderstood(
-            f"the predicate type {printable(statement.predicate_type)} is not one that we read",
+            f"the predicate type {shown(statement.predicate_type)} is not one that we read",
             where=printable(where),
         )
     return predicate.id, predicate.read(statement, where)

@@ -23,6 +23,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
+from tuneguard.nodes import shown
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.key import KeyType
 
@@ -188,7 +189,7 @@ def _resources(
             raise resource.wrong("name", "is listed twice")
         path = name if shard_size is None else (range_of(name) or ("",))[0]
         if fault_of_path(path) is not None:
-            raise resource.wrong("name", f"is not a path that a tree can hold: {printable(name)}")
+            raise resource.wrong("name", f"is not a path that a tree can hold: {shown(name)}")
         listed[name] = resource.sha256("digest")
     return tuple(listed.items())
 
@@ -213,7 +214,7 @@ def _overlooked(paths: list[str]) -> Refused:
     names = sorted({path.partition("/")[0] for path in paths})
     findings = [
         Finding(
-            rule="T-OVERLOOKED",
+            rule="S-OVERLOOKED",
             severity=Severity.HIGH,
             message="other verifiers of model signatures never look at this name",
             location=Location(path),
