@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from tuneguard.sandbox.launch import Launcher
     from tuneguard.sandbox.walls import Confinement
 
+LONGEST_WAIT = 3600.0
+"""Seconds of one wait: poll(2) counts milliseconds in 32 bits, and deadlines may be months."""
+
 
 def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: bool = False) -> Outcome:
     """Run `confinement` in what `launcher` starts. `own` binds our package at `walls.OWN` inside.
@@ -99,11 +102,10 @@ class _Run:
     def start(self, launcher: Launcher, places: tuple[layout.Place, ...], package: str) -> None:
         """Start the launcher; take hold of the inner stage."""
         inside = (self._inside.fileno(), self._output_inside)
-        launch = launcher(places, boot(package, *inside))
-        self.launch = launch
         try:
+            self.launch = launcher(places, boot(package, *inside))
             self.process = subprocess.Popen(
-                launch.argv,
+                self.launch.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors_inside,
                 stderr=self._errors_inside,
@@ -113,9 +115,8 @@ class _Run:
                 cwd="/",
             )
         except OSError as error:
-            raise LaunchFailed(
-                f"{self.name} cannot be started: {(error.strerror or str(error)).lower()}"
-            ) from error
+            why = (error.strerror or str(error)).lower()
+            raise LaunchFailed(f"{self.name} cannot be started: {why}") from error
         finally:
             self._inside.close()
             os.close(self._output_inside)
@@ -131,7 +132,9 @@ class _Run:
 
     def _hello(self) -> int:
         """Wait for the inner stage's first message; its process id, as the kernel sees it from here."""
-        ready, _, _ = select.select([self.control], [], [], max(1.0, self.confinement.deadline))
+        ready, _, _ = select.select(
+            [self.control], [], [], max(1.0, min(self.confinement.deadline, LONGEST_WAIT))
+        )
         data, ancillary = b"", list[tuple[int, int, bytes]]()
         if ready:
             data, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(12))
@@ -174,7 +177,7 @@ class _Run:
     def _patience(self) -> float:
         """Milliseconds until something must be done though nothing happens."""
         due = self.kill_at if self.kill_at is not None else self.began + self.confinement.deadline
-        return max(0.0, (due - time.monotonic()) * 1000) + 1
+        return max(0.0, min(due - time.monotonic(), LONGEST_WAIT)) * 1000 + 1
 
     def _watch(self, *, interrupted: bool) -> None:
         """Begin to stop, or stop for good, when it is time."""
@@ -190,7 +193,10 @@ class _Run:
 
     def _hear(self) -> bool:
         """Take what the inner stage says. False at the end."""
-        data = self.control.recv(1 << 16)
+        try:
+            data = self.control.recv(1 << 16)
+        except ConnectionResetError:  # it was killed with something of ours unread
+            data = b""
         self.heard += data
         *messages, self.heard = self.heard.split(b"\n")
         for message in messages:

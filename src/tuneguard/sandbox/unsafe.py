@@ -92,7 +92,7 @@ def _follow(
     try:
         waiting = [pipe, pidfd, interrupts.fileno()]
         while True:
-            ready, _, _ = select.select(waiting, [], [], max(0.0, due - time.monotonic()))
+            ready, _, _ = select.select(waiting, [], [], max(0.0, min(due - time.monotonic(), 3600.0)))
             interrupted = interrupts.fileno() in ready and interrupts.take()
             if pipe in ready and not _stream(pipe, lines, confinement):
                 waiting.remove(pipe)

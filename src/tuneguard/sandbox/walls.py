@@ -115,8 +115,8 @@ class Confinement:
             if limit is not None and limit <= 0:
                 raise UsageError(f"the limit {limit} leaves nothing to run in", help="give a number above 0")
         targets = [bind.target for bind in self.binds]
-        for target in (*targets, self.workdir):
-            _check_target(target, top=target == self.workdir)
+        for target in targets:
+            _check_target(target)
         if self.scratch is not None:
             targets.append("/scratch")
         for target in targets:
@@ -124,12 +124,11 @@ class Confinement:
                 raise UsageError(f"two things are bound at {printable(target)}", help="bind each elsewhere")
 
 
-def _check_target(target: str, *, top: bool) -> None:
+def _check_target(target: str) -> None:
     """A target is absolute, plain, and outside the folders that make up the system."""
     plain = target.startswith("/") and target == posixpath.normpath(target) and "\0" not in target
-    head = target.split("/")[1] if plain else ""
-    reserved = head in RESERVED or target == OWN or target.startswith(OWN + "/")
-    if not plain or (not top and (reserved or target in SHARED)):
+    reserved = target in SHARED or target.split("/")[1:2] in ([name] for name in RESERVED)
+    if not plain or reserved or target == OWN or target.startswith(OWN + "/"):
         raise UsageError(
             f"nothing can be bound at {printable(target)}",
             help="give an absolute path outside the system's folders, such as /work/data",

@@ -1,0 +1,54 @@
+"""One wall test suite, run over every backend that works on this machine."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tuneguard.sandbox.bubblewrap import Bubblewrap
+from tuneguard.sandbox.find import find_backend
+from tuneguard.sandbox.unshare import Unshare
+from tuneguard.sandbox.walls import Bind
+from world import cage
+
+BACKENDS = {"unshare": Unshare, "bubblewrap": Bubblewrap}
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Each backend that works here. Where none does, that is a failure with the kernel's reason."""
+    reason = cage.why_not(request.param)
+    if reason is not None:
+        find_backend()
+        pytest.skip(f"{request.param} does not work on this machine: {reason}")
+    return BACKENDS[request.param]()
+
+
+@pytest.fixture
+def any_backend():
+    """The backend that a run would take."""
+    return find_backend()
+
+
+@pytest.fixture
+def data(tmp_path):
+    """An input with a file in it, at /work/data inside."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_bytes(b"{}\n")
+    return Bind(folder, "/work/data")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """An empty folder to write to, at /work/out inside."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return Bind(folder, "/work/out", writable=True)
+
+
+@pytest.fixture
+def as_root():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

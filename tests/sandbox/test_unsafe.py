@@ -1,0 +1,59 @@
+"""No sandbox, which says so."""
+
+import signal
+import sys
+
+import pytest
+
+from tuneguard.errors import UsageError
+from tuneguard.sandbox.unsafe import UnsafeNoSandbox
+from tuneguard.sandbox.walls import WallState
+from world.cage import confinement, run
+
+
+def test_no_wall_is_claimed(data, out):
+    outcome = run(UnsafeNoSandbox(), ("/bin/true",), data, out).outcome
+
+    states = {wall.name: wall.state for wall in outcome.walls}
+    assert states.pop("deadline") is WallState.WEAKENED
+    assert set(states.values()) == {WallState.ABSENT}
+    assert all("--unsafe-no-sandbox" in wall.how for wall in outcome.walls)
+
+
+def test_paths_inside_become_paths_outside(data, out):
+    script = (
+        "import shutil, sys; shutil.copy(sys.argv[1].split('=')[1] + '/rows.jsonl', sys.argv[2] + '/copy')"
+    )
+
+    ran = run(UnsafeNoSandbox(), (sys.executable, "-c", script, "--data=/work/data", "/work/out"), data, out)
+
+    assert ran.outcome.succeeded, ran.text
+    assert (out.source / "copy").read_text() == "{}\n"
+
+
+def test_a_name_that_only_begins_like_a_bind_is_left_alone(data):
+    ran = run(
+        UnsafeNoSandbox(), ("/bin/echo", "/work/database", "x/work/data", "/work/data/rows.jsonl"), data
+    )
+
+    assert ran.text == f"/work/database x/work/data {data.source}/rows.jsonl"
+
+
+def test_secrets_are_not_inherited_even_here(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")
+
+    assert b"AWS_SECRET_ACCESS_KEY" not in run(UnsafeNoSandbox(), ("/usr/bin/env",)).text.encode()
+
+
+def test_the_deadline_is_kept():
+    script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+
+    ran = run(UnsafeNoSandbox(), ("/bin/sh", "-c", script), deadline=0.5, grace=0.1)
+
+    assert ran.lines == (b"ready",)
+    assert (ran.outcome.signal, ran.outcome.stopped) == (signal.SIGKILL, "deadline")
+
+
+def test_a_command_that_is_not_there_is_a_mistake_of_the_caller():
+    with pytest.raises(UsageError, match="cannot run no-such-trainer"):
+        UnsafeNoSandbox().run(confinement(("no-such-trainer",)))

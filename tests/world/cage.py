@@ -1,0 +1,110 @@
+"""Runs a few lines of Python, or a shell command, behind the walls of a backend, and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tuneguard
+from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.find import backends, probe
+from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How it ended, and the lines that it wrote."""
+
+    outcome: Outcome
+    lines: tuple[bytes, ...]
+
+    @property
+    def text(self) -> str:
+        return b"\n".join(self.lines).decode()
+
+    @property
+    def said(self) -> Any:
+        """What the script printed as JSON, last."""
+        assert self.outcome.succeeded, (self.outcome, self.text)
+        return json.loads(self.lines[-1])
+
+
+def confinement(command: tuple[str, ...], *binds: Bind, **options: Any) -> Confinement:
+    """A confinement with what most tests do not care about filled in."""
+    settings = {
+        "workdir": "/tmp",
+        "environment": clean_environment(),
+        "deadline": 60.0,
+        "grace": 5.0,
+        "memory": 512 * MIB,
+        "processes": 64,
+    }
+    return Confinement(command=command, binds=binds, **(settings | options))
+
+
+def run(backend: Backend, command: tuple[str, ...], *binds: Bind, **options: Any) -> Ran:
+    """Run a command in a sandbox, keeping its output."""
+    lines: list[bytes] = []
+    outcome = backend.run(confinement(command, *binds, output=lines.append, **options))
+    return Ran(outcome, tuple(lines))
+
+
+def python(backend: Backend, script: str, *binds: Bind, **options: Any) -> Ran:
+    """Run a Python script in a sandbox. `attempt(f)` in it gives the errno's name that `f` fails with."""
+    source = PRELUDE + textwrap.dedent(script)
+    return run(backend, (sys.executable, "-I", "-S", "-c", source), *binds, **options)
+
+
+PRELUDE = """
+import contextlib, errno, json, os, socket, stat, sys, time
+
+def attempt(f, *arguments, **named):
+    try:
+        f(*arguments, **named)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+    return "possible"
+
+def say(value):
+    print(json.dumps(value))
+"""
+
+
+@cache
+def why_not(name: str) -> str | None:
+    """The reason why a backend does not work on this machine, or None."""
+    return probe(next(backend for backend in backends() if backend.name == name))
+
+
+@cache
+def other_python() -> str | None:
+    """An interpreter of this version or newer that every user of the machine may run."""
+    candidates = [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"]
+    check = "import os, sys; sys.exit(sys.version_info < (3, 11) or not os.access(sys.executable, os.X_OK))"
+    for candidate in candidates:
+        if Path(candidate).exists():
+            command = [*as_nobody(), candidate, "-I", "-S", "-c", check]
+            if subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0:
+                return candidate
+    return None
+
+
+def as_nobody() -> list[str]:
+    """What goes before a command, for root to run it as an ordinary user."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", "--reuid=61234", "--regid=61234", "--clear-groups"]
+
+
+def package_folders() -> str:
+    """A PYTHONPATH for a program that is to import tuneguard."""
+    return str(Path(next(iter(tuneguard.__path__))).resolve().parent)
