@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.predicates.oms import Signature
-    from tuneguard.nodes import shown
-from tuneguard.progress import Reporter, Task
+    from tuneguard.progress import Reporter, Task
     from tuneguard.signing.bundle import Bundle
     from tuneguard.signing.key import PublicKey
 
@@ -50,8 +49,8 @@ RULES: Mapping[str, str] = {
     "the specification's own (.git, .gitattributes, .github, .gitignore), or because the shard form cannot "
     "list empty files. Anyone can change such a file without breaking the signature; code can hide in it.",
     "S-ALLOWED": "A file that the signature leaves out, and that was allowed by name on the command line.",
-    "S-OVERLOOKED": "A tree that is to be signed holds .git, .gitattributes, .github or .gitignore at its top "
-    "level, where no verifier of model signatures looks. Remove it: every download from a hub brings one along.",
+    "S-OVERLOOKED": "A tree that is to be signed holds .git, .gitattributes, .github or .gitignore at its "
+    "top, where no verifier of model signatures looks. Remove it: downloads from a hub bring such files along.",
 }
 """What `tuneguard explain` says about each finding of `verify_foreign`, and of signing."""
 
@@ -77,9 +76,7 @@ def verify_foreign(
     if not bundle.signed_by(key):
         return (_not_by(key, where),)
     if bundle.payload_type != PAYLOAD_TYPE:
-        raise NotUnderstood(
-            f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where)
-        )
+        raise NotUnderstood(f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where))
     statement = Statement.decode(bundle.payload, where)
     if statement.predicate_type != oms.TYPE:
         raise NotUnderstood(
@@ -206,9 +203,7 @@ def _unlisted(file: File, signature: Signature, allowed: frozenset[str]) -> Find
     rule = signature.rule_hiding(file.path)
     if rule is None and not (signature.method == "shards" and file.size == 0):
         return Finding("S-ADDED", Severity.HIGH, "is not in the signed list", Location(file.path))
-    reason = (
-        f"the signature leaves out {shown(rule)}" if rule else "the shard form leaves out empty files"
-    )
+    reason = f"the signature leaves out {shown(rule)}" if rule else "the shard form leaves out empty files"
     if file.path in allowed:
         return Finding("S-ALLOWED", Severity.LOW, f"allowed by name: {reason}", Location(file.path))
     return Finding(
