@@ -18,6 +18,7 @@ Memory is a buffer of `limits.HASH_BUFFER` bytes a lane and an entry a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -173,15 +174,16 @@ class _Lane:
         self._name = name
         self._hasher = make(self._done)
         self._worker: _Worker | None = None
+        self._may_start = True
         self._untold = 0
 
     def run(self, *, apart: bool) -> list[File]:
         """Take jobs until none are left; the files in them."""
         files: list[File] = []
         while job := self._lanes.jobs.get()[2]:
-            if apart and len(job) > 1:
-                self._worker = self._worker or _Worker(self._root)
-                hashed = self._accepted(job, self._worker.hash(job))
+            worker = self._started() if apart and len(job) > 1 else None
+            if worker is not None:
+                hashed = self._accepted(job, worker.hash(job))
                 self._done(sum([file.size for file in hashed]))
             else:
                 hashed = self._accepted(job, self._hasher.block(job))
@@ -201,6 +203,15 @@ class _Lane:
         self._hasher.close()
         if self._worker is not None:
             self._worker.close()
+
+    def _started(self) -> _Worker | None:
+        """This lane's process; None where the system gives none, and the lane has to do."""
+        if self._worker is None and self._may_start:
+            try:
+                self._worker = _Worker(self._root)
+            except OSError:
+                self._may_start = False
+        return self._worker
 
     def _done(self, count: int) -> None:
         if self._lanes.stop.is_set():
@@ -248,12 +259,9 @@ class _Worker:
 
     def __init__(self, root: int) -> None:
         command = [sys.executable, "-I", "-S", "-c", _BOOT, str(root), _PACKAGES]
-        try:
-            self._process = Popen(
-                command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, pass_fds=(root,), start_new_session=True
-            )
-        except OSError as error:
-            raise CannotLook("a process for hashing could not be started") from error
+        self._process = Popen(
+            command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, pass_fds=(root,), start_new_session=True
+        )
 
     def hash(self, paths: Sequence[str]) -> bytes:
         """`Hasher.block` over there. The block is read whole before any answer, so no pipe can jam."""
@@ -267,7 +275,7 @@ class _Worker:
     def close(self) -> None:
         """End the process. It holds nothing that a kill could damage."""
         self._process.kill()
-        with self._process:
+        with contextlib.suppress(BrokenPipeError), self._process:
             pass
 
     def _ask(self, text: str, expected: int) -> bytes:

@@ -53,23 +53,26 @@ def remove(path: Path) -> None:
 def _remove_below(parent: int, name: str) -> None:
     if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         raise Refused("is not a folder", where=printable(name))
-    top = _open_writable(parent, name)
+    mount = _mount_of(parent)
+    top = _open_writable(parent, name, mount)
     try:
-        _Removal(top).run()
+        _Removal(top, mount).run()
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=parent)
 
 
 class _Removal:
-    """The emptying of the folder open as `top`."""
+    """The emptying of the folder open as `top`, which belongs to `mount`."""
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, mount: str) -> None:
         self._top = top
+        self._mount = mount
         self._prefix = f".removing-{secrets.token_hex(6)}-"
         self._number = 0
 
     def run(self) -> None:
+        """Go on until nothing is left: what is emptied moves its own folders to the top."""
         while names := os.listdir(self._top):
             for name in names:
                 if name.startswith(self._prefix):
@@ -82,12 +85,14 @@ class _Removal:
         if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=folder)
             return
-        os.close(_open_writable(folder, name))  # without write permission it could not change its parent
+        os.close(
+            _open_writable(folder, name, self._mount)
+        )  # without write permission it could not change its parent
         self._number += 1
         os.rename(name, f"{self._prefix}{self._number}", src_dir_fd=folder, dst_dir_fd=self._top)
 
     def _empty(self, name: str) -> None:
-        folder = _open_writable(self._top, name)
+        folder = _open_writable(self._top, name, self._mount)
         try:
             for below in os.listdir(folder):
                 self._take(folder, below)
@@ -96,7 +101,7 @@ class _Removal:
         os.rmdir(name, dir_fd=self._top)
 
 
-def _open_writable(parent: int, name: str) -> int:
+def _open_writable(parent: int, name: str, mount: str) -> int:
     """A descriptor of the folder `name` in `parent`, made readable and writable for us if it is ours.
 
     By way of ``O_PATH`` and ``/proc/self/fd``, because a folder without permissions cannot be opened
@@ -105,7 +110,7 @@ def _open_writable(parent: int, name: str) -> int:
     """
     handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        if _mount_of(handle) != _mount_of(parent):
+        if _mount_of(handle) != mount:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         with contextlib.suppress(OSError):  # not ours: then deleting will fail and say so
             os.chmod(f"/proc/self/fd/{handle}", 0o700)

@@ -208,11 +208,12 @@ class _Copier(Hasher):
     def _fill(self, source: int, target: int, size: int) -> bytes:
         """Copy `size` bytes, and hash them as `target` now holds them."""
         digest = hashlib.sha256()
-        if self._copy.shared and not _share(source, target):
-            self._copy.shared = False  # another file system is mounted inside the source
+        shared = self._copy.shared and _share(source, target)
+        if not shared:
+            self._copy.shared = False  # or another file system is mounted inside the source
         for start in range(0, size, PIECE):
             count = min(PIECE, size - start)
-            if not self._copy.shared:
+            if not shared:
                 self._move(source, target, start, count)
             self.feed(digest, target, count)
         if os.fstat(source).st_size != size or os.fstat(target).st_size != size:
