@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, NotUnderstood
+from tuneguard.errors import CannotLook, NotUnderstood, Refused
 from tuneguard.signing.bundle import BUNDLE_TYPE, make_bundle, read_bundle
 from tuneguard.signing.key import KeyType
 from world.keys import signer
@@ -317,6 +317,11 @@ JSON = st.recursive(
 def test_any_value_in_any_place_is_read_or_not_understood_and_never_crashes(path, value):
     with contextlib.suppress(NotUnderstood):
         read_bundle(edited(put(value, *path)), "b")
+
+
+def test_a_bundle_that_nobody_could_read_is_not_written():
+    with pytest.raises(Refused, match="that are read"):
+        make_bundle(SIGNER, TYPE, bytes(limits.BUNDLE_BYTES))
 
 
 class LyingSigner:

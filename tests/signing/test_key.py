@@ -166,6 +166,13 @@ def test_a_private_key_where_a_public_one_belongs_says_so(tmp_path):
         read_public(tmp_path / "k.key")
 
 
+def test_a_file_of_two_keys_is_refused_because_readers_would_differ_about_which_counts(tmp_path):
+    (tmp_path / "two.pub").write_bytes(signer().public_key.pem + signer().public_key.pem)
+
+    with pytest.raises(ConfigurationError, match="more than one key"):
+        read_public(tmp_path / "two.pub")
+
+
 @pytest.mark.parametrize("text", ["", "%%%", "AAAA", "é", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"])
 def test_what_is_no_key_is_not_understood(text):
     with pytest.raises(NotUnderstood):

@@ -50,7 +50,7 @@ RULES: Mapping[str, str] = {
     "list empty files. Anyone can change such a file without breaking the signature; code can hide in it.",
     "S-ALLOWED": "A file that the signature leaves out, and that was allowed by name on the command line.",
     "S-OVERLOOKED": "A tree that is to be signed holds .git, .gitattributes, .github or .gitignore at its "
-    "top, where no verifier of model signatures looks. Remove it: downloads from a hub bring such files along.",
+    "top, where no verifier of model signatures looks. Remove it: downloads from a hub bring such along.",
 }
 """What `tuneguard explain` says about each finding of `verify_foreign`, and of signing."""
 

@@ -94,6 +94,10 @@ class PublicKey:
             raise ConfigurationError(
                 [Problem("this is a private key", where, "name the `.pub` file beside it")]
             )
+        if data.count(b"-----BEGIN ") > 1:
+            raise ConfigurationError(
+                [Problem("holds more than one key", where, "put each into its own file")]
+            )
         try:
             key = serialization.load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm) as error:
