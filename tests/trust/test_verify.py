@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import golden
 from tuneguard.artifact.manifest import Manifest
 from tuneguard.attest.evidence import Piece
 from tuneguard.attest.predicates import oms
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
 
     from tuneguard.trust.policy import Policy
     from tuneguard.trust.verify import Verification
+
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def promoting(
@@ -839,6 +844,24 @@ def test_steps_are_numbered_in_order_and_each_explains_itself() -> None:
     assert [step.id for step in STEPS] == [f"V{number:02}" for number in range(1, len(STEPS) + 1)]
     assert all(len(step.text) > 60 for step in STEPS if step.id not in ("V07", "V08"))
     assert {step.title for step in STEPS if step.id in ("V07", "V09")} == {"changed", "added"}
+
+
+@pytest.mark.golden
+def test_the_page_about_verification_is_what_the_steps_say() -> None:
+    head = """# Verification
+
+Evidence lies beside a tree in its evidence folder. Verification reads all of it and answers one
+question: does it meet what the signed policy demands for this purpose, this model and this run? The
+steps below are taken in this order, and every fault is reported under its step's number, not the
+first one only. `tuneguard explain V07` prints one of these sections; `make accept` rewrites this page.
+
+Two laws hold. Adding evidence never refuses what would pass, so deleting a file never passes what
+would be refused: a fault of one piece matters only where nothing else meets the requirement. And
+nothing is dropped in silence: what does not count is listed with the step that says why.
+"""
+    sections = [f"## {step.id} {step.title}\n\n{step.text}\n" for step in STEPS]
+
+    golden.check(DOCS / "verification.md", "\n".join([head, *sections]))
 
 
 def _payload(of: Piece) -> bytes:

@@ -44,8 +44,10 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
 def check_changed(opened: Opened) -> Iterator[Fault]:
     """Every listed file has its digest.
 
-    A file that is there with other bytes is reported with the digest that was signed and the one
-    that was found.
+    A file with other bytes than those that were signed is reported with both digests: the one that
+    was signed and the one that was found. Somebody, or a failing disk, changed it after the signature.
+    Restore the file from the machine that made it, or train again under a new run id, and find out who
+    can write where it lay.
     """
     if opened.difference:
         for path, signed, found in opened.difference.changed:
@@ -60,7 +62,11 @@ def check_changed(opened: Opened) -> Iterator[Fault]:
 
 
 def check_missing(opened: Opened) -> Iterator[Fault]:
-    """Every listed file is there."""
+    """Every listed file is there.
+
+    A tree from which something was taken away is not the tree that was signed, even if what is left
+    loads. Restore the file; evidence is never cut down to fit.
+    """
     if opened.difference:
         for path in opened.difference.missing:
             yield Fault(
@@ -76,7 +82,8 @@ def check_added(opened: Opened) -> Iterator[Fault]:
     """Every file that is there is listed.
 
     The world is closed: there is no list of names that may be overlooked, and what a foreign
-    signature says it ignores is not ignored here.
+    signature says it ignores is not ignored here. A file beside the weights can be code that a loader
+    runs. Find out who put it there, and remove it.
     """
     if opened.difference:
         for path in opened.difference.added:
@@ -92,7 +99,8 @@ def check_added(opened: Opened) -> Iterator[Fault]:
 def check_names(opened: Opened) -> Iterator[Fault]:
     """Provenance and verdict name the expected model, and the expected run.
 
-    An old checkpoint with all its true evidence, put where a new run's should be, is found here.
+    An old checkpoint with all its true evidence, put where a new run's should be, is found here: each
+    file and each signature is right, and it is still not what was asked for.
     """
     body, expected = opened.body, opened.question.expectation
     if not isinstance(body, Provenance | Verdict) or opened.question.integrity_only:
@@ -109,8 +117,8 @@ def check_names(opened: Opened) -> Iterator[Fault]:
 def check_class(opened: Opened) -> Iterator[Fault]:
     """Only a final checkpoint is promoted.
 
-    A run that was stopped by its deadline or a signal may be signed as `intermediate`; one can resume from it
-    and not promote it.
+    A run that was stopped by its deadline or a signal may be signed as `intermediate`. One can resume
+    from it (`tuneguard run --resume`), and not promote it.
     """
     if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose != "promote":
         return

@@ -106,7 +106,9 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
     """The signature is by the key of an identity that the policy names.
 
     Each key of the policy is tried over the exact bytes. The key id and the hint in the bundle are
-    written by whoever wrote the bundle, so they choose nothing.
+    written by whoever wrote the bundle, so they choose nothing. What fails here was changed after it
+    was signed, or signed by somebody whom the policy does not name: `tuneguard policy explain` lists
+    those whom it does.
     """
     for identity in policy.identities.values():
         if bundle.signed_by(identity.key):
@@ -121,7 +123,7 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
 
 
 def check_identity(identity: Identity, now: datetime) -> None:
-    """The signer is believed now: his time has come, has not run out, and he is not revoked.
+    """The signer is believed now: the key's time has come, has not run out, and it is not revoked.
 
     A signer's own date proves nothing, so validity is judged at the time of verification, and a
     revocation ends everything that the key ever signed, whatever date it bears. To keep a model in

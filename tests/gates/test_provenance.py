@@ -1,0 +1,195 @@
+"""The provenance gate: what a checkpoint was made from, and behind which walls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tuneguard.attest.predicates.provenance import Dependency, Wall
+from tuneguard.findings import Severity, Verdict
+from world.cases import case, judged, seals
+from world.company import (
+    BASE,
+    CODE,
+    DATA,
+    EVALUATION_SET,
+    MODEL,
+    WALLS,
+    dependency,
+    policy,
+    provenance,
+    seal,
+    sha256,
+    tree,
+)
+
+if TYPE_CHECKING:
+    from tuneguard.gates import engine
+
+
+def said(**facts: Any) -> engine.GateResult:
+    """What the gate says about a provenance."""
+    return judged("provenance", case(provenance(**facts)))
+
+
+def walls(**states: str) -> tuple[Wall, ...]:
+    """All six walls proven but for some."""
+    return tuple(Wall(name, states.get(name, "proven"), "so it was tried") for name in WALLS)
+
+
+def test_a_run_by_the_book_passes_and_is_told_in_one_line() -> None:
+    result = judged("provenance", case())
+
+    assert result.verdict is Verdict.PASSED
+    assert result.found == "run 042, data tickets@3, base tiny-llama@1, walls 6/6 proven"
+    assert result.by == ("ci (platform-team)",)
+
+
+def test_data_that_the_policy_does_not_list() -> None:
+    result = said(data=(dependency("data", "scraped", DATA.digest, version="3"),))
+
+    assert "trained on scraped@3, which the policy does not list" in result.findings[0].message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        dependency("data", "tickets", sha256("poisoned"), version="3"),
+        dependency("data", "tickets", DATA.digest, version="4"),
+        dependency("data", "tickets", DATA.digest),
+        Dependency("data", "tickets", "3", {"sha256": DATA.digest}),
+        Dependency("data", "tickets", "3", {"dirHash": DATA.digest, "sha256": DATA.digest}),
+    ],
+)
+def test_listed_data_that_no_seal_covers_exactly(data: Dependency) -> None:
+    result = said(data=(data,))
+
+    assert result.verdict is Verdict.REFUSED
+    assert "no steward's seal over exactly that counts" in result.findings[0].message
+
+
+def test_one_sealed_data_set_does_not_cover_a_second_one() -> None:
+    sealed = dependency("data", "tickets", DATA.digest, version="3")
+    other = dependency("data", "tickets", sha256("more rows"), version="3")
+
+    assert len(said(data=(sealed, other)).findings) == 1
+    assert said(data=(sealed, sealed)).verdict is Verdict.PASSED
+
+
+def test_a_run_that_names_no_data_is_refused() -> None:
+    assert said(data=()).verdict is Verdict.REFUSED
+
+
+def test_a_seal_by_somebody_who_is_no_steward_any_more() -> None:
+    by_bob = policy(lambda p: p["models"][MODEL].update(data=[{"name": "tickets", "steward": ["bob"]}]))
+
+    handed_in = judged("provenance", case(under=by_bob, seals=seals(seal(by="alice"))))
+
+    assert handed_in.verdict is Verdict.REFUSED
+    assert judged("provenance", case(under=by_bob, seals=seals(seal(by="bob")))).verdict is Verdict.PASSED
+
+
+def test_a_base_s_seal_is_no_seal_over_data() -> None:
+    claims = seals(seal(BASE, kind="base", name="tickets"), data=BASE)
+
+    assert judged("provenance", case(seals=claims)).verdict is Verdict.REFUSED
+
+
+def test_training_on_the_evaluation_set() -> None:
+    trained = provenance(data=(dependency("data", "tickets", EVALUATION_SET.digest, version="3"),))
+    sealed = seals(seal(EVALUATION_SET), data=EVALUATION_SET)
+
+    result = judged("provenance", case(trained, seals=sealed))
+
+    assert [finding.message for finding in result.findings] == [
+        "trained on the evaluation set itself, as tickets@3"
+    ]
+
+
+def test_a_base_that_the_policy_does_not_list_and_an_empty_list() -> None:
+    assert "base evil is not one" in said(base=dependency("base", "evil", sha256("evil"))).findings[0].message
+    none = policy(lambda p: p["models"][MODEL].update(base=[]))
+    assert judged("provenance", case(under=none)).verdict is Verdict.REFUSED
+
+
+@pytest.mark.parametrize("what", ["code", "config"])
+def test_code_and_configuration_are_compared_where_the_policy_lists_any(what: str) -> None:
+    used = {"code": CODE.digest, "config": sha256("configuration")}[what]
+
+    for listed, verdict in (
+        ([used], Verdict.PASSED),
+        ([sha256("another"), used], Verdict.PASSED),
+        ([sha256("another")], Verdict.REFUSED),
+        ([], Verdict.REFUSED),
+        ("any", Verdict.PASSED),
+    ):
+        under = policy(lambda p, listed=listed: p["models"][MODEL].update({what: listed}))
+        assert judged("provenance", case(under=under)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "scanned", [{}, {"verdict": "refused"}, {"verdict": None}, {"verdict": "not-understood"}]
+)
+def test_a_base_that_the_run_did_not_find_clean(scanned: dict[str, Any]) -> None:
+    result = said(base_scan=scanned)
+
+    assert result.verdict is Verdict.REFUSED
+    assert "the run's own scan of its base" in result.findings[0].message
+
+
+@pytest.mark.parametrize("state", ["weakened", "absent"])
+def test_a_wall_that_was_not_proven(state: str) -> None:
+    result = said(walls=walls(network=state))
+
+    assert [finding.message for finding in result.findings] == [
+        f"the wall network was {state}, the policy wants it proven"
+    ]
+    assert result.findings[0].why == "so it was tried"
+
+
+def test_a_wall_that_the_provenance_does_not_name_was_absent() -> None:
+    result = said(walls=walls()[1:])
+
+    assert "the wall network was absent" in result.findings[0].message
+
+
+def test_the_policy_may_name_walls_that_need_not_be_proven_and_no_others_are_spared() -> None:
+    lenient = policy(lambda p: p.update(walls={"memory": "weakened", "processes": "absent"}))
+
+    def under(**states: str) -> Verdict:
+        return judged("provenance", case(provenance(walls=walls(**states)), under=lenient)).verdict
+
+    assert under(memory="weakened", processes="absent") is Verdict.PASSED
+    assert under(memory="absent") is Verdict.REFUSED
+    assert under(network="weakened") is Verdict.REFUSED
+
+
+def test_a_dangerous_switch_leaves_its_mark() -> None:
+    switched = provenance(unsafe=("--unsafe-no-sandbox",))
+    development = policy(lambda p: p.update(profile="development"))
+
+    refused, shown = (
+        judged("provenance", case(switched)),
+        judged("provenance", case(switched, under=development)),
+    )
+
+    assert refused.verdict is Verdict.REFUSED
+    assert "--unsafe-no-sandbox" in refused.findings[0].message
+    assert shown.verdict is Verdict.PASSED
+    assert [finding.severity for finding in shown.findings] == [Severity.LOW]
+
+
+def test_every_fault_of_a_run_is_reported() -> None:
+    result = said(
+        data=(), base=dependency("base", "x", sha256("x")), base_scan={}, walls=(), unsafe=("--unsafe-x",)
+    )
+
+    assert len(result.findings) == 1 + 1 + 1 + len(WALLS) + 1
+
+
+def test_a_resumed_run_names_its_parent() -> None:
+    resumed = said(parent="041", parent_tree=tree({"a": "b"}).digest)
+
+    assert resumed.verdict is Verdict.PASSED
+    assert "resumed from run 041" in resumed.found

@@ -1,0 +1,104 @@
+"""The scan gate judges findings, and believes no verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuneguard.errors import ConfigurationError
+from tuneguard.findings import Severity, Verdict
+from tuneguard.gates import engine
+from tuneguard.gates.scan import Settings, decode, tighten
+from tuneguard.records import read_yaml
+from world.cases import case, judged
+from world.company import policy, scan
+
+
+def found(severity: str, **facts: Any) -> dict[str, Any]:
+    """A finding as scan evidence holds it."""
+    return {"rule": "TG-PKL-CALL", "severity": severity, "message": "would call posix.system", **facts}
+
+
+@pytest.mark.parametrize("severity", ["medium", "high", "critical"])
+def test_a_scanner_that_says_passed_over_its_own_findings_is_not_believed(severity: str) -> None:
+    said = judged("scan", case(scan(verdict="passed", findings=(found(severity),))))
+
+    assert said.verdict is Verdict.REFUSED
+    assert [(each.rule, each.severity) for each in said.findings] == [("TG-PKL-CALL", severity)]
+
+
+def test_a_finding_keeps_its_place_and_is_safe_to_print() -> None:
+    place = {"path": "optimizer.pt", "member": "archive/\x1bdata.pkl", "offset": 1482, "opcode": "REDUCE"}
+
+    (finding,) = judged("scan", case(scan(findings=(found("high", location=place, why="x"),)))).findings
+
+    assert finding.location is not None
+    assert (finding.location.path, finding.location.offset) == ("optimizer.pt", 1482)
+    assert finding.location.member == "archive/\\x1bdata.pkl"
+    assert finding.why == "x"
+
+
+def test_low_is_shown_and_refuses_only_where_the_policy_lists_it() -> None:
+    low = scan(findings=(found("low"),))
+    strict = policy(lambda p: p["gates"]["scan"].update(refuse=["low", "medium", "high", "critical"]))
+
+    shown = judged("scan", case(low))
+    refused = judged("scan", case(low, under=strict))
+
+    assert shown.verdict is Verdict.PASSED
+    assert [each.severity for each in shown.findings] == [Severity.LOW]
+    assert refused.verdict is Verdict.REFUSED
+
+
+def test_a_file_that_the_scanner_could_not_understand_refuses() -> None:
+    said = judged("scan", case(scan(skipped=({"path": "weights.bin", "reason": "truncated"},))))
+
+    assert said.verdict is Verdict.REFUSED
+    assert "could not be understood: truncated" in said.findings[0].message
+    assert said.findings[0].location is not None
+    assert said.findings[0].location.path == "weights.bin"
+
+
+@pytest.mark.parametrize("facts", [{"files": 3}, {"bytes": 1}, {"files": 0, "bytes": 0}])
+def test_a_scan_of_half_the_tree_refuses(facts: dict[str, int]) -> None:
+    said = judged("scan", case(scan(**facts)))
+
+    assert said.verdict is Verdict.REFUSED
+    assert "the tree holds 4" in said.findings[0].message
+
+
+def test_a_scanner_that_refuses_without_a_reason_refuses() -> None:
+    assert judged("scan", case(scan(verdict="refused"))).verdict is Verdict.REFUSED
+    assert judged("scan", case(scan(verdict="not-understood"))).verdict is Verdict.REFUSED
+
+
+def test_what_was_found_is_told_in_numbers() -> None:
+    said = judged("scan", case(scan(findings=(found("low"), found("high"), found("high")))))
+
+    assert said.found == "4 files, 0 not understood, findings: 2 high, 1 low"
+    assert said.needed == "all 4 files understood, nothing medium, high, critical"
+    assert said.by == ("sam (security-team)",)
+
+
+def test_no_policy_can_let_medium_pass() -> None:
+    with pytest.raises(ConfigurationError, match="medium, critical always refuse"):
+        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["high"])))
+    with pytest.raises(ConfigurationError, match="is no severity"):
+        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["hihg"])))
+
+
+def test_without_a_block_medium_and_above_refuse() -> None:
+    bare = policy(lambda p: p["gates"].pop("scan"))
+
+    assert decode(None) == Settings()
+    assert judged("scan", case(scan(findings=(found("medium"),)), under=bare)).verdict is Verdict.REFUSED
+
+
+def test_a_pipeline_file_may_add_low_and_cannot_take_it_away() -> None:
+    usual = decode(read_yaml(b"refuse: [medium, high, critical]", "policy.yaml"))
+    strict = decode(read_yaml(b"refuse: [low, medium, high, critical]", "policy.yaml"))
+
+    assert tighten(usual, strict) == strict
+    with pytest.raises(ConfigurationError, match=r"not to refuse low is looser .* \(policy.yaml:1:9\)"):
+        tighten(strict, usual)
