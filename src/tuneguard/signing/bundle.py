@@ -75,7 +75,7 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
     bundle = to_json(document)
     if len(bundle) > limits.BUNDLE_BYTES:
         raise Refused(
-            f"the signed statement takes {len(bundle):,} bytes, over the {limits.BUNDLE_BYTES:,} that are read",
+            f"the signed statement takes {len(bundle):,} bytes, and {limits.BUNDLE_BYTES:,} are read",
             help="a tree of fewer files: pack the small ones together",
         )
     return bundle
