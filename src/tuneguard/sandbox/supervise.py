@@ -121,14 +121,13 @@ class _Run:
             self._inside.close()
             os.close(self._output_inside)
             os.close(self._errors_inside)
-        process = self._hello()
+        self.init_pid = self._hello()
         try:
-            self.init = os.pidfd_open(process)
+            self.init = os.pidfd_open(self.init_pid)
+            signal.pidfd_send_signal(self.init, 0)  # it waits for the plan, so this must reach it
         except OSError as error:
-            raise CannotLook(
-                f"the sandbox ended before it began: {(error.strerror or str(error)).lower()}"
-            ) from error
-        self.init_pid = process
+            why = (error.strerror or str(error)).lower()
+            raise CannotLook(f"the sandbox cannot be held from outside: {why}") from error
 
     def _hello(self) -> int:
         """Wait for the inner stage's first message; its process id, as the kernel sees it from here."""
@@ -171,6 +170,8 @@ class _Run:
             if self.errors in ready and not self._listen():
                 poll.unregister(self.errors)
             if self.init in ready:
+                while self._hear():  # the kernel does not join what different processes wrote
+                    pass
                 return
             self._watch(interrupted=self.interrupts.fileno() in ready and self.interrupts.take())
 
@@ -192,11 +193,11 @@ class _Run:
             self._kill()
 
     def _hear(self) -> bool:
-        """Take what the inner stage says. False at the end."""
+        """Take what the inner stage says, of one process at a time. False when there is no more."""
         try:
-            data = self.control.recv(1 << 16)
-        except ConnectionResetError:  # it was killed with something of ours unread
-            data = b""
+            data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionResetError):  # nothing more; or killed with words of ours unread
+            return False
         self.heard += data
         *messages, self.heard = self.heard.split(b"\n")
         for message in messages:
@@ -207,7 +208,6 @@ class _Run:
         match message:
             case {"ready": {"dropped": dropped}}:
                 self.dropped = bool(dropped)
-                signal.pidfd_send_signal(self.init or 0, 0)
             case {"walls": walls}:
                 self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
             case {"exit": [code, number]}:
