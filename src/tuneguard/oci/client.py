@@ -29,8 +29,8 @@ class Registry(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
-    def has_blob(self, digest: str) -> bool:
-        """Whether the blob is there, whole."""
+    def has_blob(self, digest: str, size: int | None = None) -> bool:
+        """Whether the blob is there, whole, and of that size if one is given: give it where it is known."""
 
     def put_blob(self, digest: str, size: int, open: Callable[[], BinaryIO]) -> bool:
         """Store a blob that hashes to `digest`; False if it was there already and nothing was sent.

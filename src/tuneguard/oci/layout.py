@@ -65,9 +65,24 @@ class Layout:
 
     # --- blobs ------------------------------------------------------------------------------------
 
-    def has_blob(self, digest: str) -> bool:
+    def has_blob(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is there, whole: it is hashed. A layout that is not there has none."""
-        return self._has(digest, None)
+        hex, hasher = _hex(digest), hashlib.sha256()
+        if not os.path.lexists(self.path / folder.HEADER):
+            return False
+        with folder.opened(self.path) as root:
+            try:
+                descriptor = folder.open_blob(root, hex, self._blob(digest))
+            except Refused:  # a link or worse under its name: to be replaced, not to be believed
+                return False
+        if descriptor is None:
+            return False
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if size is not None and os.fstat(descriptor).st_size != size:
+                return False
+            while chunk := self._read(file, digest):
+                hasher.update(chunk)
+        return hasher.hexdigest() == hex
 
     def put_blob(self, digest: str, size: int, open: Callable[[], BinaryIO]) -> bool:
         """Store a blob; False if it was there already. A wrong one under its name is replaced.
@@ -76,7 +91,7 @@ class Layout:
             Refused: what `open` gave is not `size` bytes with that digest. Nothing is stored.
         """
         hex = _hex(digest)
-        if self._has(digest, size):
+        if self.has_blob(digest, size):
             return False
         with folder.incoming(self.path) as (descriptor, name), folder.opened(self.path) as root:
             self._receive(descriptor, digest, size, open)
@@ -116,25 +131,6 @@ class Layout:
             return file.read(_CHUNK)
         except OSError as error:
             raise cannot_look(error, self._blob(digest)) from error
-
-    def _has(self, digest: str, size: int | None) -> bool:
-        """Whether the blob is there with that size, if one is given, and hashes to its name."""
-        hex, hasher = _hex(digest), hashlib.sha256()
-        if not os.path.lexists(self.path / folder.HEADER):
-            return False
-        with folder.opened(self.path) as root:
-            try:
-                descriptor = folder.open_blob(root, hex, self._blob(digest))
-            except Refused:  # a link or worse under its name: to be replaced, not to be believed
-                return False
-        if descriptor is None:
-            return False
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            if size is not None and os.fstat(descriptor).st_size != size:
-                return False
-            while chunk := self._read(file, digest):
-                hasher.update(chunk)
-        return hasher.hexdigest() == hex
 
     def _receive(self, descriptor: int, digest: str, size: int, open: Callable[[], BinaryIO]) -> None:
         """Write what `open` gives, hashed on the way: the stored bytes are the bytes that were hashed."""

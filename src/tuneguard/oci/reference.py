@@ -20,6 +20,7 @@ from tuneguard.errors import UsageError
 from tuneguard.files import printable
 from tuneguard.oci.descriptor import is_digest
 
+_DIGEST_MEANT = re.compile(r"@(sha256:.*|[A-Za-z0-9]+:[0-9A-Fa-f]{32,})\Z", re.DOTALL)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -89,14 +90,15 @@ def _registry(text: str) -> Reference:
 
 def _tail(text: str, name: str) -> tuple[str, str | None, str | None]:
     """Name, tag and digest. A colon before the last slash belongs to the name: a port, or a folder."""
-    name, at, digest = name.partition("@") if "@sha256:" in name else (name, "", "")
-    if at and not is_digest(digest):
+    meant = _DIGEST_MEANT.search(name)
+    name, digest = (name[: meant.start()], meant[1]) if meant else (name, None)
+    if digest is not None and not is_digest(digest):
         _wrong(text, "its digest is not sha256: and 64 lower-case hex digits")
     start = name.rfind("/") + 1
     last, colon, tag = name[start:].rpartition(":")
     if not colon:
-        return name, None, digest or None
-    if at:
+        return name, None, digest
+    if digest is not None:
         _wrong(text, "names a tag and a digest: keep one")
     if not valid_tag(tag):
         _wrong(text, f"{printable(tag)[:50] or 'nothing'} cannot be a tag")
