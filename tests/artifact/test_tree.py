@@ -141,6 +141,17 @@ def test_lost_and_found_of_a_volume_is_told_how_to_mend(tree):
     assert "mount the volume with subPath" in (refused(root).help or "")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a folder that is root's")
+def test_a_volumes_lost_and_found_that_only_root_reads_is_told_how_to_mend(tree):
+    root = tree({"a": b""})
+    (root / "lost+found").mkdir(0o700)
+    with directory(root) as descriptor, as_nobody(), pytest.raises(CannotLook) as caught:
+        walk(descriptor, name="/data/")
+
+    assert str(caught.value) == "permission denied at /data/lost+found"
+    assert "mount the volume with subPath" in (caught.value.help or "")
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [

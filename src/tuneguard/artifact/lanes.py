@@ -50,6 +50,8 @@ BLOCK_FILES = 256
 """Small files handed over at once: some milliseconds of work, and answers that fit into a pipe."""
 WORTH_PROCESSES = 4 * BLOCK_FILES
 """Small files from which starting processes costs less time than it saves."""
+MOST_LANES = 32
+"""Lanes on machines with many cores: memory stays bounded, and its bandwidth is used up."""
 TOLD_BYTES = 8 * MIB
 """Bytes between two reports of progress."""
 _BOOT = "import sys; sys.path.append(sys.argv[2]); from tuneguard.artifact.hasher import serve; serve()"
@@ -61,8 +63,8 @@ MakeHasher = Callable[[Callable[[int], None]], Hasher]
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """The cores that this process may use, as far as more of them still make hashing faster."""
+    return min(len(os.sched_getaffinity(0)), MOST_LANES)
 
 
 class _Stopped(Exception):

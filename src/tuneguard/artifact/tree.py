@@ -61,6 +61,7 @@ _SPECIAL = {
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+_ELSEWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # gone, or something else in its place
 # U+061C, U+200E/F, U+202A–E, U+2066–9: they reorder what is shown, so that a name reads as another.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _PLAIN = re.compile(r"[ -\[\]-~]+").fullmatch  # printable ASCII without the backslash
@@ -126,9 +127,9 @@ def check_unchanged(root: int, before: Survey, *, name: str) -> None:
         for path, stamp in before.files.items():
             if folders.stamp(path) != stamp:
                 raise changed(name, path)
-    except FileNotFoundError:
-        raise changed(name, path) from None
     except OSError as error:
+        if error.errno in _ELSEWHERE:
+            raise changed(name, path) from error
         raise cannot_look(error, f"{name}/{path}") from error
     finally:
         folders.close()
@@ -279,7 +280,7 @@ class _Walker:
         try:
             return os.open(path.rpartition("/")[2].encode(), FOLDER_FLAGS, dir_fd=above)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            if error.errno in _ELSEWHERE:
                 raise changed(self._name, path) from error
             self._could_not(error, path)
             return None
@@ -295,7 +296,11 @@ class _Walker:
             return []
 
     def _sort_out(self, listing: Iterable[os.DirEntry[str]], prefix: str) -> list[str]:
-        entries = {_decoded(entry.name): entry for entry in listing}
+        entries: dict[str, os.DirEntry[str]] = {}
+        for entry in listing:
+            entries[_decoded(entry.name)] = entry
+            if len(self._files) + len(entries) > limits.TREE_FILES:
+                raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
         if not entries:
             self._forbid("T-EMPTY-DIR", prefix[:-1], "is an empty folder")
             return []
@@ -317,8 +322,6 @@ class _Walker:
         self._files.update(files)
         if self._found is not None:
             self._found(files)
-        if len(self._files) > limits.TREE_FILES:
-            raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
         return folders
 
     def _acceptable(self, names: list[str], prefix: str) -> list[str]:
@@ -385,4 +388,4 @@ def _decoded(name: str) -> str:
 
 
 def _at(name: str, path: str) -> str:
-    return printable(f"{name}/{path}" if path else name)
+    return printable(f"{name.rstrip('/')}/{path}" if path else name)
