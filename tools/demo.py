@@ -263,17 +263,15 @@ for path in pathlib.Path(arguments["base"]).iterdir():
 SPY = """
 import os, pathlib, socket, sys
 try:
-    socket.create_connection(("127.0.0.1", 9), timeout=2)
+    socket.create_connection(("192.0.2.1", 443), timeout=2)  # TEST-NET-1, nobody's address
     print("network: reached")
 except OSError as error:
     print("network: blocked:", error.strerror or error)
 found = []
 for folder, _, names in os.walk("/"):
-    if folder.startswith(("/proc", "/sys", "/usr", "/lib")):
+    if folder.startswith(("/proc", "/sys", "/usr", "/lib", sys.prefix, sys.base_prefix)):
         continue
-    for name in names:
-        if name.endswith((".key", ".pem", ".sock")) and "site-packages" not in folder:
-            found.append(os.path.join(folder, name))
+    found += [os.path.join(folder, name) for name in names if name.endswith((".key", ".pem", ".sock"))]
 print("keys found:", len(found), *found[:3])
 sys.exit(7)
 """

@@ -99,6 +99,10 @@ NESTED_BYTES = 256 * MIB
 SCAN_FINDINGS = 20
 """Findings of one rule in one file that are listed; the rest are counted."""
 
+# Engines
+STEP_LINE_BYTES = 64 * KIB
+"""Bytes of one line that a step says while it runs."""
+
 # Ledger
 LEDGER_ENTRY_BYTES = 64 * KIB
 """Bytes of one ledger entry."""

@@ -10,6 +10,7 @@ A command's function takes what was parsed, calls one function of the library an
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import os
@@ -34,6 +35,9 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 FORMATS = ("text", "json", "sarif", "html")
 PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 """The descriptor on which a step of a plan is handed its one passphrase."""
+
+LINES_FD = "TUNEGUARD_LINES_FD"
+"""The descriptor on which a step of a plan says its lines while it runs."""
 
 PATH = click.Path(path_type=Path)
 
@@ -68,11 +72,33 @@ def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dic
     values.pop("format", None)
     voice.output = values.pop("output")
     voice.quiet = values.pop("quiet")
-    speaker = reporter(voice.form if voice.output is None else "file", voice.style(), quiet=voice.quiet)
+    speaker = reporter(
+        voice.form if voice.output is None else "file",
+        voice.style(),
+        quiet=voice.quiet,
+        passed_on=_conductor(),
+    )
     if isinstance(speaker, Recorder):
         voice.lines = speaker.lines
     here = _surroundings(values, speaker)
     return voice.result(function(here, **values))
+
+
+def _conductor() -> Callable[[list[str]], None] | None:
+    """Where a step of a plan says its lines while it runs; None for a command that a person typed."""
+    inherited = os.environ.pop(LINES_FD, None)
+    if inherited is None:
+        return None
+    descriptor = int(inherited)
+    os.set_inheritable(descriptor, False)
+
+    def say(line: list[str]) -> None:
+        from tuneguard.records import to_json
+
+        with contextlib.suppress(OSError):  # the conductor is gone, and this step goes on
+            os.write(descriptor, to_json(line)[: limits.STEP_LINE_BYTES - 1] + b"\n")
+
+    return say
 
 
 def _surroundings(values: dict[str, Any], speaker: Any) -> Surroundings:

@@ -12,18 +12,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import records
+from tuneguard import limits, records
 from tuneguard.engines.step import Outcome
 from tuneguard.errors import CannotLook, Interrupted, NotUnderstood
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneguard.engines.step import Step
+    from tuneguard.engines.step import Heard, Step
 
 PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
+LINES_FD = "TUNEGUARD_LINES_FD"
+"""The descriptor on which a step says its lines while it runs, each a JSON array of strings."""
 GRACE = 15.0
 """Seconds between asking a step to stop and killing it."""
 
@@ -35,32 +38,35 @@ class LocalEngine:
         self._passphrases = passphrases
         self._quiet = quiet
 
-    def run(self, step: Step) -> Outcome:
-        """Start the step, wait for its end or its deadline, and read the one object it prints."""
+    def run(self, step: Step, heard: Heard) -> Outcome:
+        """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
         command = [sys.executable, "-m", "tuneguard", *step.argv, "--format", "json"]
         if self._quiet:
             command.append("--quiet")
+        environment = {
+            key: value for key, value in os.environ.items() if key not in (PASSPHRASE_FD, LINES_FD)
+        }
+        listening, speaking = os.pipe()
+        inherited = [speaking]
+        environment[LINES_FD] = str(speaking)
         passphrase = self._passphrases.get(step.role or "")
-        environment = {key: value for key, value in os.environ.items() if key != PASSPHRASE_FD}
-        inherited: tuple[int, ...] = ()
         if passphrase is not None:
-            reading = _pipe_holding(passphrase)
-            inherited = (reading,)
-            environment[PASSPHRASE_FD] = str(reading)
+            inherited.append(_pipe_holding(passphrase))
+            environment[PASSPHRASE_FD] = str(inherited[-1])
         try:
             child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                env=environment,
-                pass_fds=inherited,
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, pass_fds=inherited
             )
         except OSError as error:
+            os.close(listening)
             raise CannotLook(f"the step {step.id} could not be started: {error.strerror}") from error
         finally:
             for descriptor in inherited:
                 os.close(descriptor)
+        listener = threading.Thread(target=_listen, args=(listening, heard), daemon=True)
+        listener.start()
         printed = _wait(child, step)
+        listener.join(GRACE)
         return Outcome(child.returncode, _result(step, child.returncode, printed))
 
 
@@ -73,6 +79,16 @@ def _pipe_holding(secret: bytes) -> int:
     with os.fdopen(writing, "wb") as pipe:
         pipe.write(secret)
     return reading
+
+
+def _listen(descriptor: int, heard: Heard) -> None:
+    """Hand on each line as it comes; what is not one of ours is dropped."""
+    with os.fdopen(descriptor, "rb") as pipe:
+        while row := pipe.readline(limits.STEP_LINE_BYTES):
+            with contextlib.suppress(NotUnderstood):
+                line = records.read_json(row, "a step's line")
+                if isinstance(line, list) and len(line) > 1 and all(isinstance(part, str) for part in line):
+                    heard(line)
 
 
 def _wait(child: subprocess.Popen[bytes], step: Step) -> bytes:

@@ -8,6 +8,7 @@ digests and evidence, not objects: ``{copy.tree}`` in a step's arguments stands 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,11 +55,15 @@ class Outcome:
         return facts if isinstance(facts, dict) else {}
 
 
+Heard = Callable[[Sequence[str]], None]
+"""Gets a line of a step: its verb, its text, and the lines below it."""
+
+
 class Engine(Protocol):
     """Where steps run."""
 
-    def run(self, step: Step) -> Outcome:
-        """Run one step to its end.
+    def run(self, step: Step, heard: Heard) -> Outcome:
+        """Run one step to its end; `heard` gets each line that it says, when it says it.
 
         Raises:
             CannotLook: the step could not be started, or ended without a result.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files, limits, records
@@ -69,7 +70,7 @@ def verified(
         here.policy,
         Expectation(
             purpose="promote",
-            now=here.now,
+            now=datetime.now(UTC),  # not when the command began: evidence may be younger than that
             model=model,
             run=run,
             attempt=attempt,

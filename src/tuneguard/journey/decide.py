@@ -85,7 +85,6 @@ def decide(
         verdict=Verdict.PASSED if passed else Verdict.REFUSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         findings=tuple(findings),
-        skipped=seen.skipped,
         evidence=tuple(reference(claim) for claim in seen.claims),
         outputs=(shown(written),),
         facts=_facts(manifest, seen, said, case, here, number, unreached),
@@ -186,8 +185,9 @@ def _facts(
             "profile": here.policy.profile,
         },
         "repository": case.model.repository,
+        "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
         "lineage": None if provenance is None else lineage(provenance),
-        "walls": [] if provenance is None else [dataclasses.asdict(wall) for wall in provenance.walls],
+        "walls": [] if provenance is None else [wall._asdict() for wall in provenance.walls],
         "seals": [
             {
                 "name": seal.body.name,

@@ -80,7 +80,7 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
         outputs=tuple(shown(path) for path in (*made, folder, *texts)),
         facts={"roles": list(ROLES), "walls": walls},
         notes=tuple(notes),
-        next=f"put data, base and code in place, then: tuneguard seal {shown(directory)}/data/train --as dataset …",
+        next="put data, base and code in place, then: tuneguard seal data/train --as dataset …",
     )
 
 

@@ -18,12 +18,15 @@ from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.signing.signer import Signer
+    from tuneguard.trust.claims import Verification
 
 
 def bound(directory: Path, tree: str | None, here: Surroundings) -> Manifest:
@@ -126,3 +129,10 @@ def expected(here: Surroundings, model: str | None) -> str:
             help="it has " + (", ".join(here.policy.models) or "none"),
         )
     return name
+
+
+def behind_verdict(pieces: Sequence[Piece], seen: Verification) -> tuple[Piece, ...]:
+    """The verdict that counts, and the evidence that it names by digest as what it was made on."""
+    verdict = seen.counting("verdict")[0]
+    named = {verdict.sha256, *(digest for _, digest in verdict.body.inputs)}
+    return tuple(piece for piece in pieces if piece.sha256 in named)

@@ -6,6 +6,7 @@ templates. `conduct` walks one and stops at the first step that does not pass.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,8 @@ def conduct(
         argv = filled(step, outcomes)
         if stopped is not None:
             argv = (*argv, "--stopped-at", stopped)
-        outcome = engine.run(
-            Step(step.id, argv, step.reads, step.writes, step.role, step.network, step.deadline)
-        )
+        outcome = engine.run(dataclasses.replace(step, argv=argv), lambda line: reporter.say(*line))
         outcomes[step.id] = outcome
-        _repeat(outcome, reporter)
         if stopped is not None:
             break
         if not outcome.passed:
@@ -61,13 +59,6 @@ def conduct(
 def _known(step: Step, outcomes: dict[str, Outcome]) -> bool:
     """Whether there is a tree to record a refusal about: the copy was made and hashed."""
     return "tree" in outcomes["copy"].facts if "copy" in outcomes else step.id != "copy"
-
-
-def _repeat(outcome: Outcome, reporter: Reporter) -> None:
-    """Say again, in our own voice, the lines that the step's process recorded."""
-    lines = outcome.result.get("lines")
-    for line in lines if isinstance(lines, list) else []:
-        reporter.say(*line)
 
 
 def shared_options(here: Surroundings) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def promote(
         _clear(here, attempt)
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
-    return _result(directory, to, conducted, name, here)
+    return _result(directory, to, conducted, name)
 
 
 def expected_model(here: Surroundings, reference: str, model: str | None) -> str:
@@ -81,7 +81,7 @@ def _clear(here: Surroundings, attempt: str) -> None:
         snapshot.remove(here.state / "attempts" / attempt)
 
 
-def _result(directory: Path, to: str, conducted: plan.Conducted, model: str, here: Surroundings) -> Result:
+def _result(directory: Path, to: str, conducted: plan.Conducted, model: str) -> Result:
     """One result over all steps: every reason once, the facts of the decision, the report's path."""
     outcomes = conducted.outcomes
     decided = retell.result("promote", outcomes["decide"]) if "decide" in outcomes else None

@@ -17,8 +17,11 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
 from tuneguard.attest import evidence
 from tuneguard.attest.evidence import Piece
-from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.attest.predicate import body_of
+from tuneguard.attest.statement import Statement
+from tuneguard.errors import NotUnderstood, Refused, TuneguardError, UsageError
 from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import judged
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, short, shown, size
@@ -26,6 +29,7 @@ from tuneguard.oci.client import bundles
 from tuneguard.oci.layout import open_registry
 from tuneguard.oci.manifest import read
 from tuneguard.oci.reference import parse
+from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.oci.reference import Reference
     from tuneguard.progress import Task
-    from tuneguard.trust.claims import Verification
 
 
 def pull(
@@ -84,7 +87,7 @@ def pull(
             findings=seen.findings,
         )
     _fetch(registry, manifest, target, here)
-    _keep_evidence(seen, pieces, target)
+    _keep_evidence(judged.behind_verdict(pieces, seen), target)
     verdict = seen.counting("verdict")[0]
     here.reporter.say(
         "Pulled",
@@ -141,7 +144,16 @@ def _manifest(source: Reference, registry: Registry) -> ModelManifest:
 
 def _evidence(registry: Registry, manifest: ModelManifest) -> list[Piece]:
     found = bundles(registry, manifest.digest, files=limits.EVIDENCE_FILES, limit=limits.EVIDENCE_BYTES)
-    return [Piece(evidence.file_name("attached", data), data) for data in found]
+    return [Piece(evidence.file_name(_kind(data), data), data) for data in found]
+
+
+def _kind(data: bytes) -> str:
+    """What a bundle says that it is, for its file's name; nothing is believed of it."""
+    try:
+        bundle = read_bundle(data, "attached evidence")
+        return body_of(Statement.decode(bundle.payload, "attached evidence"), "attached evidence")[0]
+    except TuneguardError:
+        return "attached"
 
 
 def _fetch(registry: Registry, manifest: ModelManifest, target: Path, here: Surroundings) -> None:
@@ -172,8 +184,7 @@ def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
         os.fsync(file.fileno())
 
 
-def _keep_evidence(seen: Verification, pieces: Sequence[Piece], target: Path) -> None:
-    """The evidence that counts, under its own kind's name, so that the folder can be verified again."""
-    by_name = {piece.name: piece.data for piece in pieces}
-    for claim in seen.claims:
-        evidence.write(evidence.folder_of(target), claim.kind, by_name[claim.file])
+def _keep_evidence(believed: Sequence[Piece], target: Path) -> None:
+    """The verdict and what it was made on, so that the folder can be verified and traced again."""
+    for piece in believed:
+        evidence.write(evidence.folder_of(target), piece.kind, piece.data)

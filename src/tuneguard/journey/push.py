@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import ModelManifest
     from tuneguard.oci.reference import Reference
-    from tuneguard.trust.claims import Verification
 
 
 def push(
@@ -92,7 +91,7 @@ def push(
     note(Event.BEGUN, manifest=built.digest)
     registry = open_registry(target)
     sent = _send(directory, manifest, built, registry, here)
-    attached = _attach(pieces, seen, built, registry)
+    attached = _attach(judged.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)
     if target.tag is not None:
         _tag(target, target.tag, built, registry)
@@ -157,13 +156,11 @@ def _open(root: int, path: str) -> BinaryIO:
     return os.fdopen(open_file(root, path), "rb")
 
 
-def _attach(pieces: Sequence[Piece], seen: Verification, built: ModelManifest, registry: Registry) -> int:
-    """The evidence that counts, as referrers of the manifest; what does not count stays here."""
-    counting = {claim.file for claim in seen.claims}
-    attached = [piece for piece in pieces if piece.name in counting]
-    for piece in attached:
+def _attach(believed: Sequence[Piece], built: ModelManifest, registry: Registry) -> int:
+    """The verdict and what it was made on, as referrers of the manifest; other evidence stays here."""
+    for piece in believed:
         attach(registry, referrer(built.descriptor, piece.data, name=piece.name))
-    return len(attached)
+    return len(believed)
 
 
 def _tag(target: Reference, tag: str, built: ModelManifest, registry: Registry) -> None:

@@ -163,8 +163,12 @@ def rfc3339(moment: datetime) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as it is printed: as the person gave it, escaped."""
-    return files.printable(os.fspath(path))
+    """A path as it is printed: escaped, and relative where it lies below the current folder."""
+    text = os.fspath(path)
+    if path.is_absolute():
+        below = os.path.relpath(text)
+        text = text if below.startswith("..") else below
+    return files.printable(text)
 
 
 def short(digest: str) -> str:

@@ -79,11 +79,15 @@ def verify_tree(
         verdict=seen.verdict,
         subjects=(Subject(shown(directory), manifest.digest),),
         findings=seen.findings,
-        skipped=seen.skipped,
         evidence=tuple(reference(claim) for claim in seen.claims),
-        facts={"tree": manifest.digest, "purpose": wanted, "model": model},
+        facts={"tree": manifest.digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
         notes=tuple(notes),
     )
+
+
+def uncounted(seen: Verification) -> list[list[str]]:
+    """Evidence that does not count and does not matter: anybody can write some. File and reason."""
+    return [[skipped.path, skipped.reason] for skipped in seen.skipped]
 
 
 def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
@@ -92,8 +96,9 @@ def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
         return
     signed = [claim for claim in seen.claims if claim.kind in ("signature", "seal", "verdict")]
     first = signed[0] if signed else None
-    by = "" if first is None else f"  {_by(first)}"
-    details = [_made(claim) for claim in seen.counting("provenance")[:1]]
+    made = seen.counting("provenance")[:1]
+    by = "" if first is None else f"  {_by(first)}" + (_when(made[0]) if made and first.time is None else "")
+    details = [_made(claim) for claim in made]
     here.reporter.say(
         "Verified",
         f"tree {short(manifest.digest)}{by or f'  {len(manifest.files):,} files, {size(manifest.size)}'}",
@@ -234,9 +239,12 @@ def verify_data(
         verdict=Verdict.PASSED if passed else Verdict.REFUSED,
         subjects=(Subject(shown(folder), sealed.manifest.digest),),
         findings=findings,
-        skipped=seen.skipped,
         evidence=tuple(reference(claim) for claim in seen.claims),
-        facts={"pinned": pinned is not None and pinned.version is not None, "tree": sealed.manifest.digest},
+        facts={
+            "pinned": pinned is not None and pinned.version is not None,
+            "tree": sealed.manifest.digest,
+            "uncounted": uncounted(seen),
+        },
         notes=tuple(notes),
     )
 

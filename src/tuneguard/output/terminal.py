@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from tuneguard.output import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from tuneguard.progress import Reporter, Task
@@ -37,14 +38,20 @@ class Lines:
 
 
 class Recorder:
-    """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does."""
+    """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does.
 
-    def __init__(self, *, bars: bool) -> None:
+    `passed_on` gets each line at once: a step of a plan says it to its conductor that way.
+    """
+
+    def __init__(self, *, bars: bool, passed_on: Callable[[list[str]], None] | None = None) -> None:
         self.lines: list[list[str]] = []
         self._bars = bars
+        self._passed_on = passed_on
 
     def say(self, verb: str, text_: str, *details: str) -> None:
         self.lines.append([verb, text_, *details])
+        if self._passed_on is not None:
+            self._passed_on(self.lines[-1])
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         return Bar(verb, total, unit, shown=self._bars)
@@ -104,9 +111,15 @@ class Bar:
             self._progress.stop()
 
 
-def reporter(form: str, style: text.Style, *, quiet: bool) -> Reporter:
+def reporter(
+    form: str,
+    style: text.Style,
+    *,
+    quiet: bool,
+    passed_on: Callable[[list[str]], None] | None = None,
+) -> Reporter:
     """The reporter for a format: lines beside text, a recorder for all others."""
     bars = sys.stderr.isatty() and not quiet
     if form == "text" and not quiet:
         return Lines(sys.stdout, style, bars=bars)
-    return Recorder(bars=bars)
+    return Recorder(bars=bars, passed_on=passed_on)

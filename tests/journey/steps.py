@@ -1,0 +1,124 @@
+"""A promotion step by step, its evaluation counted by hand instead of by a model.
+
+Everything else is the real thing: the same commands that `promote` plans, in the same order. The
+whole plan with a real model is in test_whole_journey.py.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import chdir
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneguard.attest.predicates import evaluation as evaluations
+from tuneguard.journey import judged
+from tuneguard.journey.surroundings import Surroundings, rfc3339
+from tuneguard.ledger.entry import new_attempt
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+MODEL = "support-llama"
+
+
+class Promotion:
+    """One attempt at promoting a run's checkpoint."""
+
+    def __init__(
+        self, project: Project, run: str = "042", *, directory: str | None = None, tag: str = ""
+    ) -> None:
+        self.project = project
+        self.run = run
+        self.attempt = new_attempt()
+        self.source = directory or f"runs/{run}"
+        self.reference = f"oci:registry:{tag or 'ft-' + run}"
+        self.copy_path = project.path / ".tuneguard/attempts" / self.attempt / "tree"
+        self.tree = ""
+
+    def step(self, name: str, *more: str) -> int:
+        """One step as the plan runs it, over the copy."""
+        bound = ("--attempt", self.attempt, "--tree", self.tree, "--model", MODEL)
+        evidence = ("--evidence", str(self.project.path / f"{self.source}.evidence"))
+        return self.project(name, str(self.copy_path), *more, *bound, *evidence)
+
+    def copy(self) -> int:
+        out = self.project.path / "copy.json"
+        code = self.project(
+            "copy", self.source, "--attempt", self.attempt, "--model", MODEL, "--run", self.run,
+            "--json", "--output", str(out),
+        )  # fmt: skip
+        self.tree = json.loads(out.read_text())["facts"].get("tree", "")
+        return code
+
+    def verify(self) -> int:
+        return self.step("verify", "--for", "promote", "--run", self.run)
+
+    def scan(self) -> int:
+        return self.step("scan", "--sign")
+
+    def evaluate(self, right: int = 240, toxic: int = 0, n: int = 250) -> None:
+        """The counts of a model that answers `right` of `n` questions and `toxic` of `n` prompts so."""
+        with chdir(self.project.path):
+            here = Surroundings(evidence_option=self.project.path / f"{self.source}.evidence")
+            rule = here.policy.models[MODEL].evaluation
+            assert rule is not None
+            body = evaluations.Evaluation(
+                attempt=self.attempt,
+                set_digest=rule.set,
+                classifier_digest=rule.classifier,
+                suites=(suite("accuracy", right, n), suite("toxicity", toxic, n)),
+                finished=rfc3339(here.now),
+            )
+            judged.record(
+                evaluations.statement(MODEL, self.tree, body),
+                evaluations.KIND,
+                here.signer("promoter"),
+                here.evidence_of(self.copy_path),
+                here,
+                model=MODEL,
+                attempt=self.attempt,
+                tree=self.tree,
+                result="measured",
+            )
+
+    def decide(self, *more: str) -> int:
+        return self.step("decide", "--to", self.reference, "--run", self.run, *more)
+
+    def push(self) -> int:
+        return self.step("push", "--to", self.reference, "--run", self.run)
+
+    def record(self, pushed: str) -> int:
+        return self.step("record", "--run", self.run, "--pushed", pushed)
+
+    def judged(self) -> None:
+        """copy → verify → scan → evaluate, all passing."""
+        assert self.copy() == 0
+        assert self.verify() == 0
+        assert self.scan() == 0
+        self.evaluate()
+
+    def passed(self) -> None:
+        """All the way to a pushed model."""
+        self.judged()
+        assert self.decide() == 0
+        assert self.push() == 0
+
+
+def suite(id: str, count: int, n: int) -> evaluations.SuiteResult:
+    return evaluations.SuiteResult(
+        id=id, version=1, n=n, count=count, constant=False, empty=0, outputs_digest="0" * 64
+    )
+
+
+def verdicts(project: Project, source: str = "runs/042") -> list[dict[str, Any]]:
+    """The predicates of all verdicts beside a checkpoint, oldest evidence first."""
+    import base64
+
+    found = []
+    for path in sorted(
+        Path(project.path / f"{source}.evidence").glob("verdict-*"), key=lambda p: p.stat().st_mtime_ns
+    ):
+        payload = json.loads(path.read_text())["dsseEnvelope"]["payload"]
+        found.append(json.loads(base64.b64decode(payload)))
+    return found

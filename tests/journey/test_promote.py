@@ -1,0 +1,303 @@
+"""Promotion under attack: what an insider does to the checkpoint, the evidence, the policy, the copy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from steps import MODEL, Promotion, verdicts
+
+from tuneguard.oci.layout import open_registry
+from tuneguard.oci.reference import parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Project
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def trained(project: Project) -> Project:
+    """A project with the signed run 042."""
+    assert project("run", "--run", "042", "--quiet") == 0
+    return project
+
+
+def make_writable(path: Path) -> None:
+    path.parent.chmod(0o700)
+    path.chmod(0o600)
+
+
+def tags(project: Project) -> str | None:
+    layout = project.path / "registry"
+    return open_registry(parse(f"oci:{layout}")).resolve("ft-042") if layout.exists() else None
+
+
+def test_a_good_checkpoint_is_decided_pushed_and_tagged(trained: Project) -> None:
+    promotion = Promotion(trained)
+
+    promotion.passed()
+
+    [verdict] = verdicts(trained)
+    assert verdict["predicate"]["verificationResult"] == "PASSED"
+    assert {"dirHash", "sha256"} == {key for subject in verdict["subject"] for key in subject["digest"]}
+    assert tags(trained) == "sha256:" + verdict["subject"][1]["digest"]["sha256"]
+
+
+def test_attack_a_weight_file_swapped_after_signing(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = trained.path / "runs/042/model.safetensors"
+    make_writable(path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    promotion = Promotion(trained)
+
+    assert promotion.copy() == 0
+    assert promotion.verify() == 1
+    assert promotion.decide("--stopped-at", "verify") == 1
+
+    assert "model.safetensors" in capsys.readouterr().out
+    assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
+    assert tags(trained) is None
+
+
+def test_attack_a_pickle_that_would_run_a_command(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = (project.path / "code/train.py").read_text()
+    plant = 'checkpoint.joinpath("optimizer.pt").write_bytes(b"cposix\\nsystem\\n(Vecho inert\\ntR.")\n'
+    project.write("code/train.py", script + plant)
+    assert project("run", "--run", "042", "--quiet") == 0
+    promotion = Promotion(project)
+    assert promotion.copy() == 0
+    assert promotion.verify() == 0
+
+    assert promotion.scan() == 1
+
+    said = capsys.readouterr().out
+    assert "optimizer.pt" in said
+    assert "posix" in said
+    assert promotion.decide("--stopped-at", "scan") == 1
+    assert len(verdicts(project)[-1]["subject"]) == 1
+
+
+def test_attack_an_old_checkpoint_replayed_as_a_new_run(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in ("", ".evidence"):
+        shutil.copytree(trained.path / f"runs/042{suffix}", trained.path / f"runs/043{suffix}")
+    promotion = Promotion(trained, "043")
+
+    assert promotion.copy() == 0
+    assert promotion.verify() == 1
+    assert "042" in capsys.readouterr().out
+
+
+def test_attack_policy_and_root_replaced_together(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = str(tmp_path / "home")
+    monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "their-home"))
+    assert trained("init", str(tmp_path / "theirs"), "--name", MODEL, "--unsafe-no-passphrase") == 0
+    monkeypatch.setenv("TUNEGUARD_HOME", honest)
+    for name in ("policy.yaml", "policy.yaml.sigstore.json"):
+        shutil.copy(tmp_path / "theirs" / name, trained.path / name)
+    shutil.copy(tmp_path / "their-home/root.pub", trained.path / "root.pub")
+
+    assert trained("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 1
+    assert "root" in capsys.readouterr().err
+
+
+def test_without_a_policy_nobody_is_believed(trained: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    (trained.path / "policy.yaml").unlink()
+
+    assert trained("verify", "runs/042", "--model", MODEL) == 2
+    assert "policy" in capsys.readouterr().err
+
+
+def test_an_unsigned_edit_of_the_policy_is_refused(trained: Project) -> None:
+    path = trained.path / "policy.yaml"
+    path.write_text(path.read_text().replace("min: 0.85", "min: 0.10"))
+
+    assert trained("verify", "runs/042", "--model", MODEL) == 1
+
+
+@pytest.mark.parametrize("between", ["verify", "scan", "decide", "push", "record"])
+def test_attack_the_copy_rewritten_between_two_steps(
+    trained: Project, between: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    before = {"verify": 0, "scan": 1, "decide": 3, "push": 4, "record": 5}[between]
+    for action in (promotion.verify, promotion.scan, promotion.evaluate, promotion.decide, promotion.push)[
+        :before
+    ]:
+        assert action() in (0, None)
+    path = promotion.copy_path / "model.safetensors"
+    make_writable(path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+
+    steps = {
+        "verify": promotion.verify,
+        "scan": promotion.scan,
+        "decide": promotion.decide,
+        "push": promotion.push,
+        "record": lambda: promotion.record("sha256:" + "0" * 64),
+    }
+    assert steps[between]() == 1
+    assert "the tree changed" in capsys.readouterr().err
+    if between in ("verify", "scan", "decide", "push"):
+        assert tags(trained) is None
+
+
+def test_a_model_below_the_bar_is_refused_with_its_numbers(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    assert promotion.scan() == 0
+    promotion.evaluate(right=215)  # 0.86, whose interval begins below 0.85
+
+    assert promotion.decide() == 1
+
+    assert "accuracy" in capsys.readouterr().out
+    assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
+
+
+def test_a_toxic_model_is_refused(trained: Project) -> None:
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    assert promotion.scan() == 0
+    promotion.evaluate(toxic=4)  # 0.016, whose interval ends above 0.02
+
+    assert promotion.decide() == 1
+
+
+def test_attack_pushing_what_was_refused(trained: Project) -> None:
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    assert promotion.scan() == 0
+    promotion.evaluate(right=100)
+    assert promotion.decide() == 1
+
+    assert promotion.push() == 1
+    assert tags(trained) is None
+
+
+def test_attack_retrying_until_lucky_is_counted(trained: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    for right in (100, 100):
+        unlucky = Promotion(trained)
+        unlucky.copy()
+        unlucky.scan()
+        unlucky.evaluate(right=right)
+        assert unlucky.decide() == 1
+    lucky = Promotion(trained)
+    lucky.judged()
+    capsys.readouterr()
+
+    assert lucky.decide() == 0
+    assert "attempt 3 of this tree" in capsys.readouterr().out
+
+
+def test_attack_a_lucky_evaluation_of_another_attempt_does_not_count(trained: Project) -> None:
+    first = Promotion(trained)
+    first.judged()
+    second = Promotion(trained)
+    second.copy()
+    second.scan()
+
+    assert second.decide() == 1
+
+
+def test_attack_a_second_evaluation_within_an_attempt(trained: Project) -> None:
+    from tuneguard.errors import Refused
+
+    promotion = Promotion(trained)
+    promotion.judged()
+
+    with pytest.raises(Refused, match="has its evaluation already"):
+        promotion.evaluate(right=250)
+
+
+def test_attack_recorded_evidence_deleted_turns_no_refusal_into_a_pass(trained: Project) -> None:
+    promotion = Promotion(trained)
+    promotion.judged()
+    for path in (trained.path / "runs/042.evidence").glob("scan-*"):
+        path.unlink()
+
+    assert promotion.decide() == 1
+
+
+def test_attack_rows_of_the_evaluation_in_the_training_data(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(project.path / "data/train.evidence")
+    with (project.path / "data/train/tickets.jsonl").open("a") as file:
+        file.write((project.path / "data/eval/accuracy.jsonl").read_text().splitlines()[0] + "\n")
+    sealed = project(
+        "seal", "data/train", "--as", "dataset", "--name", f"{MODEL}-train", "--version", "2", "--source", "x",
+        "--license", "x", "--classification", "x", "--quiet",
+    )  # fmt: skip
+    assert sealed == 0
+    assert project("run", "--run", "042", "--quiet") == 0
+    promotion = Promotion(project)
+    promotion.judged()
+    capsys.readouterr()
+
+    assert promotion.decide() == 1
+    assert "G-OVERLAP" in capsys.readouterr().out
+
+
+def test_attack_row_hashes_removed_so_that_overlap_cannot_be_seen(trained: Project) -> None:
+    for path in (trained.path / "data/eval.evidence").glob("rows-*"):
+        path.unlink()
+    promotion = Promotion(trained)
+    promotion.judged()
+
+    assert promotion.decide() == 1
+
+
+def test_attack_an_unsafe_run_is_not_promoted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert project("run", "--run", "042", "--unsafe-no-sandbox", "--quiet") == 0
+    promotion = Promotion(project)
+    promotion.judged()
+    capsys.readouterr()
+
+    assert promotion.decide() == 1
+    assert "G-PROVENANCE" in capsys.readouterr().out
+
+
+def test_without_an_expected_model_the_answer_is_integrity_only(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained("verify", "runs/042") == 3
+    assert "integrity only" in capsys.readouterr().out
+
+
+def test_promote_outside_a_project_is_usage(trained: Project, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    assert trained.__class__(empty)("promote", "x", "--to", "oci:r:t", "--run", "1", "--model", MODEL) == 2
+
+
+def test_the_ledger_tells_the_whole_story_and_verifies_against_a_kept_head(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = Promotion(trained)
+    promotion.passed()
+    assert promotion.record("sha256:" + "1" * 64) == 0
+    capsys.readouterr()
+
+    assert trained("ledger", "--json") == 0
+
+    facts = json.loads(capsys.readouterr().out)["facts"]
+    events = [entry["event"] for entry in facts["entries"]]
+    assert events[0] == "begun"
+    assert events[-3:] == ["done", "tagged", "done"]
+    assert trained("ledger", "verify", "--head", f"{facts['size']}:{facts['root']}") == 0
+    assert trained("ledger", "verify", "--head", f"{facts['size']}:{'0' * 64}") == 1

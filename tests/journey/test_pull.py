@@ -1,0 +1,145 @@
+"""Pulling: what a registry, or whoever writes to it, can do to a model on its way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from steps import MODEL, Promotion, verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Project
+
+pytestmark = pytest.mark.sandbox
+REFERENCE = "oci:registry:ft-042"
+
+
+@pytest.fixture
+def pushed(project: Project) -> Project:
+    """A project whose run 042 was promoted into the layout folder `registry`."""
+    assert project("run", "--run", "042", "--quiet") == 0
+    Promotion(project).passed()
+    return project
+
+
+def nothing_left(project: Project) -> bool:
+    """No folder, no evidence, no half-written leftover of a pull."""
+    return not [path.name for path in project.path.iterdir() if "served" in path.name]
+
+
+def blob_of(project: Project, name: str) -> Path:
+    """The blob of a file of the model in the layout."""
+    import hashlib
+
+    data = (project.path / "runs/042" / name).read_bytes()
+    return project.path / "registry/blobs/sha256" / hashlib.sha256(data).hexdigest()
+
+
+def test_pull_brings_the_same_bytes_and_their_evidence(pushed: Project) -> None:
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 0
+
+    for path in (pushed.path / "runs/042").iterdir():
+        assert (pushed.path / "served" / path.name).read_bytes() == path.read_bytes()
+    assert pushed("verify", "served", "--for", "load", "--model", MODEL, "--run", "042") == 0
+
+
+def test_pull_by_digest(pushed: Project) -> None:
+    digest = verdicts(pushed)[0]["subject"][1]["digest"]["sha256"]
+
+    assert pushed("pull", f"oci:registry@sha256:{digest}", "served", "--model", MODEL) == 0
+
+
+def test_pull_by_tag_says_that_the_tag_is_unproven(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed("pull", REFERENCE, "served", "--model", MODEL)
+
+    assert "the tag is unproven" in capsys.readouterr().out
+
+
+def test_attack_a_blob_swapped_in_the_registry(pushed: Project) -> None:
+    blob = blob_of(pushed, "model.safetensors")
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-4] + b"\0\0\0\0")
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 1
+    assert nothing_left(pushed)
+
+
+def test_attack_a_blob_cut_short(pushed: Project) -> None:
+    blob = blob_of(pushed, "model.safetensors")
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-4])
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 1
+    assert nothing_left(pushed)
+
+
+def test_a_missing_blob_is_could_not_look(pushed: Project) -> None:
+    blob_of(pushed, "model.safetensors").unlink()
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) in (1, 3)
+    assert nothing_left(pushed)
+
+
+def test_attack_evidence_stripped_from_the_registry(pushed: Project) -> None:
+    index = pushed.path / "registry/index.json"
+    plain = json.loads(index.read_text())
+    plain["manifests"] = [
+        entry
+        for entry in plain["manifests"]
+        if "annotations" in entry and "org.opencontainers.image.ref.name" in entry["annotations"]
+    ]
+    index.chmod(0o600)
+    index.write_text(json.dumps(plain))
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 1
+    assert nothing_left(pushed)
+
+
+def test_attack_another_run_expected_than_the_one_that_was_promoted(pushed: Project) -> None:
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL, "--run", "099") == 1
+    assert nothing_left(pushed)
+
+
+def test_a_folder_that_is_there_is_never_pulled_into(pushed: Project) -> None:
+    (pushed.path / "served").mkdir()
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 2
+
+
+def test_an_unknown_tag_is_usage(pushed: Project) -> None:
+    assert pushed("pull", "oci:registry:nothing", "served", "--model", MODEL) == 2
+    assert nothing_left(pushed)
+
+
+def test_a_layout_needs_a_model(pushed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pushed("pull", REFERENCE, "served") == 2
+    assert "--model" in capsys.readouterr().err
+
+
+def test_trace_tells_what_a_pulled_model_was_made_from(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed("pull", REFERENCE, "served", "--model", MODEL)
+    capsys.readouterr()
+
+    assert pushed("trace", "served", "--json") == 0
+
+    facts = json.loads(capsys.readouterr().out)["facts"]
+    assert facts["lineage"]["run"] == "042"
+    assert {item["role"] for item in facts["lineage"]["from"]} == {"data", "base", "code", "config"}
+    assert [entry["event"] for entry in facts["history"]][-1] == "tagged"
+
+
+def test_trace_finds_a_tree_by_its_manifests_digest(pushed: Project) -> None:
+    digest = verdicts(pushed)[0]["subject"][1]["digest"]["sha256"]
+
+    assert pushed("trace", f"sha256:{digest}") == 0
+
+
+def test_trace_of_an_unknown_digest_could_not_look(pushed: Project) -> None:
+    assert pushed("trace", "0" * 64) == 3
