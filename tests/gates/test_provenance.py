@@ -8,6 +8,7 @@ import pytest
 
 from tuneguard.attest.predicates.provenance import Dependency, Wall
 from tuneguard.findings import Severity, Verdict
+from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
 from world.company import (
     BASE,
@@ -17,6 +18,7 @@ from world.company import (
     MODEL,
     WALLS,
     dependency,
+    expecting,
     policy,
     provenance,
     seal,
@@ -91,9 +93,18 @@ def test_a_seal_by_somebody_who_is_no_steward_any_more() -> None:
 
 
 def test_a_base_s_seal_is_no_seal_over_data() -> None:
-    claims = seals(seal(BASE, kind="base", name="tickets"), data=BASE)
+    as_base = policy(lambda p: p["models"][MODEL]["base"].append(DATA.digest))
+    expected = expecting(purpose="train", run=None, attempt=None, sealed="base")
+    claims = verify(DATA, [seal(kind="base")], as_base, expected).counting("seal")
 
-    assert judged("provenance", case(seals=claims)).verdict is Verdict.REFUSED
+    assert [claim.subject for claim in claims] == [DATA.digest]
+    assert judged("provenance", case(under=as_base, seals=claims)).verdict is Verdict.REFUSED
+
+
+def test_a_listed_digest_beside_another_one_is_not_listed() -> None:
+    two = Dependency("base", "tiny-llama", "1", {"dirHash": BASE.digest, "sha256": sha256("something else")})
+
+    assert said(base=two).verdict is Verdict.REFUSED
 
 
 def test_training_on_the_evaluation_set() -> None:
