@@ -98,15 +98,15 @@ def _too_old(question: Question, requirement: Requirement, claim: Claim) -> Faul
     if requirement.max_age is None:
         return None
     if claim.time is None:
-        return Fault("V16", f"has no date, and the policy demands a {claim.kind} of a certain age at most")
+        return Fault("V16", f"has no date, and the policy allows an age of {requirement.max_age}")
     age = question.expectation.now - datetime.fromisoformat(claim.time)
     if age <= requirement.max_age:
         return None
     bound = str(requirement.max_age).removesuffix(", 0:00:00")
     return Fault(
         "V16",
-        f"is too old: claimed {claim.time}, and the policy takes a {claim.kind} for {bound}",
-        fix=f"make a new {claim.kind}",
+        f"is too old: claimed {claim.time}, and the policy allows {bound}",
+        fix="have it made anew",
     )
 
 

@@ -276,7 +276,6 @@ def _skipped(aside: Iterable[About]) -> Iterator[Skipped]:
 def _notes(question: Question) -> Iterable[str]:
     expected = question.expectation
     if question.integrity_only:
-        yield "integrity only: no model was expected, so nothing is said about who may use this tree"
         return
     if expected.purpose in ("promote", "load") and expected.run is None:
         yield "no run was expected: any run of this model will do"
