@@ -61,7 +61,6 @@ say(found)
 """
 
 
-@pytest.mark.slow
 def test_a_search_for_keys_and_agents_finds_not_a_byte(backend, tmp_path, out):
     """Everything that a careless machine holds is planted; the supervisor itself has all of it open."""
     secret = secrets.token_bytes(24)

@@ -125,7 +125,11 @@ def supervisor(backend, out, script, grace=60):
     return process
 
 
-def test_when_the_supervisor_is_killed_the_command_dies_with_it(backend, out):
+def test_when_the_supervisor_is_killed_the_command_dies_with_it_and_nothing_is_left(
+    backend, out, tmp_path, monkeypatch
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     process = supervisor(backend, out, "exec 9>lock; flock 9; echo ready; exec sleep 3600")
 
     process.kill()
@@ -133,6 +137,7 @@ def test_when_the_supervisor_is_killed_the_command_dies_with_it(backend, out):
 
     with (out.source / "lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # waits for the death; the test's timeout is the bound
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 # --- interrupts and the deadline ------------------------------------------------------------------
@@ -163,7 +168,6 @@ def test_a_second_interrupt_does_not_wait_for_the_grace(backend, out):
     assert json.loads(said.splitlines()[-1]) == [None, signal.SIGKILL, "interrupt"]
 
 
-@pytest.mark.slow
 def test_at_the_deadline_the_command_may_save_and_is_not_called_a_success(backend, out):
     script = "trap 'echo saved > /work/out/state; exit 0' TERM; while :; do sleep 0.05; done"
 
@@ -175,7 +179,6 @@ def test_at_the_deadline_the_command_may_save_and_is_not_called_a_success(backen
     assert (out.source / "state").read_text() == "saved\n"
 
 
-@pytest.mark.slow
 def test_a_command_that_ignores_the_deadline_is_killed_after_the_grace(backend):
     script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 

@@ -65,7 +65,8 @@ IN_CONTAINER = Obstacle(
     "",
     "",
     "a container engine's system call filter usually denies namespaces to what runs inside",
-    "start the container with: --security-opt seccomp=unconfined --security-opt systempaths=unconfined",
+    "start the container with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+    "--security-opt systempaths=unconfined, or use a machine",
 )
 ELSE = Obstacle(
     "",

@@ -36,6 +36,10 @@ class Planted:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Once the walls are tried it has served: what is bound stays bound when its name is gone."""
         for listener in self._listeners:
             listener.close()
         shutil.rmtree(self.folder, ignore_errors=True)

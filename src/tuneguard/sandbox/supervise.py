@@ -58,10 +58,10 @@ def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: b
     with Planted() as planted, Interrupts() as interrupts:
         extra = (Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
         places = layout.places(confinement, planted.folder, extra)
-        run = _Run(name, confinement, interrupts)
+        run = _Run(name, confinement, planted, interrupts)
         try:
             run.start(launcher, places, OWN if own else package_folder())
-            run.confine(places, planted)
+            run.confine(places)
             run.follow()
         finally:
             run.end()
@@ -71,9 +71,10 @@ def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: b
 class _Run:
     """One run of one command: the descriptors that belong to it, and what is known of it so far."""
 
-    def __init__(self, name: str, confinement: Confinement, interrupts: Interrupts) -> None:
+    def __init__(self, name: str, confinement: Confinement, planted: Planted, interrupts: Interrupts) -> None:
         self.name = name
         self.confinement = confinement
+        self.planted = planted
         self.interrupts = interrupts
         self.began = time.monotonic()
         self.limits = Limits(confinement.memory, confinement.processes)
@@ -145,10 +146,10 @@ class _Run:
         process, _, _ = struct.unpack("iII", ancillary[0][2][:12])
         return int(process)
 
-    def confine(self, places: tuple[layout.Place, ...], planted: Planted) -> None:
+    def confine(self, places: tuple[layout.Place, ...]) -> None:
         """Put the inner stage under the limits and send it the plan."""
         rlimits = self.limits.apply(self.init_pid)
-        plan = plan_of(self.confinement, places, planted.outside(), rlimits, self.launch)
+        plan = plan_of(self.confinement, places, self.planted.outside(), rlimits, self.launch)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
 
@@ -209,6 +210,7 @@ class _Run:
             case {"ready": {"dropped": dropped}}:
                 self.dropped = bool(dropped)
             case {"walls": walls}:
+                self.planted.remove()  # so that a supervisor that is killed leaves nothing behind
                 self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
             case {"exit": [code, number]}:
                 self.exit = (code, number)
