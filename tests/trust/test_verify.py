@@ -400,6 +400,18 @@ def test_two_custodians_who_say_different_things_are_not_two() -> None:
     assert seen.unmet == {"provenance"}
 
 
+def test_two_promoters_who_judged_on_their_own_are_two() -> None:
+    def two(p: dict[str, Any]) -> None:
+        p["roles"]["promoter"].update(threshold=2, anyOf=["pia", "eva"])
+
+    under = policy(two)
+    pia, eva = verdict(under=under), verdict(by="eva", under=under, time=ago(hours=1), attempt="a-other")
+
+    assert loading([pia, eva], under=under).passed
+    assert rules(loading([pia], under=under)) == ["V17"]
+    assert rules(loading([pia, verdict(by="eva", run="041")], under=under, run=None)) == ["V17", "V17"]
+
+
 def test_one_custodian_builds_and_promotes() -> None:
     both = policy(lambda p: p["identities"]["pia"].update(custodian="platform-team"))
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tuneguard.attest.predicates.oms import Signature
+from tuneguard.attest.predicates.seal import Seal
+from tuneguard.attest.predicates.verdict import Verdict
 from tuneguard.records import to_json
 from tuneguard.trust.opening import not_believed
 from tuneguard.trust.question import ATTEMPT_BOUND, Fault
@@ -130,12 +133,20 @@ def _agreed(question: Question, claims: Sequence[Claim]) -> tuple[tuple[Claim, .
 
 
 def _what_it_says(claim: Claim) -> bytes:
-    """What custodians must agree in. Signatures list the same files or they would not be claims."""
-    if claim.kind == "signature":
-        return b""
-    if claim.kind == "seal":  # each steward's own date and remarks may differ
-        return to_json([claim.body.kind, claim.body.name, claim.body.version])
-    return claim.statement.encode()
+    """What custodians must agree in: the tree anyway, and what else their kind says of it.
+
+    Everybody's own dates and remarks may differ where each looked for himself (a seal, a verdict).
+    A provenance, a scan or an evaluation tells what happened once: there, every word.
+    """
+    match claim.body:
+        case Signature():
+            return b""
+        case Seal():
+            return to_json([claim.body.kind, claim.body.name, claim.body.version])
+        case Verdict():
+            return to_json([claim.body.model, claim.body.run])
+        case _:
+            return claim.statement.encode()
 
 
 def check_apart(question: Question, claim: Claim) -> Fault | None:
