@@ -12,10 +12,14 @@ import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tuneguard.cli.app import run as tuneguard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODEL = "support-llama"
 
@@ -32,6 +36,7 @@ train:
   command: [python, "{code}/train.py", "{config}", "{data}", "{base}", "{checkpoint}", "{scratch}", "{run}"]
   config: train-config.yaml
   expectedDuration: 40s
+  scratch: 1Gi
   resources: {memory: 1Gi}
 checkpoint: {path: "runs/{run}"}
 evaluation: {classifier: {path: models/toxicity}}
@@ -118,11 +123,58 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return home, project.path
 
 
-@pytest.fixture
-def project(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A fresh copy of the project, with a home of its own."""
-    home, path = made
+def fresh_copy(template: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of home and project of one's own."""
+    home, path = template
     shutil.copytree(home, tmp_path / "home")
     shutil.copytree(path, tmp_path / "project")
     monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "home"))
     return Project(tmp_path / "project")
+
+
+def grown(
+    template: tuple[Path, Path], factory: pytest.TempPathFactory, grow: Callable[[Project], None]
+) -> tuple[Path, Path]:
+    """A further template: a copy of one, in which something more was done."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = fresh_copy(template, factory.mktemp("journey"), patch)
+        grow(project)
+        return project.path.parent / "home", project.path
+
+
+@pytest.fixture(scope="session")
+def made_trained(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The project with the signed run 042."""
+
+    def grow(project: Project) -> None:
+        assert project("run", "--run", "042", "--quiet") == 0
+
+    return grown(made, tmp_path_factory, grow)
+
+
+@pytest.fixture(scope="session")
+def made_pushed(
+    made_trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The project whose run 042 was promoted into the layout folder `registry`."""
+    from steps import Promotion
+
+    return grown(made_trained, tmp_path_factory, lambda project: Promotion(project).passed())
+
+
+@pytest.fixture
+def trained(made_trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A fresh copy of the project with the signed run 042."""
+    return fresh_copy(made_trained, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def pushed(made_pushed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A fresh copy of the project whose run 042 was promoted."""
+    return fresh_copy(made_pushed, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def project(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A fresh copy of the project, with a home of its own."""
+    return fresh_copy(made, tmp_path, monkeypatch)

@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sandbox
 
 
-@pytest.fixture
-def trained(project: Project) -> Project:
-    """A project with the signed run 042."""
-    assert project("run", "--run", "042", "--quiet") == 0
-    return project
-
-
 def make_writable(path: Path) -> None:
     path.parent.chmod(0o700)
     path.chmod(0o600)

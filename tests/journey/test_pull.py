@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from steps import MODEL, Promotion, verdicts
+from steps import MODEL, verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sandbox
 REFERENCE = "oci:registry:ft-042"
-
-
-@pytest.fixture
-def pushed(project: Project) -> Project:
-    """A project whose run 042 was promoted into the layout folder `registry`."""
-    assert project("run", "--run", "042", "--quiet") == 0
-    Promotion(project).passed()
-    return project
 
 
 def nothing_left(project: Project) -> bool:

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@click.group("ledger", invoke_without_command=True)
-@click.pass_context
-def COMMAND(context: click.Context) -> int | None:
+class Ledger(click.Group):
+    """``tuneguard ledger`` alone, or with options only, lists."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``list`` first where no subcommand is named."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("ledger", cls=Ledger)
+def COMMAND() -> None:
     """List the ledger, or verify it."""
-    return None if context.invoked_subcommand else context.invoke(entries)
 
 
 @command("ledger list", short="list")
