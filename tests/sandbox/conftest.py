@@ -25,7 +25,7 @@ def backend(request):
     return BACKENDS[request.param]()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def any_backend():
     """The backend that a run would take."""
     return find_backend()

@@ -4,6 +4,7 @@ import errno
 import socket
 import stat
 import struct
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -28,9 +29,14 @@ CALLS = {  # what ordinary programs need, by the kernel's headers
 }
 
 
+@cache
+def assembled(machine):
+    return list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+
+
 def judge(machine, number, arguments=(), architecture=None):
     """Run the filter as the kernel would, with every bound checked; its return value."""
-    program = list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+    program = assembled(machine)
     arguments = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=IIQ6Q", number, architecture or seccomp.ARCHITECTURE[machine], 0, *arguments)
     accumulator, at = 0, 0

@@ -398,6 +398,10 @@ def test_the_environment_is_exactly_what_was_asked_for(backend, monkeypatch):
     assert set(ran.lines) == {b"ONLY=this", b"PATH=/usr/bin"}
 
 
+def test_the_machines_name_is_not_told(backend):
+    assert python(backend, "say(socket.gethostname())").said == "sandbox"
+
+
 def test_scratch_is_as_large_as_asked_and_gone_afterwards(backend):
     ran = python(
         backend,

@@ -155,6 +155,16 @@ def test_an_interrupted_supervisor_lets_the_command_finish_its_work_and_says_so(
     assert (out.source / "state").read_text() == "saved\n"
 
 
+def test_signals_that_the_supervisor_has_blocked_reach_the_command_all_the_same(any_backend):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])
+    try:
+        outcome = run(any_backend, ("/bin/sh", "-c", "kill -USR1 $$")).outcome
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    assert outcome.signal == signal.SIGUSR1
+
+
 def test_a_second_interrupt_does_not_wait_for_the_grace(backend, out):
     script = "trap 'echo refusing' TERM; echo ready; while :; do sleep 0.05; done"
     process = supervisor(backend, out, script, grace=3600)

@@ -30,6 +30,7 @@ NAMESPACES = (
         "--unshare-uts",
         "--unshare-cgroup-try",
     ),
+    *("--hostname", "sandbox"),
     *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
 )
 

@@ -24,9 +24,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuneguard.errors import CannotLook, UsageError
+from tuneguard.errors import CannotLook
 from tuneguard.files import printable
 from tuneguard.limits import LAUNCHER_OUTPUT
 from tuneguard.sandbox import layout
@@ -35,7 +35,8 @@ from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.launch import ENVIRONMENT, LaunchFailed, boot, package_folder, plan_of
 from tuneguard.sandbox.lines import Lines
 from tuneguard.sandbox.planted import Planted
-from tuneguard.sandbox.walls import DEADLINE, OWN, PID, WALLS, Bind, Outcome, Wall, WallState
+from tuneguard.sandbox.reports import Reports
+from tuneguard.sandbox.walls import OWN, Bind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,13 +87,9 @@ class _Run:
         os.set_blocking(self.errors, False)
         self.process: subprocess.Popen[bytes] | None = None
         self.init: int | None = None
-        self.dropped = False
         self.lines = Lines()
-        self.heard = b""
+        self.reports = Reports()
         self.said = b""
-        self.walls: dict[str, Wall] = {}
-        self.exit: tuple[int | None, int | None] | None = None
-        self.failure: Exception | None = None
         self.stopped: str | None = None
         self.kill_at: float | None = None
         self.note: str | None = None
@@ -132,17 +129,14 @@ class _Run:
 
     def _hello(self) -> int:
         """Wait for the inner stage's first message; its process id, as the kernel sees it from here."""
-        ready, _, _ = select.select(
-            [self.control], [], [], max(1.0, min(self.confinement.deadline, LONGEST_WAIT))
-        )
+        patience = max(1.0, min(self.confinement.deadline, LONGEST_WAIT))
         data, ancillary = b"", list[tuple[int, int, bytes]]()
-        if ready:
+        if _is_readable(self.control.fileno(), patience):
             data, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(12))
         if not data:
             self._reap_launcher()
-            said = self.said.decode("utf-8", "replace").strip().splitlines()
-            raise LaunchFailed(f"{self.name} failed: {printable(said[-1]) if said else 'it said nothing'}")
-        self.heard = data.partition(b"\n")[2]
+            raise LaunchFailed(f"{self.name} failed: {self._last_words() or 'it said nothing'}")
+        self.reports.feed(data)
         process, _, _ = struct.unpack("iII", ancillary[0][2][:12])
         return int(process)
 
@@ -199,37 +193,10 @@ class _Run:
             data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionResetError):  # nothing more; or killed with words of ours unread
             return False
-        self.heard += data
-        *messages, self.heard = self.heard.split(b"\n")
-        for message in messages:
-            self._understand(json.loads(message))
+        self.reports.feed(data)
+        if self.reports.walls:
+            self.planted.remove()  # so that a supervisor that is killed leaves nothing behind
         return bool(data)
-
-    def _understand(self, message: dict[str, Any]) -> None:
-        match message:
-            case {"ready": {"dropped": dropped}}:
-                self.dropped = bool(dropped)
-            case {"walls": walls}:
-                self.planted.remove()  # so that a supervisor that is killed leaves nothing behind
-                self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
-            case {"exit": [code, number]}:
-                self.exit = (code, number)
-            case {"fell": [wall, how]}:
-                self.failure = CannotLook(
-                    f"the sandbox's {wall} wall does not stand, so nothing was run in it: {printable(how)}",
-                    help="report this: it is a fault of ours or of this machine",
-                )
-            case {"failed": {"step": step, "why": why}}:
-                self.failure = CannotLook(
-                    f"the sandbox could not be set up: {printable(step)}: {printable(why).lower()}"
-                )
-            case {"unstarted": {"command": command, "why": why}}:
-                self.failure = UsageError(
-                    f"cannot run {printable(command)} in the sandbox: {printable(why).lower()}",
-                    help="name a program of the system, of the interpreter, or of a bound folder",
-                )
-            case _:
-                self.failure = CannotLook("the sandbox's first process said something unknown")
 
     def _stream(self) -> bool:
         """Hand on lines. False when nobody can write any more."""
@@ -261,14 +228,14 @@ class _Run:
         """Leave nothing behind: not a process, not a control group, not a descriptor."""
         self._kill()
         if self.init is not None:
-            select.select([self.init], [], [])  # however long it takes: nobody may hash before
+            _is_readable(self.init, None)  # however long it takes: nobody may hash before
         self._reap_launcher()
         self.seconds = time.monotonic() - self.began
         self.note = self.limits.exceeded()
         self.limits.remove()
         try:
-            if self.failure is None and sys.exc_info()[0] is None:
-                while self._stream() and select.select([self.output], [], [], 0)[0]:
+            if self.reports.failure is None and sys.exc_info()[0] is None:
+                while self._stream() and _is_readable(self.output, 0):
                     pass
         finally:
             self.control.close()
@@ -281,7 +248,7 @@ class _Run:
             if self.init is None:
                 self.process.kill()
             self.process.wait()
-        while self._listen() and select.select([self.errors], [], [], 0)[0]:
+        while self._listen() and _is_readable(self.errors, 0):
             pass
 
     def outcome(self) -> Outcome:
@@ -290,33 +257,31 @@ class _Run:
         Raises:
             UsageError, CannotLook: the command was never started.
         """
-        if self.failure is not None:
-            raise self.failure
-        if not self.walls and self.stopped is None:
-            said = self.said.decode("utf-8", "replace").strip().splitlines()
-            why = printable(said[-1]) if said else (self.note or "its first process was killed")
-            raise CannotLook(f"the sandbox ended before the command began: {why}")
-        code, number = self.exit or (None, int(signal.SIGKILL))
-        walls = (
-            self.walls
-            | self.limits.walls(unprivileged=self.dropped or os.geteuid() != 0)
-            | {DEADLINE: self._deadline_wall()}
-        )
-        if PID in self.walls:
-            how = f"{self.walls[PID].how}; at the end its init was dead, and every process with it"
-            walls[PID] = Wall(PID, self.walls[PID].state, how)
-        untried = "the command was stopped before this wall was tried"
-        complete = tuple(walls.get(wall) or Wall(wall, WallState.ABSENT, untried) for wall in WALLS)
-        return Outcome(code, number, self.stopped, complete, self.seconds, self.note)
-
-    def _deadline_wall(self) -> Wall:
         how = f"{self.confinement.deadline:g} s, watched from outside; "
         how += (
-            f"stopped after {self.seconds:.1f} s"
-            if self.stopped is not None
-            else "the supervisor's signals reach the sandbox's init"
+            "the supervisor's signals reach the sandbox's init"
+            if self.stopped is None
+            else f"stopped after {self.seconds:.1f} s"
         )
-        return Wall(DEADLINE, WallState.PROVEN, how)
+        return self.reports.outcome(
+            self.limits.walls(unprivileged=self.reports.dropped or os.geteuid() != 0),
+            how,
+            stopped=self.stopped,
+            seconds=self.seconds,
+            note=self.note,
+            last_words=self._last_words(),
+        )
+
+    def _last_words(self) -> str | None:
+        said = self.said.decode("utf-8", "replace").strip().splitlines()
+        return printable(said[-1]) if said else None
+
+
+def _is_readable(descriptor: int, seconds: float | None) -> bool:
+    """Wait until it can be read or has ended. Not select(2), which knows only descriptors below 1024."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def _read(descriptor: int) -> bytes | None:

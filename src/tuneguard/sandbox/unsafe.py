@@ -90,15 +90,17 @@ def _follow(
     due = began + confinement.deadline
     pidfd = os.pidfd_open(process.pid)
     try:
-        waiting = [pipe, pidfd, interrupts.fileno()]
+        poll = select.poll()
+        for descriptor in (pipe, pidfd, interrupts.fileno()):
+            poll.register(descriptor, select.POLLIN)
         while True:
-            ready, _, _ = select.select(waiting, [], [], max(0.0, min(due - time.monotonic(), 3600.0)))
+            patience = max(0.0, min(due - time.monotonic(), 3600.0))
+            ready = {descriptor for descriptor, _ in poll.poll(patience * 1000 + 1)}
             interrupted = interrupts.fileno() in ready and interrupts.take()
             if pipe in ready and not _stream(pipe, lines, confinement):
-                waiting.remove(pipe)
+                poll.unregister(pipe)
             if pidfd in ready:
-                while _stream(pipe, lines, confinement) and select.select([pipe], [], [], 0)[0]:
-                    pass
+                _drain(pipe, lines, confinement)
                 return stopped
             if stopped is not None and (interrupted or time.monotonic() >= due):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -109,6 +111,14 @@ def _follow(
                 due = time.monotonic() + confinement.grace
     finally:
         os.close(pidfd)
+
+
+def _drain(pipe: int, lines: Lines, confinement: Confinement) -> None:
+    """Hand on what is there; what a process that was left behind writes later is not waited for."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while _stream(pipe, lines, confinement) and poll.poll(0):
+        pass
 
 
 def _stream(pipe: int, lines: Lines, confinement: Confinement) -> bool:

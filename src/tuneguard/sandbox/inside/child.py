@@ -48,9 +48,10 @@ def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped
 def _confine(plan: Plan, output: int, handshake: Handshake, *, dropped: bool) -> None:
     """Leave the session, take the uid, let the init seal /proc, drop capabilities, set limits."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGXFSZ"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whatever whoever started us had blocked
     kernel.bound_capabilities()
     if dropped:
         _drop_to(plan["drop"])

@@ -80,6 +80,7 @@ def _run(plan: Plan, line: Line, output: int) -> None:
         if plan["root"] is not None:
             dropped = root.build(plan["root"], plan["drop"])
             kernel.raise_loopback()
+            socket.sethostname("sandbox")
         if dropped:
             os.fchown(output, plan["drop"], plan["drop"])  # so that /dev/stdout can be opened
     except OSError as error:

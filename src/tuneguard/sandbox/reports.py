@@ -1,0 +1,87 @@
+"""What the inner stage reports, taken message by message, and the record that comes of it. No IO."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuneguard.errors import CannotLook, TuneguardError, UsageError
+from tuneguard.files import printable
+from tuneguard.sandbox.walls import DEADLINE, PID, WALLS, Outcome, Wall, WallState
+
+
+@dataclass
+class Reports:
+    """What has been said so far: see `inside.stage` for the messages."""
+
+    dropped: bool = False
+    walls: dict[str, Wall] = field(default_factory=dict)
+    exit: tuple[int | None, int | None] | None = None
+    failure: TuneguardError | None = None
+    _held: bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they come: one JSON object a line."""
+        *messages, self._held = (self._held + data).split(b"\n")
+        for message in messages:
+            self._take(json.loads(message))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"hello": _}:
+                pass
+            case {"ready": {"dropped": dropped}}:
+                self.dropped = bool(dropped)
+            case {"walls": walls}:
+                self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
+            case {"exit": [code, number]}:
+                self.exit = (code, number)
+            case {"fell": [wall, how]}:
+                self.failure = CannotLook(
+                    f"the sandbox's {wall} wall does not stand, so nothing was run in it: {printable(how)}",
+                    help="report this: it is a fault of ours or of this machine",
+                )
+            case {"failed": {"step": step, "why": why}}:
+                self.failure = CannotLook(
+                    f"the sandbox could not be set up: {printable(step)}: {printable(why).lower()}"
+                )
+            case {"unstarted": {"command": command, "why": why}}:
+                self.failure = UsageError(
+                    f"cannot run {printable(command)} in the sandbox: {printable(why).lower()}",
+                    help="name a program of the system, of the interpreter, or of a bound folder",
+                )
+            case _:
+                self.failure = CannotLook("the sandbox's first process said something unknown")
+
+    def outcome(
+        self,
+        limited: dict[str, Wall],
+        deadline: str,
+        *,
+        stopped: str | None,
+        seconds: float,
+        note: str | None,
+        last_words: str | None,
+    ) -> Outcome:
+        """The record of a run whose every process is dead.
+
+        `limited` are the walls of memory and processes, `deadline` says how that wall was tried.
+
+        Raises:
+            UsageError, CannotLook: the command was never started.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if not self.walls and stopped is None:
+            why = last_words or note or "its first process was killed"
+            raise CannotLook(f"the sandbox ended before the command began: {why}")
+        code, number = self.exit or (None, int(signal.SIGKILL))
+        walls = self.walls | limited | {DEADLINE: Wall(DEADLINE, WallState.PROVEN, deadline)}
+        if PID in walls:
+            how = f"{walls[PID].how}; at the end its init was dead, and every process with it"
+            walls[PID] = Wall(PID, walls[PID].state, how)
+        untried = "the command was stopped before this wall was tried"
+        complete = tuple(walls.get(wall) or Wall(wall, WallState.ABSENT, untried) for wall in WALLS)
+        return Outcome(code, number, stopped, complete, seconds, note)

@@ -1,0 +1,73 @@
+"""What is made of the inner stage's messages."""
+
+import json
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneguard.errors import CannotLook, UsageError
+from tuneguard.sandbox.reports import Reports
+from tuneguard.sandbox.walls import MEMORY, PROCESSES, WALLS, Wall, WallState
+
+LIMITED = {name: Wall(name, WallState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
+STANDING = {name: ["proven", "tried"] for name in ("network", "filesystem", "pid")}
+
+
+def after(*messages, stopped=None, note=None, last_words=None):
+    reports = Reports()
+    reports.feed(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+    return reports.outcome(LIMITED, "60 s", stopped=stopped, seconds=1.0, note=note, last_words=last_words)
+
+
+def test_a_run_that_ended_by_itself():
+    outcome = after({"ready": {"dropped": False}}, {"walls": STANDING}, {"exit": [0, None]})
+
+    assert outcome.succeeded
+    assert [wall.name for wall in outcome.walls] == list(WALLS)
+
+
+def test_an_init_that_was_killed_is_a_run_that_was_killed():
+    outcome = after({"walls": STANDING}, stopped="deadline")
+
+    assert (outcome.code, outcome.signal, outcome.stopped) == (None, signal.SIGKILL, "deadline")
+
+
+def test_without_walls_that_were_tried_nothing_was_run():
+    with pytest.raises(CannotLook, match="ended before the command began: its first process was killed"):
+        after({"ready": {"dropped": False}}, {"exit": [0, None]})
+
+
+def test_a_wall_that_fell_wins_over_any_exit():
+    with pytest.raises(CannotLook, match=r"network wall does not stand.*\\x1b\[31m"):
+        after({"walls": STANDING}, {"fell": ["network", "\x1b[31mreached"]}, {"exit": [0, None]})
+
+
+def test_a_command_that_cannot_be_executed_is_the_callers_mistake():
+    with pytest.raises(UsageError, match="cannot run trainer"):
+        after(
+            {"walls": STANDING},
+            {"unstarted": {"command": "trainer", "why": "No such file"}},
+            {"exit": [127, None]},
+        )
+
+
+def test_a_message_that_nobody_knows_is_never_read_as_success():
+    with pytest.raises(CannotLook, match="something unknown"):
+        after({"walls": STANDING}, {"exit": [0]}, {"exit": [0, None]})
+
+
+@given(st.lists(st.integers(1, 40), max_size=30))
+def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
+    data = b"".join(
+        json.dumps(message).encode() + b"\n"
+        for message in ({"ready": {"dropped": True}}, {"walls": STANDING}, {"exit": [3, None]})
+    )
+    reports = Reports()
+    for cut in cuts:
+        reports.feed(data[:cut])
+        data = data[cut:]
+    reports.feed(data)
+
+    assert (reports.dropped, reports.exit, len(reports.walls)) == (True, (3, None), 3)
