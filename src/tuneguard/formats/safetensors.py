@@ -19,7 +19,7 @@ from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.formats import json_document
 from tuneguard.formats.embedded import content_of
-from tuneguard.formats.facts import Fact, Hidden, NotRead, TwoReadings
+from tuneguard.formats.facts import Fact, Hidden, TwoReadings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +71,13 @@ def read(reader: Reader) -> Iterator[Fact]:
             tensors.append(fact)
         else:
             yield fact
-    yield from _read_tensors(reader, tensors, 8 + length)
+    yield from _read_tensors(reader, sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)))
 
 
 def _read_header(raw: bytes) -> Iterator[Fact | _Tensor]:
+    document = json_document.parse(raw)
     if raw.rstrip(b" ")[-1:] != b"}":
         yield TwoReadings("its header is not padded with spaces", 8)
-    document = json_document.parse(raw)
     for duplicate in document.duplicates:
         yield TwoReadings(f"its header names {duplicate} twice", 8)
     if not isinstance(document.value, dict):
@@ -88,7 +88,7 @@ def _read_header(raw: bytes) -> Iterator[Fact | _Tensor]:
         elif (tensor := _read_tensor(name, entry)) is not None:
             yield tensor
         else:
-            yield NotRead(f"tensor {json_document.shown(name)} is not described as the format says", 8)
+            raise NotUnderstood(f"tensor {json_document.shown(name)} is not described as the format says")
 
 
 def _read_metadata(entry: object) -> Iterator[Fact]:
@@ -117,24 +117,21 @@ def _naturals(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 64 for item in value)
 
 
-def _read_tensors(reader: Reader, tensors: list[_Tensor], start: int) -> Iterator[Fact]:
+def _read_tensors(reader: Reader, tensors: list[_Tensor]) -> Iterator[Fact]:
     """The tensors' bytes in their order, which must follow each other without gap or overlap."""
-    at = 0
-    for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
+    start = reader.offset
+    for tensor in tensors:
         name = json_document.shown(tensor.name)
+        at = reader.offset - start
         if tensor.end > reader.size - start:
-            yield NotRead(f"tensor {name} reaches beyond the end of the file", start + tensor.begin)
-            break
+            raise NotUnderstood(f"tensor {name} reaches beyond the end of the file")
         if tensor.begin < at:
             yield TwoReadings(f"tensor {name} overlaps the one before it", start + tensor.begin)
         elif tensor.begin > at:
             yield Hidden("bytes between the tensors", start + at, tensor.begin - at)
             reader.skip(tensor.begin - at)
-            at = tensor.begin
-        if tensor.end > at:
-            part = reader.part(tensor.end - at)
-            yield from content_of(part, f"tensor {name}")
-            part.drain()
-            at = tensor.end
+        part = reader.part(max(0, tensor.end - (reader.offset - start)))
+        yield from content_of(part, f"tensor {name}")
+        part.drain()
     if reader.remaining:
-        yield Hidden("bytes behind the last tensor", start + at, reader.drain())
+        yield Hidden("bytes behind the last tensor", reader.offset, reader.drain())

@@ -52,7 +52,11 @@ _LINE = 1 << 24
 _HEAD = 64
 _CONTENT_MARKS = (b"\xc2", b"\x7f", b"P", b"M")
 _BATCH = 64
-"""Facts that are handed out together: going in and out for each would take as long as the work."""
+"""Facts that are handed out together: going in and out for each would take as long as the work.
+
+The values in a fact may have grown by the time that it is judged. They never shrink or change
+otherwise, so that judging late is never more lenient.
+"""
 
 _DECIMAL = re.compile(rb"-?[0-9]{1,4000}", re.ASCII)
 _UNSIGNED = re.compile(rb"[0-9]{1,10}", re.ASCII)
@@ -151,9 +155,8 @@ class Machine:
         try:
             while len(self._acts) < _BATCH:
                 if self._pos >= self._safe:
-                    self._refill()
-                    self._check_limits()
-                if self._pos < self._end - _MARGIN:
+                    self._turn()
+                if self._pos < min(self._safe, self._end - _MARGIN):
                     self._rush()
                 else:
                     self._step()
@@ -183,7 +186,7 @@ class Machine:
         Eight opcodes make up three quarters of what torch writes; they are done here without a call
         each, which saves a third of the time. Where such a one meets anything unusual, its handler does it.
         """
-        data, pos, stop = self._data, self._pos, self._end - _MARGIN
+        data, pos, stop = self._data, self._pos, min(self._safe, self._end - _MARGIN)
         table, acts, stack, memo = self._table, self._acts, self._stack, self._memo
         tidy = not self._sparse and not self._holes
         done = 0
@@ -221,7 +224,7 @@ class Machine:
                     self._pos = pos + 1
                     table[code]()
                     pos = self._pos
-                    if len(acts) >= _BATCH or data is not self._data:
+                    if len(acts) >= _BATCH or data is not self._data or self._safe < stop:
                         break
                     stack = self._stack
                     tidy = not self._sparse and not self._holes
@@ -234,6 +237,24 @@ class Machine:
         name = opcodes.NAMES.get(self._data[self._at]) if 0 <= self._at < self._end else None
         where = f" in {name}" if name else ""
         return NotRead(f"the pickle breaks at byte {self._base + self._at:,}{where}: {reason}")
+
+    def _turn(self) -> None:
+        """The end of a frame or of the window is reached."""
+        if self._frame_end and self._base + self._pos >= self._frame_end:
+            if self._base + self._pos > self._frame_end:
+                # ``_pickle.c`` then loses the part that lies in the frame, and reads another name.
+                self._odd("an opcode that reaches over the end of its frame")
+            self._frame_end = 0
+            self._set_safe()
+        if self._pos >= self._safe:
+            self._refill()
+            self._check_limits()
+
+    def _set_safe(self) -> None:
+        """Up to where opcodes can be taken without another look at window and frame."""
+        self._safe = self._end if self._exhausted else self._end - _MARGIN
+        if self._frame_end:
+            self._safe = min(self._safe, self._frame_end - self._base)
 
     def _refill(self) -> None:
         """Move the window on. At the end of the bytes, what is left is all there will be."""
@@ -258,7 +279,7 @@ class Machine:
         self._data = b"".join(pieces)
         self._at -= self._pos
         self._pos, self._end = 0, have
-        self._safe = have if self._exhausted else have - _MARGIN
+        self._set_safe()
         if self._exhausted and not have:
             raise _Broken("it ends without STOP")
 
@@ -418,6 +439,7 @@ class Machine:
         if self._offset() < self._frame_end:
             self._odd("a frame inside a frame, at which some readers stop")
         self._frame_end = begin + length
+        self._set_safe()
 
     def _op_stop(self) -> NoReturn:
         self.result = self._stack.pop()
@@ -779,24 +801,24 @@ class Machine:
         name = self._line().decode("utf-8")
         if not module or not name:
             raise _Broken("it imports an empty name")
-        self._push_name(module, name)
+        self._stack.append(self._named(module, name))
 
     def _op_stack_global(self) -> None:
         name = self._stack.pop()
         module = self._stack.pop()
         if type(module) is str and type(name) is str:
-            self._push_name(module, name)
+            self._stack.append(self._named(module, name))
             return
         what = f"{_shown_name(module)}.{_shown_name(name)}"
         self._acts.append(Computed(f"the name {what}", self._offset(), "STACK_GLOBAL"))
         self._stack.append(Made(None))
 
-    def _push_name(self, module: str, name: str) -> None:
+    def _named(self, module: str, name: str) -> Global:
         known = self._names.get((module, name))
         if known is None:
             known = Global(module, name, self._offset(), self._name())
             self._names[module, name] = known
-        self._stack.append(known)
+        return known
 
     def _op_ext1(self) -> None:
         self._extension(self._length8())
@@ -834,11 +856,10 @@ class Machine:
         stack[-1] = self._call(stack[-1], arguments, keywords)
 
     def _op_inst(self) -> None:
+        # In this order, as ``pickle.py`` does: it imports the name even if the mark is missing.
+        target = self._named(self._line().decode("ascii"), self._line().decode("ascii"))
         items = self._items()
-        module = self._line().decode("ascii")
-        name = self._line().decode("ascii")
-        self._push_name(module, name)
-        self._stack[-1] = self._call(self._stack[-1], tuple(items), None)
+        self._stack.append(self._call(target, tuple(items), None))
 
     def _op_obj(self) -> None:
         items = self._items()

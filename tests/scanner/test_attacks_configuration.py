@@ -1,0 +1,162 @@
+"""Attacks by configuration that names code, and code that lies beside the model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tuneguard.findings import Verdict
+
+
+def rules_of(scan) -> set[str]:
+    return {finding.rule for finding in scan.findings}
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "rule"),
+    [
+        ("config.json", {"auto_map": {"AutoModel": "modeling_x.XModel"}}, "TG-CFG-AUTO-MAP"),
+        ("config.json", {"auto_map": {"AutoModel": "owner/repo--modeling_x.XModel"}}, "TG-CFG-AUTO-MAP"),
+        ("config.json", {"text_config": {"auto_map": {"AutoModel": "a.B"}}}, "TG-CFG-AUTO-MAP"),
+        ("tokenizer_config.json", {"auto_map": ["tokenization_x.X", None]}, "TG-CFG-AUTO-MAP"),
+        ("preprocessor_config.json", {"auto_map": {"AutoProcessor": "a.B"}}, "TG-CFG-AUTO-MAP"),
+        ("config.json", {"custom_pipelines": {"x": {"impl": "pipe.X", "pt": ["AutoModel"]}}}, "TG-CFG-AUTO-MAP"),
+        ("generation_config.json", {"custom_generate": "owner/repo"}, "TG-CFG-AUTO-MAP"),
+        ("config.json", {"trust_remote_code": True}, "TG-CFG-TRUST"),
+        ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}], "TG-CFG-MODULES"),
+        ("modules.json", [{"type": "sentence_transformers_evil.X"}], "TG-CFG-MODULES"),
+        ("model_index.json", {"_class_name": "X", "unet": ["evil", "UNet"]}, "TG-CFG-MODULES"),
+        ("model_index.json", {"_class_name": ["pipeline", "MyPipeline"]}, "TG-CFG-MODULES"),
+        ("adapter_config.json", {"auto_mapping": {"base_model_class": "X", "parent_library": "evil"}}, "TG-CFG-PEFT"),
+        ("adapter_config.json", {"megatron_core": "evil.core"}, "TG-CFG-PEFT"),
+        ("config.json", {"attn_implementation": "someone/flash"}, "TG-CFG-KERNEL"),
+        ("config.json", {"_attn_implementation_internal": {"": "someone/flash@main:f"}}, "TG-CFG-KERNEL"),
+        ("conf.json", {"model": {"_target_": "os.system", "_args_": ["echo"]}}, "TG-CFG-TARGET"),
+        ("state.json", {"py/reduce": [{"py/function": "os.system"}]}, "TG-CFG-TARGET"),
+        ("config.json", {"class_name": "Lambda", "config": {"function": ["4wEAAAA="]}}, "TG-CFG-TARGET"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_names_code_is_refused(scan, name: str, document: Any, rule: str) -> None:
+    result = scan(name, json.dumps(document, indent=1).encode())
+
+    assert rules_of(result) == {rule}
+    assert result.verdict is Verdict.REFUSED
+
+
+def test_the_finding_says_key_and_line(scan) -> None:
+    [finding] = scan("config.json", b'{\n  "a": 1,\n  "auto_map": {"AutoModel": "m.X"}\n}').findings
+
+    assert finding.message == "names code to run, m.X (auto_map)"
+    assert finding.location.line == 3
+
+
+def test_a_key_written_with_escapes_is_the_same_key(scan) -> None:
+    assert rules_of(scan("config.json", b'{"\\u0061uto_map": {"AutoModel": "m.X"}}')) == {"TG-CFG-AUTO-MAP"}
+
+
+def test_a_key_given_twice_is_refused_whichever_one_counts(scan) -> None:
+    data = b'{"model_type": "llama", "auto_map": {"A": "m.X"}, "auto_map": {}}'
+
+    assert "TG-TWO-READINGS" in rules_of(scan("config.json", data))
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("config.json", {"auto_map": {}, "attn_implementation": "flash_attention_2", "trust_remote_code": False}),
+        ("config.json", {"_attn_implementation_internal": {"": "sdpa", "vision": None}, "custom_pipelines": None}),
+        ("adapter_config.json", {"auto_mapping": None, "megatron_core": "megatron.core"}),
+        ("adapter_config.json", {"auto_mapping": {"base_model_class": "LlamaModel", "parent_library": "transformers.models.llama.modeling_llama"}}),
+        ("modules.json", [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}]),
+        ("model_index.json", {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"], "safety_checker": [None, None]}),
+        ("tokenizer.json", {"model": {"vocab": {"auto_map": 3, "trust_remote_code": 1, "chat_template": 7, "_target_": 2}}}),
+        ("trainer_state.json", {"log_history": [{"loss": float("nan")}]}),
+    ],
+)  # fmt: skip
+def test_what_frameworks_really_write_passes(scan, name: str, document: Any) -> None:
+    assert scan(name, json.dumps(document).encode()).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not json", b'{"a": 1}garbage', b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}", b'\xef\xbb\xbf{"a": 1}'],
+    ids=["empty", "text", "a trailer", "deep", "a huge number", "a byte order mark"],
+)
+def test_json_that_does_not_parse_is_not_understood(scan, data: bytes) -> None:
+    expected = Verdict.PASSED if not data else Verdict.NOT_UNDERSTOOD
+
+    assert scan("config.json", data).verdict is expected
+
+
+def test_json_in_utf_16_is_not_understood(scan) -> None:
+    # `json.loads` takes it, a check for bytes does not.
+    assert scan("config.json", '{"auto_map": {"A": "m.X"}}'.encode("utf-16")).verdict is Verdict.NOT_UNDERSTOOD
+
+
+# --- code beside the model -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "rule"),
+    [
+        ("modeling_x.py", b"import torch\n", "TG-CODE"),
+        ("custom_generate/generate.py", b"def generate(): ...\n", "TG-CODE"),
+        ("MODELING.PY", b"import torch\n", "TG-CODE"),
+        ("evil.pth", b"import os; os.system('echo tuneguard-inert')\n", "TG-CODE"),
+        ("setup.sh", b"echo tuneguard-inert\n", "TG-CODE"),
+        ("notebook.ipynb", b"{}", "TG-CODE"),
+        ("run", b"#!/bin/sh\necho tuneguard-inert\n", "TG-PROGRAM"),
+        ("libx.so", b"\x7fELF\x02\x01\x01" + b"\0" * 60, "TG-PROGRAM"),
+        ("model.safetensors", b"\x7fELF\x02\x01\x01" + b"\0" * 60, "TG-PROGRAM"),
+        ("weights", b"MZ" + b"\0" * 58 + b"\x40\0\0\0PE\0\0" + b"\0" * 40, "TG-PROGRAM"),
+        ("mod.pyc", b"\xa7\r\r\n" + b"\0" * 12 + b"\xe3" + b"\0" * 40, "TG-PROGRAM"),
+        ("x.wasm", b"\0asm\x01\0\0\0", "TG-PROGRAM"),
+    ],
+)
+def test_code_beside_the_model_is_refused(scan, name: str, data: bytes, rule: str) -> None:
+    assert rule in rules_of(scan(name, data))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("model.gguf", b"GGUF\x03\0\0\0" + b"\0" * 40),
+        ("model.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 40),
+        ("model.onnx", b"\x08\x07\x12\x07pytorch" + b"\0" * 20),
+        ("weights.tar.gz", b"\x1f\x8b\x08" + b"\0" * 40),
+        ("blob", bytes(range(200, 256)) * 9),
+        ("conf.yaml", b"a: !!python/object/apply:os.system ['echo']\n"),
+        ("Makefile", b"all:\n\techo tuneguard-inert\n"),
+        ("notes.txt", b"begins like text\n" + b"\0\1\2" * 9),
+        ("late.txt", b"a" * 2_000_000 + b"\xff"),
+    ],
+)
+def test_what_nobody_can_read_is_not_understood_and_never_clean(scan, name: str, data: bytes) -> None:
+    result = scan(name, data)
+
+    assert result.verdict is Verdict.NOT_UNDERSTOOD
+    assert result.understood == 0
+    assert [skipped.path for skipped in result.skipped] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("README.md", "# A mödel\n".encode()),
+        ("LICENSE", b"Apache\n"),
+        ("merges.txt", b"#version: 0.2\nh e\n"),
+        ("vocab.txt", b"[PAD]\ncat\ndog\n"),
+        ("words.txt", b"cat\ndog\nbird\n"),
+        ("instructions.txt", b"import this\nand that\n"),
+        ("train.jsonl", b'{"a": 1}\n'),
+        ("data.csv", b"a,b\n1,2\n"),
+        ("empty.txt", b""),
+        ("long.txt", "ü".encode() * 1_200_000),
+    ],
+)
+def test_plain_text_under_plain_names_passes(scan, name: str, data: bytes) -> None:
+    result = scan(name, data)
+
+    assert result.verdict is Verdict.PASSED, result
+    assert result.understood == 1
