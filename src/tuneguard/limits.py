@@ -18,8 +18,8 @@ TREE_FILES = 10_000_000
 """Files in one tree."""
 TREE_FAULTS = 100
 """Forbidden entries listed before the walk stops looking for more."""
-HASH_BUFFER = 256 * KIB
-"""Bytes read at once while hashing: fits the second-level cache."""
+HASH_BUFFER = MIB
+"""Bytes read at once while hashing: stays in the cache, and makes turns between threads rare."""
 MANIFEST_BYTES = 256 * MIB
 """Bytes of a checksums.sha256 or a manifest.json: two million files."""
 
