@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneguard.sandbox.inside import seccomp
+from tuneguard.sandbox.inside import kernel, seccomp
 
 MACHINES = ("x86_64", "aarch64")
 COLUMN = {"x86_64": 0, "aarch64": 1}
@@ -137,3 +137,9 @@ def test_no_mode_with_set_id_bits_is_taken_by_any_call_that_takes_a_mode(machine
 def test_a_machine_without_a_filter_says_so():
     with pytest.raises(OSError, match="no system call filter is written for riscv64"):
         seccomp.program("riscv64")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_the_inner_stage_calls_by_number_is_what_the_filter_denies_by_number(machine):
+    for name, number in kernel.SYSCALLS[machine].items():
+        assert seccomp.DENIED[name][COLUMN[machine]] == number
