@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,38 +26,14 @@ from tuneguard.oci import manifest as oci
 from tuneguard.oci.descriptor import EMPTY_BLOB, INDEX_TYPE, MANIFEST_TYPE, digest_of
 from tuneguard.oci.layout import Layout, open_registry
 from tuneguard.oci.reference import parse
+from world.layouts import EVIDENCE, FILES, MODEL, TREE, content, push
 
-FILES = {
-    "config.json": b"{}",
-    "empty": b"",
-    "model.safetensors": b"w" * 1_200_000,
-    "same.safetensors": b"w" * 1_200_000,
-}
-TREE = Manifest(
-    tuple(File(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in FILES.items())
-)
-MODEL = oci.build(TREE)
-EVIDENCE = [b'{"piece":1}', b'{"piece":2}']
 PUSH = """
-import io, sys
+import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import test_layout
-test_layout.push(Path(sys.argv[1]), *sys.argv[3:])
+from world.layouts import push
+push(Path(sys.argv[1]), *sys.argv[2:])
 """
-
-
-def push(path, tag="v1"):
-    """Everything of a promotion that a registry sees, in the order of TRUST.md rule 25."""
-    registry = Layout(path)
-    for layer in MODEL.layers:
-        registry.put_blob(layer.digest, layer.size, lambda path=layer.path: io.BytesIO(FILES[path]))
-    registry.put_blob(MODEL.config_descriptor.digest, len(MODEL.config), lambda: io.BytesIO(MODEL.config))
-    registry.put_manifest(MODEL.data)
-    for piece in EVIDENCE:
-        client.attach(registry, oci.referrer(MODEL.descriptor, piece))
-    registry.tag(tag, MODEL.digest)
-    return registry
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +46,6 @@ def layout(tmp_path, pushed):
     """A layout that holds the model with its evidence, tagged v1."""
     shutil.copytree(pushed, tmp_path / "registry")
     return Layout(tmp_path / "registry")
-
-
-def content(path):
-    """Every file of a folder: its path below it, and its bytes."""
-    return {
-        str(found.relative_to(path)): found.read_bytes()
-        for found in sorted(path.rglob("*"))
-        if found.is_file()
-    }
 
 
 def blob(layout, digest):
@@ -264,6 +233,31 @@ def test_a_blob_is_pushed_only_under_its_own_digest(layout):
     assert sorted(os.listdir(layout.path)) == ["blobs", "index.json", "oci-layout"]
 
 
+def test_a_source_that_cannot_be_read_is_our_error(layout, tmp_path):
+    with pytest.raises(CannotLook, match="the source of sha256:abababababab"):
+        layout.put_blob("sha256:" + "ab" * 32, 5, lambda: (tmp_path / "gone").open("rb"))
+    assert sorted(os.listdir(layout.path)) == ["blobs", "index.json", "oci-layout"]
+
+
+def test_a_full_disk_is_told_and_loses_nothing(layout):
+    before = content(layout.path)
+    child = os.fork()
+    if child == 0:
+        said = b"nothing"
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+            data = b"x" * 200_000
+            layout.put_blob(digest_of(data), len(data), lambda: io.BytesIO(data))
+        except CannotLook as error:
+            said = str(error).encode()
+        finally:
+            os._exit(17 if b"file too large" in said else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
+    assert content(layout.path) == before
+
+
 def test_an_endless_source_is_cut_off_at_its_size(layout):
     class Endless(io.RawIOBase):
         given = 0
@@ -288,7 +282,7 @@ def test_a_name_that_is_no_digest_never_becomes_a_path(layout):
 
 def start(*arguments, **environment):
     return subprocess.Popen(
-        [sys.executable, "-c", PUSH, str(arguments[0]), os.path.dirname(__file__), *arguments[1:]],
+        [sys.executable, "-c", PUSH, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         stderr=subprocess.PIPE,
     )

@@ -125,6 +125,14 @@ class Store(Protocol):
         """The promotion attempts that were opened for a tree, oldest first."""
 
 
+RULES: Mapping[str, str] = {
+    "L01": "The file is damaged: SQLite finds fault with its pages, or entries are missing from the middle.",
+    "L02": "An entry is not what `append` writes: not canonical, or not numbered as its place.",
+    "L03": "The ledger has fewer entries than a head that was kept elsewhere: its tail was cut off.",
+    "L04": "The first entries have another root than a head that was kept elsewhere: rewritten, or a fork.",
+}
+"""What each finding of `SqliteStore.verify` means, by its id."""
+
 _APPLICATION = 0x54474C47  # "TGLG"
 _VERSION = 1
 _TABLE = "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, leaf BLOB NOT NULL)"
@@ -259,20 +267,20 @@ class SqliteStore:
     # --- judging ----------------------------------------------------------------------------------
 
     def _page_faults(self, connection: sqlite3.Connection) -> Iterator[Finding]:
-        """L01, damaged: what SQLite itself finds wrong with its pages."""
+        """L01: what SQLite itself finds wrong with its pages."""
         for (line,) in connection.execute(f"PRAGMA integrity_check({_FAULTS})"):
             if line != "ok":
                 yield self._finding("L01", f"is damaged: {printable(str(line))}")
 
     def _leaf_faults(self, sequence: int, leaf: bytes) -> Iterator[Finding]:
-        """L02, not an entry: bytes that `append` never writes."""
+        """L02: bytes that `append` never writes."""
         try:
             self._decode(sequence, leaf)
         except NotUnderstood as error:
             yield self._finding("L02", f"entry {sequence} {error.what}")
 
     def _head_faults(self, head: Head, found: Head, at_head: str | None) -> Iterator[Finding]:
-        """L03, cut; L04, rewritten or forked: what only a head kept elsewhere can show."""
+        """L03 and L04: what only a head kept elsewhere can show."""
         if at_head is None:
             yield self._finding(
                 "L03",
@@ -287,7 +295,7 @@ class SqliteStore:
             )
 
     def _finding(self, rule: str, message: str) -> Finding:
-        return Finding(rule, Severity.CRITICAL, message, Location(self._where), fix=_MEND)
+        return Finding(rule, Severity.CRITICAL, message, Location(self._where), why=RULES[rule], fix=_MEND)
 
     def _decode(self, sequence: int, leaf: bytes) -> Entry:
         where = f"{self.path}, entry {sequence}"

@@ -135,13 +135,14 @@ class Layout:
     def _receive(self, descriptor: int, digest: str, size: int, open: Callable[[], BinaryIO]) -> None:
         """Write what `open` gives, hashed on the way: the stored bytes are the bytes that were hashed."""
         hasher, left = hashlib.sha256(), size
-        with contextlib.closing(open()) as source:
-            while chunk := source.read(_CHUNK):
-                left -= len(chunk)
-                if left < 0:
-                    break
-                hasher.update(chunk)
-                folder.write_all(descriptor, chunk, self._blob(digest))
+        try:
+            with contextlib.closing(open()) as source:
+                while left >= 0 and (chunk := source.read(_CHUNK)):
+                    left -= len(chunk)
+                    hasher.update(chunk)
+                    folder.write_all(descriptor, chunk, self._blob(digest))
+        except OSError as error:
+            raise cannot_look(error, f"the source of {digest[:19]}") from error
         if left or f"sha256:{hasher.hexdigest()}" != digest:
             raise Refused(
                 f"what was to be pushed as {digest[:19]} has changed since it was hashed",
