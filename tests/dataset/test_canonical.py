@@ -78,6 +78,33 @@ def test_two_keys_that_are_one_in_nfc_cannot_be_hashed():
         canonical({"é": 1, "e\u0301": 2})
 
 
+def test_attack_have_the_reader_sort_combining_marks_for_ever():
+    marks = "\u0301" * 500_000 + "\u0316" * 500_000
+
+    for row in ({"prompt": "a" + marks}, {"a": [{marks: 1}]}, {"prompt": "\uff9e" * 1_000_000}):
+        with pytest.raises(NotCanonical, match="more than 128 combining marks"):
+            list(row_hashes(row))
+
+
+def test_a_text_with_many_marks_on_one_letter_is_still_a_row():
+    assert len(list(row_hashes({"prompt": "Z" + "\u0334\u0301" * 60 + "algo"}))) == 2
+    assert len(list(row_hashes({"prompt": "\U0001f602" * 500}))) == 2
+
+
+def test_no_mark_of_unicode_is_beyond_what_is_looked_at():
+    marks = [
+        chr(code)
+        for code in range(0x110000)
+        if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+    ]
+
+    for mark in (marks[0], marks[-1], max(marks)):
+        with pytest.raises(NotCanonical):
+            canonical({"a": mark * 129})
+    assert min(marks) >= "\u0300"
+    assert max(marks) < "\U00020000"
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

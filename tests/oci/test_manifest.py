@@ -212,6 +212,8 @@ def test_another_tools_config_is_not_made_up():
         ("a\u202eb", "reorders"),
         ("x/" * 300 + "y", "deeper"),
         ("x" * 5_000, "longer"),
+        ("x" * 256, "a part longer than 255 bytes"),
+        ("a" + "\u0301\u0316" * 900, "a part longer than 255 bytes"),
         ("same.bin", "two layers are named"),
         ("SAME.bin", "case or Unicode form"),
         ("Code/more.py", "case or Unicode form"),

@@ -18,7 +18,9 @@ what the row asks of the model, folded so that case, spacing and Unicode form do
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,9 @@ TURNS = ("messages", "conversations", "conversation", "prompt")
 """Fields that hold a chat: a list of turns."""
 _ASKING = frozenset({"user", "human", "prompter"})
 _EXACT = 2**53
+_MARKS = 128
+"""Combining marks in a row, at most. Normalising sorts them in quadratic time (16,000 take seconds), so
+that a longer run is an attack on whoever reads it; UAX #15's stream-safe text has at most 30."""
 
 
 class NotCanonical(ValueError):
@@ -45,7 +50,7 @@ def row_hashes(row: Mapping[str, Any]) -> Iterator[bytes]:
     """The hash of a row, then one for each of its prompts: 32 bytes each.
 
     Raises:
-        NotCanonical: two of its keys are the same text in NFC.
+        NotCanonical: two of its keys are the same text in NFC, or a text has too many combining marks.
     """
     yield hashlib.sha256(canonical(row)).digest()
     for text in prompts(row):
@@ -53,7 +58,7 @@ def row_hashes(row: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
-    """The bytes that a row's hash is over."""
+    """The bytes that a row's hash is over. Raises `NotCanonical`."""
     return to_json(_normal(row))
 
 
@@ -102,7 +107,7 @@ def _said(content: object) -> str:
 def _normal(value: Any) -> Any:
     """A JSON value with its text in NFC and its whole numbers as such."""
     if isinstance(value, str):
-        return value if value.isascii() else unicodedata.normalize("NFC", value)
+        return value if value.isascii() else _nfc(value)
     if isinstance(value, dict):
         normal = {_normal(key): _normal(inner) for key, inner in value.items()}
         if len(normal) != len(value):
@@ -113,3 +118,26 @@ def _normal(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return value
+
+
+def _nfc(text: str) -> str:
+    perhaps, surely = _too_many_marks()
+    if perhaps.search(text) is not None and surely.search(text) is not None:
+        raise NotCanonical(f"it has more than {_MARKS} combining marks one after the other")
+    return unicodedata.normalize("NFC", text)
+
+
+@functools.cache
+def _too_many_marks() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Match a longer run than `_MARKS` of what is, or decomposes into, combining marks.
+
+    The first is ten times as fast and takes every character beyond U+FFFF for one.
+    """
+    marks = [chr(code) for code in range(0x300, 0x20000) if _combines(chr(code))]
+    near = "".join(mark for mark in marks if mark <= "\uffff")
+    run = f"{{{_MARKS + 1}}}"
+    return re.compile(f"[{near}\U00010000-\U0010ffff]{run}"), re.compile(f"[{''.join(marks)}]{run}")
+
+
+def _combines(character: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0

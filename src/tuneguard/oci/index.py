@@ -125,9 +125,10 @@ def _named(entry: Mapping[str, Any], tag: str | None) -> dict[str, Any]:
 
 def _without_spares(entries: list[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """Without doubles, and without untagged entries that a tagged one repeats in all else."""
-    repeated = [_named(entry, None) for entry in entries if _tag_of(entry) is not None]
-    kept: list[Mapping[str, Any]] = []
+    repeated = {to_json(_named(entry, None)) for entry in entries if _tag_of(entry) is not None}
+    kept: dict[bytes, Mapping[str, Any]] = {}
     for entry in entries:
-        if entry not in kept and (_tag_of(entry) is not None or entry not in repeated):
-            kept.append(entry)
-    return tuple(kept)
+        encoded = to_json(entry)
+        if _tag_of(entry) is not None or encoded not in repeated:
+            kept.setdefault(encoded, entry)
+    return tuple(kept.values())

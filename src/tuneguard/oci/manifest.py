@@ -66,6 +66,7 @@ _BY_SUFFIX = {
     ),
     **dict.fromkeys((".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow"), DATASET_TYPE),
 }
+_NAME_BYTES = 255  # Linux NAME_MAX; it also bounds what comparing two names without case costs
 _DOC_NAMES = ("readme", "license", "licence", "notice", "copying", "changelog")
 
 
@@ -310,8 +311,10 @@ def _check_paths(paths: Iterable[str], where: str) -> None:
     folders: set[str] = set()
     for path in paths:
         fault = trees.fault_of_path(path)
+        if fault is None and any(len(name.encode()) > _NAME_BYTES for name in path.split("/")):
+            fault = f"has a part longer than {_NAME_BYTES} bytes"
         if fault is not None:
-            raise Refused(f"the layer name {printable(path)} {fault}", where=printable(where))
+            raise Refused(f"the layer name {printable(path)[:200]} {fault}", where=printable(where))
         if path in files:
             raise Refused(f"two layers are named {printable(path)}", where=printable(where))
         files.add(path)
