@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,38 +36,55 @@ def main() -> int:
         return fail(
             f"Python {found} is too old", "install Python 3.11 or newer and name it: make PYTHON=python3.12 …"
         )
-    wanted = {name: digest(name) for name in LEVELS}
-    if ready(wanted, level):
-        return 0
     started = time.monotonic()
-    lock = HERE / "requirements" / f"{level}.txt"
-    if not (VENV / "ready.check").is_file() or (VENV / "ready.check").read_text() not in wanted.values():
-        make_environment()
     try:
-        install(["--require-hashes", "-r", str(lock)], total=count(lock), title=f"requirements/{level}.txt")
-        install(["--no-deps", "--no-build-isolation", "-e", str(HERE)], total=1, title="tuneguard itself")
+        done = [install_lock(level), install_project()]
     except subprocess.CalledProcessError:
         return fail("pip could not install the locked requirements", f"read {VENV}/pip.log")
-    for name in LEVELS[: LEVELS.index(level) + 1]:
-        (VENV / f"ready.{name}").write_text(wanted[name])
-    say(f"ready in {time.monotonic() - started:.0f} s")
+    if any(done):
+        say(f"ready in {time.monotonic() - started:.0f} s")
     return 0
 
 
-def digest(level: str) -> str:
-    """What defines the environment: the locks, this file, the package's own definition, Python."""
+def install_lock(level: str) -> bool:
+    """Bring the environment up to a level; from `check` to `all` adds, anything else begins anew."""
+    wanted = {name: digest(HERE / "requirements" / f"{name}.txt", Path(__file__)) for name in LEVELS}
+    present = stamp("lock")
+    if PYTHON.exists() and present in (wanted[level], wanted["all"]):
+        return False
+    if not PYTHON.exists() or present not in wanted.values():
+        make_environment()
+    lock = HERE / "requirements" / f"{level}.txt"
+    (VENV / "ready.lock").unlink(missing_ok=True)
+    install(["--require-hashes", "-r", str(lock)], total=count(lock), title=f"requirements/{level}.txt")
+    (VENV / "ready.lock").write_text(wanted[level])
+    return True
+
+
+def install_project() -> bool:
+    """Install this checkout, editable, where its definition changed."""
+    wanted = digest(HERE / "pyproject.toml")
+    if stamp("project") == wanted:
+        return False
+    install(["--no-deps", "--no-build-isolation", "-e", str(HERE)], total=1, title="tuneguard itself")
+    (VENV / "ready.project").write_text(wanted)
+    return True
+
+
+def digest(*defining: Path) -> str:
+    """Files that define a part of the environment, the Python that it stands on, and where it lies."""
     seen = hashlib.sha256(f"{sys.version} {sys.prefix} {HERE}".encode())
-    for path in (HERE / "requirements" / f"{level}.txt", HERE / "pyproject.toml", Path(__file__)):
+    for path in defining:
         seen.update(path.read_bytes())
     return seen.hexdigest()
 
 
-def ready(wanted: dict[str, str], level: str) -> bool:
-    """Whether the environment is up to date for `level`."""
+def stamp(name: str) -> str | None:
+    """What the environment was last brought up to."""
     try:
-        return (VENV / f"ready.{level}").read_text() == wanted[level] and PYTHON.exists()
+        return (VENV / f"ready.{name}").read_text()
     except OSError:
-        return False
+        return None
 
 
 def make_environment() -> None:
@@ -111,8 +129,11 @@ def install(arguments: list[str], *, total: int, title: str) -> None:
         *arguments,
     ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    done, shown = 0, 0.0
-    with (VENV / "pip.log").open("a") as log:
+    done, doing = 0, ""
+    with (
+        (VENV / "pip.log").open("a") as log,
+        Heartbeat(lambda: f"{title}: {min(done, total)}/{total} {doing}"),
+    ):
         running = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
@@ -120,14 +141,32 @@ def install(arguments: list[str], *, total: int, title: str) -> None:
             log.write(line)
             found = re.match(r"\s*(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)", line)
             done += bool(found)
-            doing = found.group(1) if found else "unpacking" if "Installing collected" in line else ""
-            if doing and (sys.stderr.isatty() or time.monotonic() - shown > 5 or doing == "unpacking"):
-                shown = time.monotonic()
-                progress(f"{title}: {min(done, total)}/{total} {doing}")
+            doing = found.group(1) if found else "unpacking" if "Installing collected" in line else doing
     if sys.stderr.isatty():
         print(file=sys.stderr)
     if running.wait():
         raise subprocess.CalledProcessError(running.returncode, command)
+
+
+class Heartbeat:
+    """Says how far it is: every five seconds in a log, twice a second on a terminal."""
+
+    def __init__(self, text) -> None:
+        self.text = text
+        self.started = time.monotonic()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.beat, daemon=True)
+
+    def beat(self) -> None:
+        while not self.over.wait(0.5 if sys.stderr.isatty() else 5):
+            progress(f"{self.text()}, {time.monotonic() - self.started:.0f} s")
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
 
 
 def count(lock: Path) -> int:
