@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from tuneguard.scanner.engine import Scan, scan_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Look = Callable[..., Scan]
 

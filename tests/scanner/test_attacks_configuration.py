@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tuneguard.findings import Verdict
 
 
@@ -21,14 +22,22 @@ def rules_of(scan) -> set[str]:
         ("config.json", {"text_config": {"auto_map": {"AutoModel": "a.B"}}}, "TG-CFG-AUTO-MAP"),
         ("tokenizer_config.json", {"auto_map": ["tokenization_x.X", None]}, "TG-CFG-AUTO-MAP"),
         ("preprocessor_config.json", {"auto_map": {"AutoProcessor": "a.B"}}, "TG-CFG-AUTO-MAP"),
-        ("config.json", {"custom_pipelines": {"x": {"impl": "pipe.X", "pt": ["AutoModel"]}}}, "TG-CFG-AUTO-MAP"),
+        (
+            "config.json",
+            {"custom_pipelines": {"x": {"impl": "pipe.X", "pt": ["AutoModel"]}}},
+            "TG-CFG-AUTO-MAP",
+        ),
         ("generation_config.json", {"custom_generate": "owner/repo"}, "TG-CFG-AUTO-MAP"),
         ("config.json", {"trust_remote_code": True}, "TG-CFG-TRUST"),
         ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}], "TG-CFG-MODULES"),
         ("modules.json", [{"type": "sentence_transformers_evil.X"}], "TG-CFG-MODULES"),
         ("model_index.json", {"_class_name": "X", "unet": ["evil", "UNet"]}, "TG-CFG-MODULES"),
         ("model_index.json", {"_class_name": ["pipeline", "MyPipeline"]}, "TG-CFG-MODULES"),
-        ("adapter_config.json", {"auto_mapping": {"base_model_class": "X", "parent_library": "evil"}}, "TG-CFG-PEFT"),
+        (
+            "adapter_config.json",
+            {"auto_mapping": {"base_model_class": "X", "parent_library": "evil"}},
+            "TG-CFG-PEFT",
+        ),
         ("adapter_config.json", {"megatron_core": "evil.core"}, "TG-CFG-PEFT"),
         ("config.json", {"attn_implementation": "someone/flash"}, "TG-CFG-KERNEL"),
         ("config.json", {"_attn_implementation_internal": {"": "someone/flash@main:f"}}, "TG-CFG-KERNEL"),
@@ -36,7 +45,7 @@ def rules_of(scan) -> set[str]:
         ("state.json", {"py/reduce": [{"py/function": "os.system"}]}, "TG-CFG-TARGET"),
         ("config.json", {"class_name": "Lambda", "config": {"function": ["4wEAAAA="]}}, "TG-CFG-TARGET"),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_that_names_code_is_refused(scan, name: str, document: Any, rule: str) -> None:
     result = scan(name, json.dumps(document, indent=1).encode())
 
@@ -64,23 +73,60 @@ def test_a_key_given_twice_is_refused_whichever_one_counts(scan) -> None:
 @pytest.mark.parametrize(
     ("name", "document"),
     [
-        ("config.json", {"auto_map": {}, "attn_implementation": "flash_attention_2", "trust_remote_code": False}),
-        ("config.json", {"_attn_implementation_internal": {"": "sdpa", "vision": None}, "custom_pipelines": None}),
+        (
+            "config.json",
+            {"auto_map": {}, "attn_implementation": "flash_attention_2", "trust_remote_code": False},
+        ),
+        (
+            "config.json",
+            {"_attn_implementation_internal": {"": "sdpa", "vision": None}, "custom_pipelines": None},
+        ),
         ("adapter_config.json", {"auto_mapping": None, "megatron_core": "megatron.core"}),
-        ("adapter_config.json", {"auto_mapping": {"base_model_class": "LlamaModel", "parent_library": "transformers.models.llama.modeling_llama"}}),
-        ("modules.json", [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}]),
-        ("model_index.json", {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"], "safety_checker": [None, None]}),
-        ("tokenizer.json", {"model": {"vocab": {"auto_map": 3, "trust_remote_code": 1, "chat_template": 7, "_target_": 2}}}),
+        (
+            "adapter_config.json",
+            {
+                "auto_mapping": {
+                    "base_model_class": "LlamaModel",
+                    "parent_library": "transformers.models.llama.modeling_llama",
+                }
+            },
+        ),
+        (
+            "modules.json",
+            [
+                {"type": "sentence_transformers.models.Transformer"},
+                {"type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"},
+            ],
+        ),
+        (
+            "model_index.json",
+            {
+                "_class_name": "StableDiffusionPipeline",
+                "unet": ["diffusers", "U"],
+                "safety_checker": [None, None],
+            },
+        ),
+        (
+            "tokenizer.json",
+            {"model": {"vocab": {"auto_map": 3, "trust_remote_code": 1, "chat_template": 7, "_target_": 2}}},
+        ),
         ("trainer_state.json", {"log_history": [{"loss": float("nan")}]}),
     ],
-)  # fmt: skip
+)
 def test_what_frameworks_really_write_passes(scan, name: str, document: Any) -> None:
     assert scan(name, json.dumps(document).encode()).verdict is Verdict.PASSED
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not json", b'{"a": 1}garbage', b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}", b'\xef\xbb\xbf{"a": 1}'],
+    [
+        b"",
+        b"not json",
+        b'{"a": 1}garbage',
+        b"[" * 200_000,
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'\xef\xbb\xbf{"a": 1}',
+    ],
     ids=["empty", "text", "a trailer", "deep", "a huge number", "a byte order mark"],
 )
 def test_json_that_does_not_parse_is_not_understood(scan, data: bytes) -> None:
@@ -91,10 +137,12 @@ def test_json_that_does_not_parse_is_not_understood(scan, data: bytes) -> None:
 
 def test_json_in_utf_16_is_not_understood(scan) -> None:
     # `json.loads` takes it, a check for bytes does not.
-    assert scan("config.json", '{"auto_map": {"A": "m.X"}}'.encode("utf-16")).verdict is Verdict.NOT_UNDERSTOOD
+    assert (
+        scan("config.json", '{"auto_map": {"A": "m.X"}}'.encode("utf-16")).verdict is Verdict.NOT_UNDERSTOOD
+    )
 
 
-# --- code beside the model -------------------------------------------------------------------------------------
+# --- code beside the model -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pickle
 import struct
 
 import pytest
+
 from tuneguard.findings import Verdict
 from world import pickles as p
 from world.zips import torch_zip
@@ -35,35 +36,34 @@ def test_a_planted_call_is_refused_with_its_place(scan) -> None:
     assert finding.reference == "CWE-502, docs/rules.md#tg-pkl-call"
 
 
-NAMES = [
-    ("os", "system"), ("posix", "system"), ("nt", "system"), ("subprocess", "Popen"), ("builtins", "eval"),
-    ("__builtin__", "eval"), ("builtins", "exec"), ("builtins", "getattr"), ("builtins", "__import__"),
-    ("operator", "attrgetter"), ("operator", "methodcaller"), ("functools", "partial"), ("functools", "reduce"),
-    ("importlib", "import_module"), ("runpy", "_run_code"), ("code", "InteractiveInterpreter"), ("pty", "spawn"),
-    ("timeit", "timeit"), ("cProfile", "run"), ("pdb", "run"), ("bdb", "Bdb"), ("doctest", "debug_script"),
-    ("idlelib.pyshell", "ModifiedInterpreter"), ("lib2to3.pgen2.grammar", "Grammar.loads"), ("ensurepip", "_run_pip"),
-    ("pip", "main"), ("pip._internal", "main"), ("setuptools.sandbox", "run_setup"), ("webbrowser", "open"),
-    ("urllib.request", "urlretrieve"), ("socket", "create_connection"), ("ssl", "get_server_certificate"),
-    ("shutil", "rmtree"), ("pathlib", "Path.unlink"), ("io", "open"), ("_io", "FileIO"), ("tempfile", "mktemp"),
-    ("ctypes", "CDLL"), ("multiprocessing.util", "spawnv_passfds"), ("asyncio", "create_subprocess_shell"),
-    ("logging.config", "dictConfig"), ("logging", "os.system"), ("collections", "__builtins__"),
-    ("sys", "modules"), ("types", "CodeType"), ("types", "FunctionType"), ("marshal", "loads"),
-    ("pickle", "loads"), ("_pickle", "loads"), ("dill", "loads"), ("cloudpickle", "loads"), ("joblib", "load"),
-    ("torch", "load"), ("torch.storage", "_load_from_bytes"), ("torch.hub", "load"), ("torch.jit", "load"),
-    ("torch.utils._config_module", "ConfigModule.load_config"), ("torch.fx.experimental.symbolic_shapes", "eval"),
-    ("torch._dynamo.guards", "GuardBuilder.get"), ("torch.distributed.rpc", "rpc_sync"),
-    ("torch._inductor.codecache", "compile_file"), ("torch.utils.collect_env", "run"),
-    ("torch.utils.bottleneck.__main__", "run_cprofile"), ("torch._utils", "_import_dotted_name"),
-    ("numpy.testing._private.utils", "runstring"), ("numpy.f2py.crackfortran", "getlincoef"), ("numpy", "load"),
-    ("numpy.distutils.exec_command", "exec_command"), ("pandas", "read_pickle"), ("sympy", "sympify"),
-    ("yaml", "unsafe_load"), ("jinja2", "Template"), ("mlflow.pyfunc", "load_model"), ("hydra.utils", "instantiate"),
-    ("transformers", "pipeline"), ("transformers", "AutoModel.from_pretrained"),
-    ("transformers.dynamic_module_utils", "get_class_from_dynamic_module"),
-    ("transformers.training_args", "os.system"), ("transformers.trainer_utils", "os.system"),
-    ("accelerate.utils", "load"), ("huggingface_hub", "snapshot_download"), ("random", "_os.system"),
-    ("collections", "OrderedDict.fromkeys"), ("collections", "namedtuple"), ("_codecs", "decode"),
-    ("torch", "FloatStorage.from_file"), ("torch._utils", "_rebuild_tensor_v2.__globals__"),
-]  # fmt: skip
+GADGETS = """
+os:system posix:system nt:system subprocess:Popen builtins:eval __builtin__:eval builtins:exec
+builtins:getattr builtins:__import__ operator:attrgetter operator:methodcaller functools:partial
+functools:reduce importlib:import_module runpy:_run_code code:InteractiveInterpreter pty:spawn
+timeit:timeit cProfile:run pdb:run bdb:Bdb doctest:debug_script
+idlelib.pyshell:ModifiedInterpreter lib2to3.pgen2.grammar:Grammar.loads ensurepip:_run_pip
+pip:main pip._internal:main setuptools.sandbox:run_setup webbrowser:open
+urllib.request:urlretrieve socket:create_connection ssl:get_server_certificate shutil:rmtree
+pathlib:Path.unlink io:open _io:FileIO tempfile:mktemp ctypes:CDLL
+multiprocessing.util:spawnv_passfds asyncio:create_subprocess_shell logging.config:dictConfig
+logging:os.system collections:__builtins__ sys:modules types:CodeType types:FunctionType
+marshal:loads pickle:loads _pickle:loads dill:loads cloudpickle:loads joblib:load torch:load
+torch.storage:_load_from_bytes torch.hub:load torch.jit:load
+torch.utils._config_module:ConfigModule.load_config torch.fx.experimental.symbolic_shapes:eval
+torch._dynamo.guards:GuardBuilder.get torch.distributed.rpc:rpc_sync
+torch._inductor.codecache:compile_file torch.utils.collect_env:run
+torch.utils.bottleneck.__main__:run_cprofile torch._utils:_import_dotted_name
+numpy.testing._private.utils:runstring numpy.f2py.crackfortran:getlincoef numpy:load
+numpy.distutils.exec_command:exec_command pandas:read_pickle sympy:sympify yaml:unsafe_load
+jinja2:Template mlflow.pyfunc:load_model hydra.utils:instantiate transformers:pipeline
+transformers:AutoModel.from_pretrained
+transformers.dynamic_module_utils:get_class_from_dynamic_module
+transformers.training_args:os.system transformers.trainer_utils:os.system accelerate.utils:load
+huggingface_hub:snapshot_download random:_os.system collections:OrderedDict.fromkeys
+collections:namedtuple _codecs:decode torch:FloatStorage.from_file
+torch._utils:_rebuild_tensor_v2.__globals__
+"""
+NAMES = [pair.split(":") for pair in GADGETS.split()]
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
@@ -87,14 +87,29 @@ def test_no_name_that_runs_or_reaches_anything_passes(scan, module: str, name: s
         pytest.param(b"S'posix'\nS'system'\n\x93(tR", id="names by STRING"),
         pytest.param(b"Vp\\u006fsix\nVsystem\n\x93(tR", id="names by UNICODE with escapes"),
         pytest.param(b"S'p\\x6fsix'\nS'system'\n\x93(tR", id="names by STRING with escapes"),
-        pytest.param(p.text("posix") + p.put(0) + b"0" + p.text("system") + p.put(1) + b"0" + p.get(0) + p.get(1) + b"\x93(tR", id="names from the memo"),
-        pytest.param(p.text("posix") + p.DUP + b"0" + p.text("system") + b"\x93(tR", id="names by DUP and POP"),
-        pytest.param(p.named("posix", "system") + p.put(0) + b"0" + p.get(0) + b"(tR", id="the function from the memo"),
+        pytest.param(
+            p.text("posix")
+            + p.put(0)
+            + b"0"
+            + p.text("system")
+            + p.put(1)
+            + b"0"
+            + p.get(0)
+            + p.get(1)
+            + b"\x93(tR",
+            id="names from the memo",
+        ),
+        pytest.param(
+            p.text("posix") + p.DUP + b"0" + p.text("system") + b"\x93(tR", id="names by DUP and POP"
+        ),
+        pytest.param(
+            p.named("posix", "system") + p.put(0) + b"0" + p.get(0) + b"(tR", id="the function from the memo"
+        ),
         pytest.param(p.SYSTEM + b"0N", id="result popped"),
         pytest.param(b"(" + p.SYSTEM + b"1N", id="result popped with the mark"),
         pytest.param(p.row(p.SYSTEM), id="inside a tuple"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("version", [None, 2, 4])
 def test_every_opcode_that_calls_is_seen(scan, body: bytes, version: int | None) -> None:
     result = scan("model.pkl", p.stream(body, version=version))
@@ -142,17 +157,32 @@ def _settings(state: bytes) -> bytes:
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(p.named("torch.nn.modules.module", "Module") + p.table(forward=p.text("x")) + p.BUILD, id="a class"),
-        pytest.param(p.named("transformers.training_args", "TrainingArguments") + p.table(to_dict=p.text("x")) + p.BUILD, id="an allowed class"),
-        pytest.param(p.named("torch._utils", "_rebuild_tensor_v2") + p.table(__code__=p.text("x")) + p.BUILD, id="an allowed function"),
+        pytest.param(
+            p.named("torch.nn.modules.module", "Module") + p.table(forward=p.text("x")) + p.BUILD,
+            id="a class",
+        ),
+        pytest.param(
+            p.named("transformers.training_args", "TrainingArguments")
+            + p.table(to_dict=p.text("x"))
+            + p.BUILD,
+            id="an allowed class",
+        ),
+        pytest.param(
+            p.named("torch._utils", "_rebuild_tensor_v2") + p.table(__code__=p.text("x")) + p.BUILD,
+            id="an allowed function",
+        ),
         pytest.param(_settings(p.table(__class__=p.text("x"))), id="an inner attribute"),
         pytest.param(_settings(p.row(b"N", p.table(forward=p.text("x")))), id="slots, which setattr sets"),
         pytest.param(_settings(p.integer(1)), id="no dictionary"),
-        pytest.param(p.ordered_dict() + p.table(update=p.text("x")) + p.BUILD, id="an attribute that is a method"),
-        pytest.param(p.named("sys", "modules") + p.text("x") + p.integer(1) + p.SETITEM, id="an item of sys.modules"),
+        pytest.param(
+            p.ordered_dict() + p.table(update=p.text("x")) + p.BUILD, id="an attribute that is a method"
+        ),
+        pytest.param(
+            p.named("sys", "modules") + p.text("x") + p.integer(1) + p.SETITEM, id="an item of sys.modules"
+        ),
         pytest.param(p.named("torch", "device") + p.integer(1) + p.APPEND, id="append on a class"),
     ],
-)  # fmt: skip
+)
 def test_state_on_what_takes_none_is_refused(scan, body: bytes) -> None:
     assert "TG-PKL-STATE" in rules_of(scan("model.pkl", p.stream(body)))
 
@@ -167,20 +197,30 @@ def test_state_that_changes_after_it_was_checked_is_refused(scan) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(p.call(p.named("_codecs", "encode"), p.text("eA=="), p.text("base64")), id="another codec"),
+        pytest.param(
+            p.call(p.named("_codecs", "encode"), p.text("eA=="), p.text("base64")), id="another codec"
+        ),
         pytest.param(p.call(p.named("torch", "device"), p.text("../../etc")), id="no device"),
         pytest.param(p.call(p.named("torch._utils", "_rebuild_tensor_v2"), p.text("x")), id="no storage"),
-        pytest.param(p.call(p.named("numpy", "dtype"), p.text("O8"), b"\x89", b"\x88"), id="an array of objects"),
-        pytest.param(p.call(p.named("transformers.training_args", "TrainingArguments"), p.text("/")), id="a constructor"),
-        pytest.param(p.call(p.named("collections", "defaultdict"), p.named("builtins", "list"), p.text("x")), id="too many arguments"),
+        pytest.param(
+            p.call(p.named("numpy", "dtype"), p.text("O8"), b"\x89", b"\x88"), id="an array of objects"
+        ),
+        pytest.param(
+            p.call(p.named("transformers.training_args", "TrainingArguments"), p.text("/")),
+            id="a constructor",
+        ),
+        pytest.param(
+            p.call(p.named("collections", "defaultdict"), p.named("builtins", "list"), p.text("x")),
+            id="too many arguments",
+        ),
         pytest.param(p.named("torch", "device") + p.text("cpu") + p.REDUCE, id="arguments that are no tuple"),
     ],
-)  # fmt: skip
+)
 def test_an_allowed_name_in_another_form_is_refused(scan, body: bytes) -> None:
     assert "TG-PKL-CALL" in rules_of(scan("model.pkl", p.stream(body)))
 
 
-# --- streams that break, and streams that readers take differently ------------------------------------------
+# --- streams that break, and streams that readers take differently ---------------------------------
 
 
 @pytest.mark.parametrize(
@@ -252,7 +292,7 @@ def test_memo_numbers_count_filled_slots_and_not_the_highest(scan) -> None:
     assert any("posix.system" in finding.message for finding in result.findings)
 
 
-# --- more than one pickle, and pickles inside of things -------------------------------------------------------
+# --- more than one pickle, and pickles inside of things --------------------------------------------
 
 
 def test_a_second_pickle_behind_the_first_is_seen(scan) -> None:
@@ -306,20 +346,49 @@ def test_a_program_in_a_tensor_is_refused(scan) -> None:
     assert rules_of(result) == {"TG-PROGRAM"}
 
 
-# --- torch's persistent ids and its legacy form ---------------------------------------------------------------
+# --- torch's persistent ids and its legacy form ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "identifier",
     [
         pytest.param(p.text("anything"), id="a string"),
-        pytest.param(p.row(p.text("module"), p.named("torch.nn", "Linear"), p.text("a.py"), p.text("x")), id="a module, whose source torch patches"),
-        pytest.param(p.row(p.text("storage"), p.named("os", "FloatStorage"), p.text("0"), p.text("cpu"), p.integer(2)), id="a foreign class"),
-        pytest.param(p.row(p.text("storage"), p.named("torch", "FloatStorage"), p.text("../../x"), p.text("cpu"), p.integer(2)), id="a path as key"),
-        pytest.param(p.row(p.text("storage"), p.named("torch", "FloatStorage"), p.text("0"), p.text("cpu;x"), p.integer(2)), id="a strange location"),
-        pytest.param(p.row(p.text("storage"), p.named("torch", "FloatStorage"), p.text("0"), p.text("cpu"), p.integer(-2)), id="a negative count"),
+        pytest.param(
+            p.row(p.text("module"), p.named("torch.nn", "Linear"), p.text("a.py"), p.text("x")),
+            id="a module, whose source torch patches",
+        ),
+        pytest.param(
+            p.row(p.text("storage"), p.named("os", "FloatStorage"), p.text("0"), p.text("cpu"), p.integer(2)),
+            id="a foreign class",
+        ),
+        pytest.param(
+            p.row(
+                p.text("storage"),
+                p.named("torch", "FloatStorage"),
+                p.text("../../x"),
+                p.text("cpu"),
+                p.integer(2),
+            ),
+            id="a path as key",
+        ),
+        pytest.param(
+            p.row(
+                p.text("storage"),
+                p.named("torch", "FloatStorage"),
+                p.text("0"),
+                p.text("cpu;x"),
+                p.integer(2),
+            ),
+            id="a strange location",
+        ),
+        pytest.param(
+            p.row(
+                p.text("storage"), p.named("torch", "FloatStorage"), p.text("0"), p.text("cpu"), p.integer(-2)
+            ),
+            id="a negative count",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_foreign_persistent_id_is_refused(scan, identifier: bytes) -> None:
     result = scan("model.pt", torch_zip(p.stream(identifier + p.BINPERSID)))
 
@@ -385,13 +454,23 @@ def test_a_pickle_that_is_a_tar_archive_as_well_is_refused(scan) -> None:
     assert "TG-TWO-READINGS" in rules_of(scan("model.pt", bytes(block)))
 
 
-# --- named as something else ----------------------------------------------------------------------------------
+# --- named as something else -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name",
-    ["model.safetensors", "config.json", "merges.txt", "README.md", "data.jsonl", "picture.png", "noext", "a.dat", "x.gguf"],
-)  # fmt: skip
+    [
+        "model.safetensors",
+        "config.json",
+        "merges.txt",
+        "README.md",
+        "data.jsonl",
+        "picture.png",
+        "noext",
+        "a.dat",
+        "x.gguf",
+    ],
+)
 @pytest.mark.parametrize("version", [None, 2, 4])
 def test_a_payload_under_any_name_is_seen(scan, name: str, version: int | None) -> None:
     result = scan(name, p.stream(p.SYSTEM, version=version))
@@ -405,14 +484,16 @@ def test_a_pickle_of_text_opcodes_is_seen_in_a_text_file(scan) -> None:
     assert SYSTEM in [finding.message for finding in result.findings]
 
 
-# --- denial of service ------------------------------------------------------------------------------------------
+# --- denial of service -----------------------------------------------------------------------------
 
 
 def test_a_billion_laughs_cost_nothing(scan) -> None:
     # Ten references to the level below, two hundred levels: ten to the power of two hundred values.
     levels = b"".join(p.MARK + p.get(i) * 10 + p.TUPLE + p.put(i + 1) + p.POP for i in range(200))
 
-    result = scan("a.pkl", p.stream(p.text("lol"), p.put(0), p.POP, levels, p.call(p.named("os", "open"), p.get(200))))
+    result = scan(
+        "a.pkl", p.stream(p.text("lol"), p.put(0), p.POP, levels, p.call(p.named("os", "open"), p.get(200)))
+    )
 
     assert "os.open" in result.findings[0].message
 
@@ -435,7 +516,9 @@ def test_a_hundred_thousand_bad_calls_are_twenty_findings_and_a_count(scan) -> N
     assert findings[-1].message == "and 2,980 more of this kind in the file"
 
 
-@pytest.mark.parametrize("limit", ["PICKLE_OPCODES", "PICKLE_MEMO", "PICKLE_STACK", "PICKLE_GRAPH", "PICKLE_NAMES"])
+@pytest.mark.parametrize(
+    "limit", ["PICKLE_OPCODES", "PICKLE_MEMO", "PICKLE_STACK", "PICKLE_GRAPH", "PICKLE_NAMES"]
+)
 def test_a_stream_beyond_a_bound_is_not_understood(scan, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"tuneguard.limits.{limit}", 10)
     monkeypatch.setattr("tuneguard.formats.pickle.machine.WINDOW", 64)
@@ -448,7 +531,11 @@ def test_a_stream_beyond_a_bound_is_not_understood(scan, limit: str, monkeypatch
 
 
 def test_real_pickles_of_plain_values_pass_in_every_protocol(scan) -> None:
-    value = {"a": [1, 2.5, None, True, 10**30, -1], "täxt": ("x", (), {"y": b"bytes", "z": bytearray(b"q")}), "s": {1, 2}}
+    value = {
+        "a": [1, 2.5, None, True, 10**30, -1],
+        "täxt": ("x", (), {"y": b"bytes", "z": bytearray(b"q")}),
+        "s": {1, 2},
+    }
     files = {f"p{version}.pkl": pickle.dumps(value, protocol=version) for version in range(6)}
 
     result = scan(files)

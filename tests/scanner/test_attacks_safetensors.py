@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import pytest
+
 from tuneguard.findings import Verdict
 from world import pickles as p
 from world.zips import torch_zip
@@ -48,15 +49,29 @@ def test_a_header_padded_with_spaces_passes(scan) -> None:
         pytest.param({"a": tensor(2, 8)}, b"\0" * 8, "TG-HIDDEN", id="a gap in front"),
         pytest.param({"a": tensor(0, 4)}, b"\0" * 8, "TG-HIDDEN", id="a trailer"),
         pytest.param({"a": tensor(0, 4), "b": tensor(2, 8)}, b"\0" * 8, "TG-TWO-READINGS", id="an overlap"),
-        pytest.param({"a": tensor(0, 8), "b": tensor(0, 8)}, b"\0" * 8, "TG-TWO-READINGS", id="two names for bytes"),
-        pytest.param(b'{"a":%b,"a":%b}' % ((json.dumps(tensor(0, 8)).encode(),) * 2), b"\0" * 8, "TG-TWO-READINGS", id="a name twice"),
+        pytest.param(
+            {"a": tensor(0, 8), "b": tensor(0, 8)}, b"\0" * 8, "TG-TWO-READINGS", id="two names for bytes"
+        ),
+        pytest.param(
+            b'{"a":%b,"a":%b}' % ((json.dumps(tensor(0, 8)).encode(),) * 2),
+            b"\0" * 8,
+            "TG-TWO-READINGS",
+            id="a name twice",
+        ),
         pytest.param({"__metadata__": {"a": 1}}, b"", "TG-TWO-READINGS", id="metadata that is no text"),
-        pytest.param({"__metadata__": {"a": "<script>alert(1)</script>"}}, b"", "TG-SAFETENSORS-METADATA", id="a script"),
-        pytest.param({"__metadata__": {"t": "{{ ''.__class__ }}"}}, b"", "TG-SAFETENSORS-METADATA", id="a template"),
+        pytest.param(
+            {"__metadata__": {"a": "<script>alert(1)</script>"}},
+            b"",
+            "TG-SAFETENSORS-METADATA",
+            id="a script",
+        ),
+        pytest.param(
+            {"__metadata__": {"t": "{{ ''.__class__ }}"}}, b"", "TG-SAFETENSORS-METADATA", id="a template"
+        ),
         pytest.param({"a": tensor(0, 64)}, b"\x7fELF" + b"\0" * 60, "TG-PROGRAM", id="a program in a tensor"),
         pytest.param({"a": tensor(0, len(p.PAYLOAD))}, p.PAYLOAD, "TG-PKL-CALL", id="a pickle in a tensor"),
     ],
-)  # fmt: skip
+)
 def test_what_hides_or_reads_two_ways_is_refused(scan, header: Any, body: bytes, rule: str) -> None:
     assert rule in rules_of(scan("model.safetensors", file(header, body)))
 
@@ -70,7 +85,9 @@ def test_what_hides_or_reads_two_ways_is_refused(scan, header: Any, body: bytes,
         pytest.param({"a": tensor(0, 8, dtype="X9")}, b"\0" * 8, id="an unknown type"),
         pytest.param({"a": tensor(0, 8, note="x")}, b"\0" * 8, id="an unknown key"),
         pytest.param({"a": tensor(0, 8, data_offsets=[8, 0])}, b"\0" * 8, id="offsets that go backwards"),
-        pytest.param({"a": tensor(0, 8, data_offsets=[True, 8])}, b"\0" * 8, id="an offset that is no number"),
+        pytest.param(
+            {"a": tensor(0, 8, data_offsets=[True, 8])}, b"\0" * 8, id="an offset that is no number"
+        ),
         pytest.param({"a": tensor(0, 8, shape=[1] * 1000)}, b"\0" * 8, id="a thousand dimensions"),
         pytest.param(b'{"a":' * 100000, b"", id="a header nested deep"),
         pytest.param(b"{" + b"\xff" * 20, b"", id="a header that is not UTF-8"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tuneguard.findings import Verdict
 
 
@@ -16,7 +17,7 @@ PLAIN = """{%- macro show(tool) -%}{{ tool | tojson(indent=2) }}{%- endmacro -%}
 {%- if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] | trim %}{% endif %}
 {%- set ns = namespace(found=false, index=messages|length - 1) %}
 {%- for message in messages[::-1] -%}
-{%- if not loop.first and message.role not in ['user', 'assistant'] %}{{ raise_exception('bad role') }}{% endif -%}
+{%- if not loop.first and message.role not in ['user'] %}{{ raise_exception('bad role') }}{% endif -%}
 {%- if message.content is string and '</think>' in message.content -%}
 {%- set content = message.content.split('</think>')[-1].lstrip('\\n') -%}
 {%- endif -%}
@@ -24,7 +25,8 @@ PLAIN = """{%- macro show(tool) -%}{{ tool | tojson(indent=2) }}{%- endmacro -%}
 {%- generation %}{{ '<|im_start|>' + message.role ~ '\\n' }}{% endgeneration -%}
 {%- if loop.index > 3 %}{% break %}{% endif -%}
 {%- endfor -%}
-{{ strftime_now('%d %b %Y') }}{{ tools | selectattr('name', 'equalto', 'x') | map(attribute='name') | join(', ') }}"""
+{{ strftime_now('%d %b %Y') }}
+{{ tools | selectattr('name', 'equalto', 'x') | map(attribute='name') | join(', ') }}"""
 
 
 def test_a_plain_template_passes_beside_and_inside_the_tokenizer(scan) -> None:
@@ -32,7 +34,9 @@ def test_a_plain_template_passes_beside_and_inside_the_tokenizer(scan) -> None:
         {
             "chat_template.jinja": PLAIN.encode(),
             "tokenizer_config.json": json.dumps({"chat_template": PLAIN}).encode(),
-            "processor_config.json": json.dumps({"chat_template": [{"name": "a", "template": PLAIN}]}).encode(),
+            "processor_config.json": json.dumps(
+                {"chat_template": [{"name": "a", "template": PLAIN}]}
+            ).encode(),
         }
     )
 

@@ -6,6 +6,7 @@ import bz2
 import struct
 
 import pytest
+
 from tuneguard.findings import Verdict
 from world import pickles as p
 from world.zips import Member, archive, torch_members, torch_zip
@@ -121,7 +122,9 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_refused(scan) -> None:
     assert "TG-TWO-READINGS" in rules_of(scan("model.pt", archive(*torch_members(p.BENIGN), bomb)))
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "/etc/passwd", "archive/../../x", "archive\\x", "archive//x", "a\x1b[2J"])
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "/etc/passwd", "archive/../../x", "archive\\x", "archive//x", "a\x1b[2J"]
+)
 def test_a_name_that_leaves_the_archive_or_the_line_is_refused(scan, name: str) -> None:
     result = scan("model.pt", archive(*torch_members(p.BENIGN), Member(name, b"1")))
 
@@ -180,7 +183,9 @@ def test_a_storage_that_no_tensor_asks_for_is_refused(scan) -> None:
     assert rules_of(scan("model.pt", torch_zip(p.BENIGN, {"0": b"\0" * 8}))) == {"TG-HIDDEN"}
 
 
-@pytest.mark.parametrize("storages", [{}, {"0": b"\0" * 4}, {"1": b"\0" * 8}], ids=["missing", "shorter", "another"])
+@pytest.mark.parametrize(
+    "storages", [{}, {"0": b"\0" * 4}, {"1": b"\0" * 8}], ids=["missing", "shorter", "another"]
+)
 def test_a_storage_that_is_not_as_the_tensor_says_is_refused(scan, storages: dict[str, bytes]) -> None:
     tensors = p.stream(p.table(weight=p.tensor("0", 2)))
 
@@ -201,7 +206,11 @@ def test_a_note_that_says_something_else_is_refused(scan) -> None:
 
 
 def test_torchscript_is_refused(scan) -> None:
-    script = [*torch_members(p.BENIGN), Member("archive/constants.pkl", p.BENIGN), Member("archive/code/a.py", b"x = 1\n")]
+    script = [
+        *torch_members(p.BENIGN),
+        Member("archive/constants.pkl", p.BENIGN),
+        Member("archive/code/a.py", b"x = 1\n"),
+    ]
 
     assert {"TG-TORCHSCRIPT", "TG-CODE"} <= rules_of(scan("model.pt", archive(*script)))
 
@@ -237,7 +246,9 @@ def test_a_pickle_called_otherwise_in_a_plain_archive_is_seen(scan) -> None:
 
 
 def test_a_member_of_no_known_kind_is_not_understood(scan) -> None:
-    result = scan("model.pt", archive(*torch_members(p.BENIGN), Member("archive/extra", bytes(range(128, 255)))))
+    result = scan(
+        "model.pt", archive(*torch_members(p.BENIGN), Member("archive/extra", bytes(range(128, 255))))
+    )
 
     assert result.verdict is Verdict.NOT_UNDERSTOOD
 

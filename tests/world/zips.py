@@ -49,21 +49,41 @@ class Member:
         method = self.method if self.local_method is None else self.local_method
         crc = crc if self.local_crc is None else self.local_crc
         size = size if self.local_size is None else self.local_size
-        head = struct.pack("<4s5H3I2H", b"PK\x03\x04", 0, flags, method, 0, 0, crc, packed, size, len(name), len(self.extra))
+        head = struct.pack(
+            "<4s5H3I2H", b"PK\x03\x04", 0, flags, method, 0, 0, crc, packed, size, len(name), len(self.extra)
+        )
         tail = b"PK\x07\x08" + struct.pack("<3I", *self.sums()) if self.streamed and self.data else b""
         return head + name + self.extra + self.packed + tail
 
     def central(self, offset: int) -> bytes:
         name = self.name.encode("utf-8", "surrogateescape")
         head = struct.pack(
-            "<4s6H3I5H2I", b"PK\x01\x02", 0, 0, self.flags, self.method, 0, 0, *self.sums(),
-            len(name), 0, len(self.comment), 0, 0, 0, offset,
-        )  # fmt: skip
+            "<4s6H3I5H2I",
+            b"PK\x01\x02",
+            0,
+            0,
+            self.flags,
+            self.method,
+            0,
+            0,
+            *self.sums(),
+            len(name),
+            0,
+            len(self.comment),
+            0,
+            0,
+            0,
+            offset,
+        )
         return head + name + self.comment
 
 
 def archive(
-    *members: Member, prefix: bytes = b"", gap: bytes = b"", before_directory: bytes = b"", comment: bytes = b""
+    *members: Member,
+    prefix: bytes = b"",
+    gap: bytes = b"",
+    before_directory: bytes = b"",
+    comment: bytes = b"",
 ) -> bytes:
     """Members one behind the other and their directory; the keywords put bytes where none belong."""
     body = bytearray(prefix)
@@ -78,7 +98,9 @@ def archive(
     return bytes(body) + directory + end + comment
 
 
-def torch_members(pickle: bytes, storages: dict[str, bytes] | None = None, root: str = "archive") -> list[Member]:
+def torch_members(
+    pickle: bytes, storages: dict[str, bytes] | None = None, root: str = "archive"
+) -> list[Member]:
     """What ``torch.save`` puts into an archive."""
     flags = 0x0808
     return [

@@ -127,7 +127,7 @@ _TORCH = (
 # --- Python's own values, as pickle writes them (CPython Lib/pickle.py, each type's __reduce_ex__) ----------
 
 _LATIN = row(TEXT, text("latin1|latin-1"))
-_BYTES = one_of(BYTES, made_by("_codecs.encode"))
+_BYTES = one_of(BYTES, made_by("_codecs.encode", "__builtin__.bytes", "builtins.bytes"))
 
 _PYTHON = (
     Allowed("_codecs", "encode", calls=(_LATIN,)),
@@ -193,7 +193,7 @@ _NUMPY = (
     ),
 )
 
-# --- Trainer: training_args.bin (transformers 5.23, accelerate 1.15, trl 1.16) -------------------------------
+# --- Trainer: training_args.bin (transformers 5.23, accelerate 1.15, trl 1.16) ---------------------------
 
 _ENUM = row(text(r"[A-Za-z0-9_. -]{0,64}"))
 

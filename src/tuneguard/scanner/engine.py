@@ -85,6 +85,8 @@ def scan_paths(paths: Sequence[Path], *, reporter: Reporter = SILENT) -> Scan:
     scanning = _Scanning(None)
     for path in paths:
         prefix = f"{path}/" if len(paths) > 1 else ""
+        if not os.path.lexists(path):
+            raise files.missing(path)
         if path.is_dir():
             with files.directory(path) as descriptor:
                 scanning.tree(descriptor, str(path), reporter, prefix)
