@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.findings import Finding
     from tuneguard.gates.engine import GateResult
+    from tuneguard.signing.key import PublicKey
+    from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
+    from tuneguard.trust.policy import Model
 
 BY_HAND = "by-hand"
 """The attempt that a verdict names when its steps were run one by one, outside a promotion."""
@@ -70,8 +73,9 @@ def decide(
     )
     findings = _distinct([*seen.findings, *(finding for result in said for finding in result.findings)])
     passed = stopped_at is None and seen.passed and all(result.verdict is Verdict.PASSED for result in said)
+    signer = here.signer("promoter")
     written = _write(
-        directory, manifest, seen, findings, here, name=name, run=run, attempt=attempt, passed=passed
+        directory, manifest, seen, findings, signer, here, name=name, run=run, attempt=attempt, passed=passed
     )
     number = judged.attempts_of(here, manifest.digest)
     if passed:
@@ -87,7 +91,13 @@ def decide(
         findings=tuple(findings),
         evidence=tuple(reference(claim) for claim in seen.claims),
         outputs=(shown(written),),
-        facts=_facts(manifest, seen, said, case, here, number, unreached),
+        facts={
+            "run": run,
+            "evidence": shown(here.evidence_of(directory)),
+            "decided": {"file": written.name, "time": rfc3339(here.now), "by": _who(signer.public_key, here)},
+            **_facts(manifest, seen, said, case, here, number, unreached),
+            "keys": _keys(seen, signer.public_key, here),
+        },
         notes=(*here.remarks, *seen.notes),
     )
 
@@ -121,6 +131,7 @@ def _write(
     manifest: Manifest,
     seen: Verification,
     findings: Sequence[Finding],
+    signer: Signer,
     here: Surroundings,
     *,
     name: str,
@@ -147,7 +158,7 @@ def _write(
     return judged.record(
         verdicts.statement(name, manifest.digest, body, bound_for),
         verdicts.KIND,
-        here.signer("promoter"),
+        signer,
         here.evidence_of(directory),
         here,
         model=name,
@@ -183,10 +194,11 @@ def _facts(
             "version": here.policy.version,
             "sha256": here.policy.sha256,
             "profile": here.policy.profile,
+            "file": here.policy.file,
         },
         "repository": case.model.repository,
         "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
-        "lineage": None if provenance is None else lineage(provenance),
+        "lineage": None if provenance is None else lineage(provenance, case.model),
         "walls": [] if provenance is None else [wall._asdict() for wall in provenance.walls],
         "seals": [
             {
@@ -201,8 +213,24 @@ def _facts(
     }
 
 
-def lineage(provenance: Any) -> dict[str, Any]:
-    """What a checkpoint was made from, as its provenance says."""
+def _who(key: PublicKey, here: Surroundings) -> str | None:
+    """Whose key it is, as the policy says; None where it names no such key."""
+    known = (each for each in here.policy.identities.values() if each.key == key)
+    return next((f"{each.name} ({each.custodian})" for each in known), None)
+
+
+def _keys(seen: Verification, promoter: PublicKey, here: Surroundings) -> dict[str, str]:
+    """The keys of all who signed what the verdict rests on, in base64, for a reader who checks by hand."""
+    names = {claim.identity for claim in seen.claims}
+    signers = [each for name, each in here.policy.identities.items() if name in names or each.key == promoter]
+    return {f"{each.name} ({each.custodian})": each.key.base64 for each in signers}
+
+
+def lineage(provenance: Any, model: Model | None = None) -> dict[str, Any]:
+    """What a checkpoint was made from, as its provenance says.
+
+    With the policy's `model`, also whether it lists each input; None where it takes any.
+    """
     made_from = [*provenance.data, provenance.base, provenance.code, provenance.config]
     return {
         "run": provenance.run,
@@ -213,5 +241,21 @@ def lineage(provenance: Any) -> dict[str, Any]:
         "finished": provenance.finished,
         "command": list(provenance.command),
         "builder": provenance.builder_id,
-        "from": [dataclasses.asdict(dependency) for dependency in made_from],
+        "isolation": provenance.isolation,
+        "level": provenance.level,
+        "unsafe": list(provenance.unsafe),
+        "base_scan": dict(provenance.base_scan),
+        "from": [
+            {**dataclasses.asdict(dependency), **_listed(dependency, model)} for dependency in made_from
+        ],
     }
+
+
+def _listed(dependency: Any, model: Model | None) -> dict[str, bool | None]:
+    if model is None:
+        return {}
+    if dependency.role == "data":
+        return {"listed": any(rule.name == dependency.name for rule in model.data)}
+    digests = {"base": model.bases, "code": model.code, "config": model.config}[dependency.role]
+    used = [*dependency.digest.values()]
+    return {"listed": None if digests is None else used in [[each] for each in digests]}
