@@ -64,6 +64,8 @@ OCI_MANIFEST_BYTES = 4 * MIB
 """Bytes of an OCI manifest: what the distribution specification obliges a registry to accept."""
 OCI_INDEX_BYTES = 16 * MIB
 """Bytes of an image layout's index.json: about 50,000 manifests."""
+OCI_SEARCH_BYTES = GIB
+"""Bytes of the manifests that are read to find the referrers of one: a million pieces of evidence."""
 
 # Scanner
 PICKLE_OPCODES = 50_000_000

@@ -187,6 +187,13 @@ def test_evidence_over_a_bound_is_not_cut_short_in_silence(layout):
         list(client.bundles(layout, MODEL.digest, files=10, limit=15))
 
 
+def test_looking_for_evidence_in_a_layout_without_end_is_given_up(layout, monkeypatch):
+    monkeypatch.setattr("tuneguard.limits.OCI_SEARCH_BYTES", 1_000)
+
+    with pytest.raises(CannotLook, match="over 1,000 bytes"):
+        layout.referrers(MODEL.digest)
+
+
 def test_a_reference_opens_a_layout_and_a_server_is_for_later(tmp_path):
     assert open_registry(parse(f"oci:{tmp_path}:v1")).name == f"oci:{tmp_path}"
     with pytest.raises(UsageError, match="is on a server"):

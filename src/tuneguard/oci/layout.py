@@ -225,12 +225,20 @@ class Layout:
         there can hide evidence, and never add any.
         """
         found: dict[str, Descriptor] = {}
+        left = limits.OCI_SEARCH_BYTES
         for entry in self._index().descriptors():
             if entry.media_type not in (MANIFEST_TYPE, INDEX_TYPE) or entry.digest in found:
                 continue
             if artifact_type is not None and entry.artifact_type not in (None, artifact_type):
                 continue
             data = self.read_manifest(entry.digest)
+            left -= len(data)
+            if left < 0:
+                raise CannotLook(
+                    f"the layout's manifests are over {limits.OCI_SEARCH_BYTES:,} bytes",
+                    where=self.name,
+                    help="push to another folder",
+                )
             subject, kind, notes = subject_of(data, f"{self.name}@{entry.digest}")
             if subject == digest and artifact_type in (None, kind):
                 found[entry.digest] = Descriptor(entry.media_type, entry.digest, len(data), kind, notes)
