@@ -32,9 +32,8 @@ def main() -> int:
     help = median([sys.executable, "-m", "tuneguard", "--help"])
     word = "met" if help < TARGET else "MISSED"
     print(f"python -c pass         {bare * 1000:6.0f} ms")
-    print(
-        f"tuneguard --help       {help * 1000:6.0f} ms   {help / bare:.1f} x a bare start   target < 150 ms: {word}"
-    )
+    print(f"tuneguard --help       {help * 1000:6.0f} ms   {help / bare:.1f} x a bare start")
+    print(f"target < 150 ms        {word}")
     return 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
@@ -48,6 +47,8 @@ class Voice:
         """Print an error, each problem in one sentence, and return its exit code."""
         ours = as_ours(error)
         if os.environ.get("TUNEGUARD_DEBUG") == "1":
+            import traceback
+
             traceback.print_exception(error, file=sys.stderr)
         if self.form == "json":
             from tuneguard.output import json

@@ -1,0 +1,37 @@
+"""`make demo` itself: the whole journey with a real fine-tune, and every attack stopped."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_goes_all_the_way_and_stops_every_attack(own_home: Path) -> None:
+    environment = {**os.environ, "HOME": str(own_home.parent), "TUNEGUARD_HOME": str(own_home)}
+
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/demo.py"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert "8 of 8 stopped" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    report = re.search(r"report: (\S+\.html)", done.stdout)
+    assert report is not None
+    assert b"<html" in (ROOT / report[1]).read_bytes()
+    assert not own_home.exists(), "the demo must not touch the user's own keys"
