@@ -81,7 +81,8 @@ def _result(
     found: engine.Scan, subjects: tuple[Subject, ...], outputs: tuple[str, ...], here: Surroundings
 ) -> Result:
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
-    findings = f"{len(found.findings)} findings" if found.findings else "no findings"
+    count = len(found.findings)
+    findings = f"{count:,} finding{'' if count == 1 else 's'}" if count else "no findings"
     here.reporter.say("Scanned", f"{found.files:,} files, {size(found.bytes)}, {understood}, {findings}")
     return Result(
         command="scan",

@@ -1,7 +1,7 @@
 """Results as text for people: findings whole, the verdict last but one, the next step last.
 
-The look is that of ``UX.md``: one aligned verb a line, colour only for what the words already say,
-every name from outside escaped before it got here.
+One aligned verb a line, colour only for what the words already say. A pass is short, a refusal
+complete. Every name from outside was escaped before it got here; what was not is escaped here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneguard.findings import Verdict
+from tuneguard.files import printable
+from tuneguard.findings import REFUSING, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,23 +51,37 @@ PLAIN = Style()
 def line(style: Style, verb: str, text: str, details: Sequence[str] = ()) -> str:
     """One aligned line and the lines below it."""
     painted = style.bad if verb.isupper() else style.good
-    first = painted(f"{verb:>{VERB_WIDTH}}") + f"  {text}"
-    return "\n".join([first, *(" " * (VERB_WIDTH + 2) + detail for detail in details)])
+    first = painted(f"{verb:>{VERB_WIDTH}}") + f"  {visible(text)}"
+    return "\n".join([first, *((" " * (VERB_WIDTH + 2) + visible(detail)).rstrip() for detail in details)])
 
 
 def render(result: Result, style: Style = PLAIN) -> str:
     """A result as text, ending in a newline."""
     rows: list[str] = []
+    if result.facts.get("stopped"):
+        rows.append(line(style, "REFUSED", f"{result.facts['stopped']}  {reasons(result)}"))
     for finding in result.findings:
         rows.extend(_finding(finding, style))
     for skipped in result.skipped:
-        rows.append(f"{style.doubtful('skipped')}  {skipped.path}")
-        rows.append(f"      {skipped.reason}")
-    rows.extend(style.faint("note: ") + note for note in result.notes)
+        rows.append(f"{style.doubtful('skipped')}  {visible(skipped.path)}")
+        rows.append(f"      {visible(skipped.reason)}")
+    rows.extend(style.faint("note: ") + visible(note) for note in result.notes)
+    if "report" in result.facts and result.verdict is not Verdict.PASSED:
+        rows.append(f"{style.faint('report: ')}{visible(result.facts['report'])}")
     rows.append(_verdict(result, style))
+    last = "      ".join(_last(result))
+    return "\n".join([*rows, f"  {last}"] if last else rows) + "\n"
+
+
+def _last(result: Result) -> Iterator[str]:
+    """What to do next; after a refusal where to read more, after a promotion where its report is."""
     if result.next:
-        rows.append(f"  next: {result.next}")
-    return "\n".join(rows) + "\n"
+        yield f"next: {visible(result.next)}"
+    rule = _first_rule(result)
+    if result.verdict is not Verdict.PASSED and rule is not None:
+        yield f"{'docs' if result.next else 'next'}: tuneguard explain {rule}"
+    if "report" in result.facts and result.verdict is Verdict.PASSED:
+        yield f"report: {visible(result.facts['report'])}"
 
 
 def render_error(error: TuneguardError, style: Style = PLAIN) -> str:
@@ -77,10 +92,26 @@ def render_error(error: TuneguardError, style: Style = PLAIN) -> str:
         rows.extend(_finding(finding, style))
     for problem in error.problems:
         where = "" if problem.where is None else f"{problem.where}: "
-        rows.append(f"{style.bad('error')}: {where}{problem.what}")
+        rows.append(f"{style.bad('error')}: {visible(where + problem.what)}")
         if problem.help:
-            rows.append(f"{style.good('help')}: {problem.help}")
+            rows.append(f"{style.good('help')}: {visible(problem.help)}")
     return "\n".join(rows) + "\n"
+
+
+def visible(text: str) -> str:
+    """`text` with everything escaped that a terminal could act on or that reorders what people read.
+
+    The second door after `files.printable`: backslashes stay, so what was escaped there is not again.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else printable(c) for c in text)
+
+
+def reasons(result: Result) -> str:
+    """How many findings refuse, or how much could not be looked at."""
+    refusing = sum(finding.severity in REFUSING for finding in result.findings) or len(result.findings)
+    if refusing == 0 and result.skipped:
+        return f"{len(result.skipped):,} not looked at"
+    return f"{refusing:,} reason{'' if refusing == 1 else 's'}"
 
 
 def place(location: Location) -> str:
@@ -102,22 +133,27 @@ def _finding(finding: Finding, style: Style) -> Iterator[str]:
     painted = style.doubtful if finding.severity == "low" else style.bad
     where = "" if finding.location is None else f"  {place(finding.location)}"
     where = where if style.unicode else where.replace("▸", ">")
-    yield f"{painted(finding.severity.value)}  {finding.rule}{where}"
-    yield f"      {finding.message}"
-    if finding.why:
-        yield f"      why: {finding.why}"
-    if finding.fix:
-        yield f"      help: {finding.fix}"
-    if finding.reference:
-        yield f"      ref: {finding.reference}"
+    yield visible(f"{finding.severity.value}  {finding.rule}{where}").replace(
+        finding.severity.value, painted(finding.severity.value), 1
+    )
+    yield f"      {visible(finding.message)}"
+    for word, said in (("why", finding.why), ("help", finding.fix), ("ref", finding.reference)):
+        if said:
+            yield f"      {word}: {visible(said)}"
+
+
+def _first_rule(result: Result) -> str | None:
+    """The rule of the first reason, for ``tuneguard explain``."""
+    rules = [finding.rule for finding in result.findings if finding.severity in REFUSING]
+    return visible(rules[0]) if rules else None
 
 
 def _verdict(result: Result, style: Style) -> str:
     if result.verdict is Verdict.PASSED:
         return style.good("✓ passed" if style.unicode else "ok: passed")
     if result.verdict is Verdict.REFUSED:
-        refusing = sum(1 for finding in result.findings if finding.severity != "low") or len(result.findings)
-        reasons = f"{refusing} reason{'' if refusing == 1 else 's'}"
-        return style.bad(f"✗ refused: {reasons}" if style.unicode else f"REFUSED: {reasons}")
+        unpushed = result.command == "promote" and result.facts.get("stopped") not in ("push", "record")
+        said = reasons(result) + (", nothing pushed" if unpushed else "")
+        return style.bad(f"✗ refused: {said}" if style.unicode else f"REFUSED: {said}")
     looked = f"not understood: {len(result.skipped)} not looked at" if result.skipped else "not understood"
     return style.doubtful(f"✗ {looked}" if style.unicode else looked.upper())

@@ -55,4 +55,5 @@ def reported(result: Result, here: Surroundings) -> Result:
     path = here.state / "reports" / f"{name}.html"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_replacing(path, html.render(result))
-    return dataclasses.replace(result, outputs=(*result.outputs, shown(path)))
+    facts = {**result.facts, "report": shown(path)}
+    return dataclasses.replace(result, outputs=(*result.outputs, shown(path)), facts=facts)
