@@ -15,6 +15,7 @@ from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import sealed, verify
+from tuneguard.ledger import store as ledger
 from tuneguard.scanner import rule as scanner
 from tuneguard.trust import review
 from tuneguard.trust import verify as verification
@@ -56,6 +57,7 @@ def known() -> dict[str, str]:
         **{gate.rule: gate.text for gate in gates.gates().values()},
         **foreign.RULES,
         **review.WEAKNESSES,
+        **ledger.RULES,
         **_tree_rules(),
         **OURS,
     }

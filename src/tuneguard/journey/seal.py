@@ -97,7 +97,16 @@ def seal(
         subjects=(Subject(shown(directory), manifest.digest),),
         outputs=tuple(shown(path) for path in outputs),
         facts={"kind": kind, "name": name, "version": version, "rows": rows.count if rows else None},
+        notes=_unread(rows),
     )
+
+
+def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
+    """What the row count leaves out, so that a later "no overlap" is not taken for more than it is."""
+    if rows is None or not rows.unread:
+        return ()
+    names = ", ".join(map(files.printable, rows.unread[:5])) + (" …" if len(rows.unread) > 5 else "")
+    return (f"no rows counted in {len(rows.unread):,} files that are neither JSONL nor CSV: {names}",)
 
 
 def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, Any]:
