@@ -208,7 +208,9 @@ def rename_new(source: Path, target: Path) -> None:
         os.rename(source, target)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise UsageError("is there already", where=printable(str(target)), help="take a new name") from None
+            raise UsageError(
+                "is there already", where=printable(str(target)), help="take a new name"
+            ) from None
         raise cannot_look(error, target) from error
     sync_directory(target.parent)
 

@@ -31,7 +31,8 @@ RECORD_DEPTH = 64
 RECORD_NODES = 1_000_000
 """Values in a YAML document."""
 JSON_VALUES = 8_000_000
-"""Pairs of brackets and commas of a JSON document: about 500 MB of values at worst; tokenizers reach two million."""
+"""Pairs of brackets and commas of a JSON document: about 500 MB of values at worst; tokenizers reach two
+million."""
 PROBLEMS = 50
 """Problems of one file that are reported together."""
 
@@ -100,6 +101,8 @@ NESTED_BYTES = 256 * MIB
 """Bytes of an archive inside another one, which is taken into memory."""
 SCAN_FINDINGS = 20
 """Findings of one rule in one file that are listed; the rest are counted."""
+SCAN_FINDINGS_COUNTED = 10_000
+"""Findings in one file, after which nobody needs more of them."""
 
 # Engines
 STEP_LINE_BYTES = 64 * KIB

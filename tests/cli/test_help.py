@@ -76,9 +76,9 @@ def test_every_command_of_the_design_is_there() -> None:
     found = {" ".join(path) for path, _ in commands(app)}
 
     assert found >= {
-        "init", "keygen", "digest", "policy sign", "policy check", "policy set-model", "policy explain", "seal",
-        "verify-data", "run", "sign", "verify", "scan", "evaluate", "decide", "promote", "push", "pull", "trace",
-        "explain", "ledger list", "ledger verify", "train", "copy", "record",
+        "init", "keygen", "digest", "policy sign", "policy check", "policy set-model", "policy explain",
+        "seal", "verify-data", "run", "sign", "verify", "scan", "evaluate", "decide", "promote", "push",
+        "pull", "trace", "explain", "ledger list", "ledger verify", "train", "copy", "record",
     }  # fmt: skip
 
 

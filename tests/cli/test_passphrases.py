@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tuneguard.cli.app import run
 from tuneguard.cli.options import PASSPHRASE_FD, passphrase_source
 from tuneguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_key_is_encrypted_with_the_passphrase_of_the_file(tmp_path: Path) -> None:

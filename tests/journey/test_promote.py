@@ -232,8 +232,8 @@ def test_attack_rows_of_the_evaluation_in_the_training_data(
     with (project.path / "data/train/tickets.jsonl").open("a") as file:
         file.write((project.path / "data/eval/accuracy.jsonl").read_text().splitlines()[0] + "\n")
     sealed = project(
-        "seal", "data/train", "--as", "dataset", "--name", f"{MODEL}-train", "--version", "2", "--source", "x",
-        "--license", "x", "--classification", "x", "--quiet",
+        "seal", "data/train", "--as", "dataset", "--name", f"{MODEL}-train", "--version", "2",
+        "--source", "x", "--license", "x", "--classification", "x", "--quiet",
     )  # fmt: skip
     assert sealed == 0
     assert project("run", "--run", "042", "--quiet") == 0

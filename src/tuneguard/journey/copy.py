@@ -31,7 +31,8 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
     number = judged.attempts_of(here, digest)
     here.reporter.say(
         "Copied",
-        f"{shown(directory)}  {len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
+        f"{shown(directory)}  "
+        f"{len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
     )
     return Result(
         command="copy",

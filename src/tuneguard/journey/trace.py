@@ -102,7 +102,8 @@ def _tell(
             say("from", f"run    {body.parent}")
         say(
             "by run",
-            f"{body.run}, {body.kind}  {local_time(body.started)} to {local_time(body.finished)[11:]} claimed",
+            f"{body.run}, {body.kind}  "
+            f"{local_time(body.started)} to {local_time(body.finished)[11:]} claimed",
         )
     for claim in claims:
         if claim.kind != "provenance":
