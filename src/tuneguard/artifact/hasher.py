@@ -113,16 +113,13 @@ class Hasher:
 
     def feed(self, digest: hashlib._Hash, descriptor: int, size: int) -> None:
         """Hash the next `size` bytes; no more are read, so a file that grows for ever ends too."""
-        buffer = self._buffer
-        view, vector = memoryview(buffer), (buffer,)
+        buffer = memoryview(self._buffer)
         left = size
         while left > 0:
-            if left < HASH_BUFFER:
-                vector = (view[:left],)  # type: ignore[assignment]
-            count = os.readv(descriptor, vector)
+            count = os.readv(descriptor, (buffer if left >= HASH_BUFFER else buffer[:left],))
             if not count:
                 raise Unsteady
-            digest.update(buffer if count == HASH_BUFFER else view[:count])
+            digest.update(buffer if count == HASH_BUFFER else buffer[:count])
             left -= count
             self._told(count)
 
