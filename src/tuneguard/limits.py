@@ -108,6 +108,12 @@ SCAN_FINDINGS_COUNTED = 10_000
 STEP_LINE_BYTES = 64 * KIB
 """Bytes of one line that a step says while it runs."""
 
+# Reports
+REPORT_ROWS = 200
+"""Rows of one table or list of a report in HTML; the rest is counted, and the JSON result lists all."""
+REPORT_TEXT = 2_000
+"""Characters of one value in a report; how many were left out is said."""
+
 # Ledger
 LEDGER_ENTRY_BYTES = 64 * KIB
 """Bytes of one ledger entry."""

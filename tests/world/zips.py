@@ -92,10 +92,20 @@ def archive(
         directory += member.central(len(body))
         body += member.local() + gap
     body += before_directory
-    end = struct.pack(
-        "<4s4H2IH", b"PK\x05\x06", 0, 0, len(members), len(members), len(directory), len(body), len(comment)
+    return bytes(body) + directory + _end(len(members), len(directory), len(body), comment)
+
+
+def _end(count: int, size: int, offset: int, comment: bytes) -> bytes:
+    """The end record, with the 64-bit one in front of it, as torch writes both."""
+    long = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 0, 0, 0, 0, count, count, size, offset)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, offset + size, 1)
+    count = min(count, 0xFFFF)
+    return (
+        long
+        + locator
+        + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, offset, len(comment))
+        + comment
     )
-    return bytes(body) + directory + end + comment
 
 
 def torch_members(

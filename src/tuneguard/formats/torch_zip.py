@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tuneguard.formats import zip as zipped
-from tuneguard.formats.embedded import begins_like_content, content_of
+from tuneguard.formats.embedded import content_of
 from tuneguard.formats.facts import Content, Fact, Hidden, Inside, NotRead, TwoReadings
 from tuneguard.formats.pickle.facts import Ended, Persistent
 from tuneguard.formats.pickle.machine import Machine
@@ -109,7 +109,7 @@ class _Torch:
         name = entry.name.removeprefix(self._prefix)
         if entry.method != zipped.STORED:
             # torch's reader unpacks what torch never packs; another reader may not.
-            yield TwoReadings(f"a member is {entry.how}, which torch never writes", entry.offset)
+            yield TwoReadings(f"member {entry.shown} is {entry.how}, as torch never writes it", entry.offset)
         if content is None or not entry.name.startswith(self._prefix):
             yield from _unknown_member(member)
         elif key := _KEY.fullmatch(name):
@@ -125,8 +125,7 @@ class _Torch:
 
     def _storage(self, key: str, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
         self._there[key] = (entry.size, entry.offset)
-        if begins_like_content(content.peek(8)):
-            yield from content_of(content, entry.shown)
+        yield from content_of(content, entry.shown)
 
     def _pickle(self, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
         yield Inside(entry.shown)

@@ -252,10 +252,10 @@ def _name_faults(entries: list[Entry]) -> Iterator[Fact]:
         # Without case, as torch's reader compares; `lower` is what it does for ASCII.
         other = seen.setdefault(entry.name.lower(), entry.name)
         if other is not entry.name:
-            same = "twice" if other == entry.name else f"as {printable(other)} and {entry.shown}"
-            yield TwoReadings(f"a member comes {same}: readers take different ones", entry.offset)
+            same = "twice" if other == entry.name else f"as {printable(other)} as well"
+            yield TwoReadings(f"member {entry.shown} comes {same}: readers take different ones", entry.offset)
         if not _plain_name(entry):
-            yield TwoReadings("a member's name is no plain relative path", entry.offset)
+            yield TwoReadings(f"the member name {entry.shown} is no plain relative path", entry.offset)
 
 
 def _plain_name(entry: Entry) -> bool:
@@ -281,7 +281,7 @@ def _read_member(reader: Reader, entry: Entry) -> Iterator[Member | Fact]:
     if entry.flags & STREAMED:
         yield from _read_descriptor(reader, entry, fields)
     if entry.method == STORED and summed.value != entry.crc:
-        yield TwoReadings("a member's checksum is wrong, which torch ignores and others refuse", at)
+        yield TwoReadings(f"the checksum of {entry.shown} is wrong, which torch ignores and others mind", at)
 
 
 def _unpacked(part: Reader, entry: Entry, at: int) -> Iterator[Member | Fact]:
@@ -293,7 +293,7 @@ def _unpacked(part: Reader, entry: Entry, at: int) -> Iterator[Member | Fact]:
         if data is not None and zlib.crc32(data) == entry.crc:
             yield Member(entry, Reader.of_bytes(data))
             return
-        yield TwoReadings("a compressed member does not unpack to what the archive says", at)
+        yield TwoReadings(f"member {entry.shown} does not unpack to what the archive says", at)
     yield Member(entry, None)
 
 
@@ -318,20 +318,21 @@ def _inflate(part: Reader, size: int) -> bytes | None:
 def _header_faults(
     entry: Entry, fields: tuple[int, ...], name: bytes, extra: bytes, at: int
 ) -> Iterator[Fact]:
+    member = f"member {entry.shown}"
     if name != entry.raw_name:
-        yield TwoReadings("a member has one name in front of it and another in the directory", at)
+        yield TwoReadings(f"{member} has another name in front of its bytes than in the directory", at)
     if fields[2] != entry.flags or fields[3] != entry.method:
-        yield TwoReadings("a member is packed one way in front of it and another in the directory", at)
+        yield TwoReadings(f"{member} is packed one way in front of its bytes, another in the directory", at)
     if entry.flags & ENCRYPTED:
-        yield TwoReadings("a member is marked as encrypted, which torch ignores and others refuse", at)
+        yield TwoReadings(f"{member} is marked as encrypted, which torch ignores and others mind", at)
     elif entry.flags & ~_KNOWN_FLAGS:
-        yield TwoReadings(f"a member has the flags 0x{entry.flags:04x}, on which readers differ", at)
+        yield TwoReadings(f"{member} has the flags 0x{entry.flags:04x}, on which readers differ", at)
     if entry.method == STORED and entry.packed != entry.size:
-        yield TwoReadings("a member that is not compressed has two lengths", at)
+        yield TwoReadings(f"{member} is not compressed and has two lengths", at)
     if not entry.flags & STREAMED and not _same_sizes(entry, fields, _extra_fields(extra)):
-        yield TwoReadings("a member has one length or checksum in front of it and another behind", at)
-    if not _plain_extra(extra):
-        yield Hidden("an extra field in front of a member", at, len(extra))
+        yield TwoReadings(f"{member} has another length or checksum in front of its bytes", at)
+    if extra and not _plain_extra(extra):
+        yield Hidden(f"an extra field in front of {member}", at, len(extra))
 
 
 def _same_sizes(entry: Entry, fields: tuple[int, ...], extra: dict[int, bytes]) -> bool:
@@ -344,8 +345,6 @@ def _same_sizes(entry: Entry, fields: tuple[int, ...], extra: dict[int, bytes]) 
 
 def _plain_extra(extra: bytes) -> bool:
     """Only what writers put there: 64-bit sizes, times, owners, and torch's padding of the letter Z."""
-    if not extra:
-        return True
     fields = _extra_fields(extra)
     if b"Z" * len(fields.get(0x4246, b"")) != fields.get(0x4246, b""):
         return False
@@ -357,7 +356,7 @@ def _read_descriptor(reader: Reader, entry: Entry, fields: tuple[int, ...]) -> I
     """The sizes behind a member's bytes: with or without a mark, of 32 or 64 bits."""
     at = reader.offset
     if any(fields[6:9]) and not _same_sizes(entry, fields, {}) and fields[7] != _MAX32:
-        yield TwoReadings("a member has one length or checksum in front of it and another behind", at)
+        yield TwoReadings(f"member {entry.shown} has another length or checksum in front of its bytes", at)
     if not entry.size and not reader.peek(4).startswith(DESCRIPTOR):
         return  # torch's writer announces a descriptor for an empty member and leaves it out
     head = reader.peek(24)
@@ -367,7 +366,7 @@ def _read_descriptor(reader: Reader, entry: Entry, fields: tuple[int, ...]) -> I
         if head.startswith(raw) and reader.peek(len(raw) + 2)[len(raw) :] == b"PK":
             reader.read(len(raw))
             return
-    yield TwoReadings("a member has one length or checksum in the directory and another behind it", at)
+    yield TwoReadings(f"member {entry.shown} has another length or checksum behind its bytes", at)
 
 
 class _Crc:

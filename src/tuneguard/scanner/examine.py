@@ -82,6 +82,8 @@ class _Look:
             for rule in rules[kind]:
                 for finding in rule.findings(fact, self._context):
                     self._report.add(finding)
+                    if self._report.enough(self._context.path):
+                        raise NotUnderstood("holds so much that is bad that the rest was not looked at")
             if isinstance(fact, Inside):
                 self._context = self._outer.inside(fact.member)
             elif isinstance(fact, Content):

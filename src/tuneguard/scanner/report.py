@@ -18,10 +18,12 @@ class Report:
         self._messages: set[tuple[str, str, str | None, str]] = set()
         self._more: dict[tuple[str, str], int] = {}
         self._skipped: dict[Skipped, None] = {}
+        self._counts: dict[str, int] = {}
 
     def add(self, finding: Finding) -> None:
         """Note a finding. One that says the same again, or the hundredth of a rule, is counted instead."""
         location = finding.location or Location("")
+        self._counts[location.path] = self._counts.get(location.path, 0) + 1
         group = (finding.rule, location.path)
         message = (*group, location.member, finding.message)
         listed = self._findings.setdefault(group, [])
@@ -30,6 +32,10 @@ class Report:
             return
         self._messages.add(message)
         listed.append(finding)
+
+    def enough(self, path: str) -> bool:
+        """Whether so much was found in a file that looking on tells nobody anything."""
+        return self._counts.get(path, 0) >= limits.SCAN_FINDINGS_COUNTED
 
     def skip(self, path: str, reason: str) -> None:
         """Note what could not be looked at."""

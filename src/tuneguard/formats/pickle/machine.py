@@ -371,6 +371,15 @@ class Machine:
         return taken
 
     def _text(self, length: int) -> str | Long:
+        stop = self._pos + length
+        if stop <= self._end and self._data[self._pos : self._pos + 1] not in _CONTENT_MARKS:
+            text = str(self._data[self._pos : stop], "utf-8", "surrogatepass")
+            self._pos = stop
+            return text
+        return self._long_or_odd_text(length)
+
+    def _long_or_odd_text(self, length: int) -> str | Long:
+        """Text that reaches beyond the window or begins like content."""
         offset = self._offset()
         taken = self._take(length)
         if isinstance(taken, Long):
