@@ -27,6 +27,8 @@ from tuneguard.files import (
 )
 
 SUFFIX = ".sigstore.json"
+SEAL_INSIDE = "manifest.json.sigstore.json"
+"""The one piece of evidence that lies inside its tree: a seal, under the name that the seed gave it."""
 _ROWS = re.compile(r"rows-[0-9a-f]{16}\.bin")
 _OUR_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 """What `files.write_new` leaves when it is killed: harmless, and ours."""
@@ -55,7 +57,7 @@ class Piece:
     @property
     def kind(self) -> str:
         """What the name says that it is: a hint, since anyone can name a file."""
-        return self.name.rpartition("-")[0]
+        return "seal" if self.name == SEAL_INSIDE else self.name.rpartition("-")[0]
 
 
 def folder_of(tree: Path, override: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ from tuneguard.artifact import snapshot
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
 from tuneguard.errors import Refused
-from tuneguard.findings import Verdict
+from tuneguard.journey import judged
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.surroundings import short, shown, size
 from tuneguard.scanner import engine
@@ -51,6 +51,7 @@ def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple
 
     Raises:
         Refused: an input is not what the policy asks for, or the base has findings.
+        NotUnderstood: the scanner does not understand all of the base.
     """
     pipeline = here.pipeline
     folder.mkdir(mode=0o700)
@@ -82,13 +83,7 @@ def still_the_same(inputs: tuple[Input, ...], here: Surroundings) -> None:
 def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
     """The run scans the base itself, before anything opens it (TRUST.md rule 9)."""
     found = engine.scan_tree(base.path, base.manifest, reporter=here.reporter)
-    if found.verdict is not Verdict.PASSED:
-        raise Refused(
-            f"the base is not clean: {len(found.findings)} findings, {len(found.skipped)} not understood",
-            where=shown(source),
-            help=f"see them: tuneguard scan {shown(source)}",
-            findings=found.findings,
-        )
+    judged.check_clean(found, "base", source)
     here.reporter.say("Scanned", f"base  {found.files:,} files, {size(found.bytes)}, no findings")
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
@@ -171,25 +166,22 @@ def _resumed(source: Path, target: Path, here: Surroundings) -> Input:
     """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean."""
     taken = snapshot.take(source, target, reporter=here.reporter)
     pieces = evidence.read(evidence.folder_of(source))
-    judged = verify(
+    seen = verify(
         taken.manifest,
         pieces,
         here.policy,
         Expectation(purpose="resume", now=here.now, model=here.pipeline.name),
     )
-    if not judged.passed:
+    if not seen.passed:
         raise Refused(
             "the checkpoint to resume from is not what the builder signed",
             where=shown(source),
             help="resume from a signed checkpoint, unchanged",
-            findings=judged.findings,
+            findings=seen.findings,
         )
     scanned = engine.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
-    if scanned.verdict is not Verdict.PASSED:
-        raise Refused(
-            "the checkpoint to resume from is not clean", where=shown(source), findings=scanned.findings
-        )
-    parent = judged.counting("provenance")[0].body.run
+    judged.check_clean(scanned, "checkpoint to resume from", source)
+    parent = seen.counting("provenance")[0].body.run
     here.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
     dependency = provenance.Dependency(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}

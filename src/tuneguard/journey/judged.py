@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.statement import PAYLOAD_TYPE
-from tuneguard.errors import Refused, UsageError
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.files import printable
+from tuneguard.findings import Verdict
 from tuneguard.journey.surroundings import short, shown
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
     from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.scanner.engine import Scan
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Verification
 
@@ -43,6 +46,30 @@ def bound(directory: Path, tree: str | None, here: Surroundings) -> Manifest:
             help="find out who can write here, and promote again",
         )
     return manifest
+
+
+def check_clean(found: Scan, what: str, source: Path) -> None:
+    """The scan of `source`, which is to serve as the `what`, passed.
+
+    Raises:
+        Refused: it has findings that refuse.
+        NotUnderstood: it holds what the scanner could not look at.
+    """
+    if found.verdict is Verdict.PASSED:
+        return
+    help = f"see all: tuneguard scan {shown(source)}"
+    if found.verdict is Verdict.REFUSED:
+        count = f"{len(found.findings):,} finding{'' if len(found.findings) == 1 else 's'}"
+        raise Refused(
+            f"the {what} is not clean: {count}", where=shown(source), help=help, findings=found.findings
+        )
+    first, more = found.skipped[0], len(found.skipped) - 1
+    raise NotUnderstood(
+        f"the {what} holds what could not be looked at: {printable(first.path)}: {first.reason}"
+        + (f", and {more:,} more" if more else ""),
+        where=shown(source),
+        help=help,
+    )
 
 
 def judge_role(here: Surroundings, role: str) -> str:

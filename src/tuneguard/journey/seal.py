@@ -16,7 +16,8 @@ from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.errors import Refused, UsageError
-from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import judged
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
 from tuneguard.signing.bundle import make_bundle
@@ -45,7 +46,8 @@ def seal(
 
     Raises:
         ForbiddenTree: the tree holds what a manifest cannot represent.
-        Refused: a base with findings, or malformed rows.
+        Refused: an empty tree, or a base with findings.
+        NotUnderstood: malformed rows, or a base that the scanner does not understand.
         UsageError: no key, or (inside) one of the three names is taken.
     """
     here = here or Surroundings()
@@ -114,13 +116,7 @@ def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, 
     from tuneguard.scanner import engine
 
     found = engine.scan_tree(directory, manifest, reporter=here.reporter)
-    if judge(found.findings, found.skipped, REFUSING) is not Verdict.PASSED:
-        raise Refused(
-            f"the base has {len(found.findings)} findings and {len(found.skipped)} files not understood",
-            where=shown(directory),
-            help=f"see them: tuneguard scan {shown(directory)}",
-            findings=found.findings,
-        )
+    judged.check_clean(found, "base", directory)
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": engine.ruleset_digest()}
 
 
@@ -135,9 +131,19 @@ def _refuse_taken(directory: Path) -> None:
 
 
 def _write_inside(directory: Path, manifest: Manifest, bundle: bytes) -> list[Path]:
-    """The seed's three files. The bundle comes last: without it the other two mean nothing."""
-    written = []
-    for name, data in zip(INSIDE, (manifest.to_seed_json(), manifest.to_checksums(), bundle), strict=True):
-        files.write_new(directory / name, data)
-        written.append(directory / name)
+    """The seed's three files. The bundle comes last: without it the other two mean nothing.
+
+    Where one cannot be written, none stays: what is left of a seal would only be in the next one's way.
+    """
+    written: list[Path] = []
+    try:
+        for name, data in zip(
+            INSIDE, (manifest.to_seed_json(), manifest.to_checksums(), bundle), strict=True
+        ):
+            files.write_new(directory / name, data)
+            written.append(directory / name)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
     return written

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
-from tuneguard.attest.evidence import Piece
+from tuneguard.attest.evidence import SEAL_INSIDE, Piece
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.trust.verify import verify
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuneguard.trust.claims import Claim, Expectation, Verification
     from tuneguard.trust.policy import Policy
 
-INSIDE = ("manifest.json", "checksums.sha256", "manifest.json.sigstore.json")
+INSIDE = ("manifest.json", "checksums.sha256", SEAL_INSIDE)
 """The seed's files; exactly these names, in this order: two regenerated from the third's statement."""
 
 
