@@ -18,20 +18,22 @@ from tuneguard.files import printable
 from tuneguard.formats.facts import Fact, TwoReadings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tuneguard.formats.reader import Reader
 
 _SHOWN = 80
+_DEEPEST_SHOWN = 12
+
+
+Step = tuple["Step | None", str | int]
+"""Where a value is: what holds it (None: the document), and its key or index there."""
 
 
 class Object(Fact, frozen=True, eq=False):
-    """One object of a document. ``pointer`` is its place, as in ``/quantization_config/0``.
+    """One object of a document, and its place: None is the document itself."""
 
-    ``document`` is the whole, ``text`` its source, for a rule that wants a line number.
-    """
-
-    pointer: str
+    step: Step | None
     value: dict[str, Any]
     document: Parsed
 
@@ -41,8 +43,13 @@ class Object(Fact, frozen=True, eq=False):
         return None if at < 0 else self.document.text.count("\n", 0, at) + 1
 
     def place_of(self, key: str) -> str:
-        """The pointer to `key` in this object, safe to print."""
-        return f"{self.pointer}/{shown(key)}".lstrip("/")
+        """The place of `key` in this object, as in ``quantization_config/0/key``, safe to print."""
+        keys = [key]
+        step = self.step
+        while step is not None and len(keys) < _DEEPEST_SHOWN:
+            step, name = step
+            keys.append(str(name))
+        return "/".join(shown(name) for name in reversed(keys))
 
 
 class Parsed(msgspec.Struct, frozen=True, eq=False):
@@ -104,17 +111,23 @@ def read(reader: Reader) -> Iterator[Fact]:
 
 def _objects(document: Parsed) -> Iterator[Object]:
     """Without recursion, and without a step for each scalar: a tokenizer has half a million of them."""
-    waiting: list[tuple[str, Any]] = [("", document.value)]
+    waiting: list[tuple[Step | None, Any]] = [(None, document.value)]
     while waiting:
-        pointer, value = waiting.pop()
+        step, value = waiting.pop()
+        inner: Iterable[tuple[str | int, Any]] = ()
         if isinstance(value, dict):
-            yield Object(pointer, value, document)
-            inner: Iterator[tuple[object, Any]] = iter(value.items())
-        else:
-            inner = iter(enumerate(value)) if isinstance(value, list) else iter(())
-        waiting += [
-            (f"{pointer}/{shown(str(key))}", item) for key, item in inner if type(item) in (dict, list)
-        ]
+            yield Object(step, value, document)
+            inner = value.items()
+        elif isinstance(value, list):
+            inner = enumerate(value)
+        waiting += [((step, key), item) for key, item in inner if _holds_more(item)]
+
+
+def _holds_more(value: object) -> bool:
+    """Whether a value can hold an object; most lists in a tokenizer are pairs of words."""
+    if type(value) is list:
+        return dict in map(type, value) or list in map(type, value)
+    return type(value) is dict
 
 
 def shown(key: str) -> str:

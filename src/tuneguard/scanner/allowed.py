@@ -203,6 +203,18 @@ def _settings(module: str, name: str) -> Allowed:
     return Allowed(module, name, news=(EMPTY,), states=(state,))
 
 
+_ENUMS = (
+    ("transformers.debug_utils", "DebugOption"),
+    ("transformers.trainer_utils", "EvaluationStrategy"),
+    ("transformers.trainer_utils", "FSDPOption"),
+    ("transformers.trainer_utils", "HubStrategy"),
+    ("transformers.trainer_utils", "IntervalStrategy"),
+    ("transformers.trainer_utils", "SaveStrategy"),
+    ("transformers.trainer_utils", "SchedulerType"),
+    ("transformers.training_args", "OptimizerNames"),
+    ("accelerate.utils.dataclasses", "DistributedType"),
+)
+
 _TRAINER = (
     _settings("transformers.training_args", "TrainingArguments"),
     _settings("transformers.training_args_seq2seq", "Seq2SeqTrainingArguments"),
@@ -210,19 +222,12 @@ _TRAINER = (
     _settings("trl.trainer.sft_config", "SFTConfig"),
     _settings("transformers.trainer_pt_utils", "AcceleratorConfig"),
     _settings("accelerate.state", "PartialState"),
+    *(Allowed(module, name, calls=(_ENUM,)) for module, name in _ENUMS),
+    # Python 3.11.0 to 3.11.3 writes a member as getattr(ITS CLASS, ITS NAME). Of a class above and a
+    # plain name that is all it can be; any other getattr is refused.
     *(
-        Allowed(module, name, calls=(_ENUM,))
-        for module, name in (
-            ("transformers.debug_utils", "DebugOption"),
-            ("transformers.trainer_utils", "EvaluationStrategy"),
-            ("transformers.trainer_utils", "FSDPOption"),
-            ("transformers.trainer_utils", "HubStrategy"),
-            ("transformers.trainer_utils", "IntervalStrategy"),
-            ("transformers.trainer_utils", "SaveStrategy"),
-            ("transformers.trainer_utils", "SchedulerType"),
-            ("transformers.training_args", "OptimizerNames"),
-            ("accelerate.utils.dataclasses", "DistributedType"),
-        )
+        Allowed(module, "getattr", calls=(row(named(*map(".".join, _ENUMS)), text(r"[A-Z][A-Z0-9_]{0,63}")),))
+        for module in ("builtins", "__builtin__")
     ),
 )
 

@@ -30,7 +30,7 @@ def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
         kind = fact.value.get("type")
         if kind is not None and not (isinstance(kind, str) and _SENTENCE.fullmatch(kind)):
             yield f"imports {shown(str(kind))}", context.at(line=fact.line_of("type"))
-    elif context.name == "model_index.json" and not fact.pointer:
+    elif context.name == "model_index.json" and fact.step is None:
         yield from _parts(fact, context)
 
 
