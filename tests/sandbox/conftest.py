@@ -33,19 +33,19 @@ def any_backend():
 
 @pytest.fixture
 def data(tmp_path):
-    """An input with a file in it, at /work/data inside."""
+    """An input with a file in it, at /inside/data inside."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "rows.jsonl").write_bytes(b"{}\n")
-    return Bind(folder, "/work/data")
+    return Bind(folder, "/inside/data")
 
 
 @pytest.fixture
 def out(tmp_path):
-    """An empty folder to write to, at /work/out inside."""
+    """An empty folder to write to, at /inside/out inside."""
     folder = tmp_path / "out"
     folder.mkdir()
-    return Bind(folder, "/work/out", writable=True)
+    return Bind(folder, "/inside/out", writable=True)
 
 
 @pytest.fixture

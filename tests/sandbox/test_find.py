@@ -119,8 +119,8 @@ from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, Confinement
 backend = {"unshare": Unshare, "bubblewrap": Bubblewrap}[sys.argv[2]]()
-outcome = backend.run(Confinement(("/bin/sh", "-c", "id -u > /work/out/uid"),
-    (Bind(Path(sys.argv[3]), "/work/out", True),), "/work/out", clean_environment(), 60.0,
+outcome = backend.run(Confinement(("/bin/sh", "-c", "id -u > /inside/out/uid"),
+    (Bind(Path(sys.argv[3]), "/inside/out", True),), "/inside/out", clean_environment(), 60.0,
     memory=1 << 28, processes=16))
 made = os.stat(sys.argv[3] + "/uid")
 print(json.dumps({"uid": os.getuid(), "owner": made.st_uid, "succeeded": outcome.succeeded,

@@ -40,7 +40,7 @@ def test_a_backend_that_forgets_the_network_namespace_runs_nothing(out):
     forgetful = broken(argv=lambda argv: tuple(part for part in argv if part != "--net"))
 
     with pytest.raises(CannotLook, match=r"network wall does not stand|could not be set up"):
-        supervise("forgetful", confinement(("/bin/touch", "/work/out/ran"), out), forgetful)
+        supervise("forgetful", confinement(("/bin/touch", "/inside/out/ran"), out), forgetful)
 
     assert list(out.source.iterdir()) == []
 
@@ -66,7 +66,7 @@ def test_a_file_that_was_moved_into_a_binds_place_is_not_shown(tmp_path, out):
         return unshare._launch(places, boot)
 
     with pytest.raises(CannotLook, match=r"bind .*data: another file has taken its place"):
-        supervise("exchanged", confinement(("/bin/true",), Bind(data, "/work/data")), exchanging)
+        supervise("exchanged", confinement(("/bin/true",), Bind(data, "/inside/data")), exchanging)
 
 
 def test_without_a_system_call_filter_the_walls_that_lean_on_it_are_weakened():
@@ -109,9 +109,9 @@ def test_as_root_where_owners_cannot_be_mapped_the_uid_is_roots_but_powerless(as
 
     ran = run(
         Unshare(),
-        ("/bin/sh", "-c", "id -u; echo 1 > /work/out/made"),
+        ("/bin/sh", "-c", "id -u; echo 1 > /inside/out/made"),
         out,
-        Bind(Path("/sys/class/mem"), "/work/sys"),
+        Bind(Path("/sys/class/mem"), "/inside/sys"),
     )
 
     assert ran.lines == (b"1000",)

@@ -25,7 +25,7 @@ def test_paths_inside_become_paths_outside(data, out):
         "import shutil, sys; shutil.copy(sys.argv[1].split('=')[1] + '/rows.jsonl', sys.argv[2] + '/copy')"
     )
 
-    ran = run(UnsafeNoSandbox(), (sys.executable, "-c", script, "--data=/work/data", "/work/out"), data, out)
+    ran = run(UnsafeNoSandbox(), (sys.executable, "-c", script, "--data=/inside/data", "/inside/out"), data, out)
 
     assert ran.outcome.succeeded, ran.text
     assert (out.source / "copy").read_text() == "{}\n"
@@ -33,10 +33,10 @@ def test_paths_inside_become_paths_outside(data, out):
 
 def test_a_name_that_only_begins_like_a_bind_is_left_alone(data):
     ran = run(
-        UnsafeNoSandbox(), ("/bin/echo", "/work/database", "x/work/data", "/work/data/rows.jsonl"), data
+        UnsafeNoSandbox(), ("/bin/echo", "/inside/database", "x/inside/data", "/inside/data/rows.jsonl"), data
     )
 
-    assert ran.text == f"/work/database x/work/data {data.source}/rows.jsonl"
+    assert ran.text == f"/inside/database x/inside/data {data.source}/rows.jsonl"
 
 
 def test_secrets_are_not_inherited_even_here(monkeypatch):

@@ -87,7 +87,7 @@ held = bytes.fromhex(sys.argv[2]) * 3
 outcome = backend.run(Confinement(
     (sys.executable, "-I", "-S", "-c", sys.stdin.read(), sys.argv[2][::-1], sys.argv[3],
      json.dumps(["/usr", "/sys", sys.prefix, sys.base_prefix])),
-    (Bind(Path(sys.argv[5]), "/work/out", True),), "/work/out", clean_environment(), 120.0,
+    (Bind(Path(sys.argv[5]), "/inside/out", True),), "/inside/out", clean_environment(), 120.0,
     memory=1 << 30, processes=16, output=lambda line: print(line.decode(), flush=True)))
 assert outcome.succeeded, outcome
 """
@@ -154,7 +154,7 @@ def test_the_root_holds_what_was_listed_and_of_a_home_only_the_interpreter(backe
         "sys",
         "tmp",
         "usr",
-        "work",
+        "inside",
     }
     prefixes = {Path(prefix).parts[1] for prefix in (sys.prefix, sys.base_prefix, *_real_prefixes())}
     assert set(ran.said["root"]) - allowed - prefixes <= {"run"}
@@ -172,21 +172,21 @@ def test_inputs_cannot_be_changed_by_any_means(backend, data):
     ran = python(
         backend,
         """
-        row, folder = "/work/data/rows.jsonl", "/work/data"
+        row, folder = "/inside/data/rows.jsonl", "/inside/data"
         say({
             "write": attempt(open, row, "ab"),
             "truncate": attempt(os.truncate, row, 0),
             "create": attempt(open, folder + "/poison.jsonl", "xb"),
             "unlink": attempt(os.unlink, row),
             "rename": attempt(os.rename, row, folder + "/other"),
-            "link": attempt(os.link, row, "/work/data/link"),
+            "link": attempt(os.link, row, "/inside/data/link"),
             "chmod": attempt(os.chmod, row, 0o600),
             "utime": attempt(os.utime, row),
             "through proc": attempt(open, "/proc/self/cwd/rows.jsonl", "ab"),
         })
         """,
         data,
-        workdir="/work/data",
+        workdir="/inside/data",
     )
 
     assert set(ran.said.values()) == {"EROFS"}
@@ -210,11 +210,11 @@ def test_what_the_command_writes_belongs_to_whoever_ran_it(backend, out):
     ran = python(
         backend,
         """
-        os.makedirs("/work/out/checkpoint-1/deep")
-        with open("/work/out/checkpoint-1/deep/model.bin", "wb") as file:
+        os.makedirs("/inside/out/checkpoint-1/deep")
+        with open("/inside/out/checkpoint-1/deep/model.bin", "wb") as file:
             file.write(b"weights")
-        os.chmod("/work/out/checkpoint-1/deep/model.bin", 0o640)
-        say(os.stat("/work/out").st_uid == os.getuid())
+        os.chmod("/inside/out/checkpoint-1/deep/model.bin", 0o640)
+        say(os.stat("/inside/out").st_uid == os.getuid())
         """,
         out,
     )
@@ -234,8 +234,8 @@ def test_a_file_can_be_bound_alone_and_its_neighbours_stay_hidden(backend, tmp_p
 
     ran = python(
         backend,
-        'say([os.listdir("/work"), open("/work/config.yaml").read()])',
-        Bind(tmp_path / "train-config.yaml", "/work/config.yaml"),
+        'say([os.listdir("/inside"), open("/inside/config.yaml").read()])',
+        Bind(tmp_path / "train-config.yaml", "/inside/config.yaml"),
     )
 
     assert ran.said == [["config.yaml"], "epochs: 2"]
@@ -246,15 +246,15 @@ def test_no_file_can_be_made_that_runs_as_its_owner(backend, out):
     ran = python(
         backend,
         """
-        path = "/work/out/shell"
+        path = "/inside/out/shell"
         open(path, "wb").close()
         descriptor = os.open(path, os.O_RDONLY)
         say({
             "chmod": attempt(os.chmod, path, 0o4755),
             "fchmod": attempt(os.fchmod, descriptor, 0o2755),
-            "open": attempt(os.open, "/work/out/other", os.O_CREAT | os.O_WRONLY, 0o4755),
-            "tmpfile": attempt(os.open, "/work/out", os.O_TMPFILE | os.O_WRONLY, 0o4755),
-            "mknod": attempt(os.mknod, "/work/out/node", 0o4644 | stat.S_IFREG),
+            "open": attempt(os.open, "/inside/out/other", os.O_CREAT | os.O_WRONLY, 0o4755),
+            "tmpfile": attempt(os.open, "/inside/out", os.O_TMPFILE | os.O_WRONLY, 0o4755),
+            "mknod": attempt(os.mknod, "/inside/out/node", 0o4644 | stat.S_IFREG),
             "plain": attempt(os.chmod, path, 0o755),
         })
         """,
@@ -273,7 +273,7 @@ def test_there_are_five_devices_and_none_can_be_made(backend, out):
         modes = {name: os.lstat("/dev/" + name).st_mode for name in os.listdir("/dev")}
         devices = [name for name, mode in modes.items() if stat.S_ISCHR(mode) or stat.S_ISBLK(mode)]
         say({"devices": sorted(devices),
-             "disk": attempt(os.mknod, "/work/out/disk", 0o600 | stat.S_IFBLK, os.makedev(254, 0)),
+             "disk": attempt(os.mknod, "/inside/out/disk", 0o600 | stat.S_IFBLK, os.makedev(254, 0)),
              "memory": attempt(os.mknod, "/tmp/mem", 0o600 | stat.S_IFCHR, os.makedev(1, 1)),
              "terminal": attempt(os.open, "/dev/tty", os.O_RDWR) != "possible"})
         """,
@@ -433,7 +433,7 @@ def test_packages_can_be_imported_from_a_folder_that_is_shown_for_it(backend, tm
 
 def test_a_bind_that_is_not_there_is_named_and_nothing_runs(backend, tmp_path, out):
     with pytest.raises(UsageError, match=r"no such file or folder at .*missing"):
-        run(backend, ("/bin/touch", "/work/out/ran"), out, Bind(tmp_path / "missing", "/work/data"))
+        run(backend, ("/bin/touch", "/inside/out/ran"), out, Bind(tmp_path / "missing", "/inside/data"))
 
     assert list(out.source.iterdir()) == []
 
@@ -448,4 +448,4 @@ def test_a_socket_is_never_shown(backend, tmp_path):
         os.chdir(here)
 
     with pytest.raises(UsageError, match="neither a file nor a folder"):
-        run(backend, ("/bin/true",), Bind(tmp_path / "agent", "/work/agent"))
+        run(backend, ("/bin/true",), Bind(tmp_path / "agent", "/inside/agent"))

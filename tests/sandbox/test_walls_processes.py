@@ -55,7 +55,7 @@ def test_a_daemon_that_was_left_behind_is_dead_when_the_run_is_over(backend, out
             if os.fork() == 0:
                 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                     signal.signal(number, signal.SIG_IGN)
-                lock = open("/work/out/lock", "ab")
+                lock = open("/inside/out/lock", "ab")
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 os.write(writer, b"1")
                 time.sleep(3600)
@@ -97,7 +97,7 @@ from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.sandbox.walls import Bind, Confinement
 backend = {b.name: b for b in (Unshare(), Bubblewrap(), UnsafeNoSandbox())}[sys.argv[1]]
 outcome = backend.run(Confinement(
-    ("/bin/sh", "-c", sys.argv[4]), (Bind(Path(sys.argv[3]), "/work/out", True),), "/work/out",
+    ("/bin/sh", "-c", sys.argv[4]), (Bind(Path(sys.argv[3]), "/inside/out", True),), "/inside/out",
     clean_environment(), 120.0, grace=float(sys.argv[5]), memory=1 << 28, processes=16,
     output=lambda line: print(line.decode(), flush=True)))
 print(json.dumps([outcome.code, outcome.signal, outcome.stopped]), flush=True)
@@ -179,7 +179,7 @@ def test_a_second_interrupt_does_not_wait_for_the_grace(backend, out):
 
 
 def test_at_the_deadline_the_command_may_save_and_is_not_called_a_success(backend, out):
-    script = "trap 'echo saved > /work/out/state; exit 0' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo saved > /inside/out/state; exit 0' TERM; while :; do sleep 0.05; done"
 
     outcome = run(backend, ("/bin/sh", "-c", script), out, deadline=1.5, grace=60.0).outcome
 
@@ -338,7 +338,7 @@ def test_a_listener_that_fails_takes_the_sandbox_down_with_it(backend, out):
     script = "exec 9>lock; flock 9; echo ready; exec sleep 3600"
     with pytest.raises(ZeroDivisionError):
         backend.run(
-            confinement(("/bin/sh", "-c", script), out, workdir="/work/out", output=listener, grace=3600.0)
+            confinement(("/bin/sh", "-c", script), out, workdir="/inside/out", output=listener, grace=3600.0)
         )
 
     assert is_free(out.source / "lock")

@@ -220,6 +220,35 @@ def test_an_allowed_name_in_another_form_is_refused(scan, body: bytes) -> None:
     assert "TG-PKL-CALL" in rules_of(scan("model.pkl", p.stream(body)))
 
 
+def _member(enum: tuple[str, str], name: str, module: str = "__builtin__") -> bytes:
+    """An enumeration's member as Python 3.11.0 to 3.11.3 writes it: getattr(its class, its name)."""
+    return p.call(p.named(module, "getattr"), p.named(*enum), p.text(name))
+
+
+SCHEDULER = ("transformers.trainer_utils", "SchedulerType")
+
+
+@pytest.mark.parametrize("module", ["builtins", "__builtin__"])
+def test_a_member_of_a_known_enumeration_passes_as_older_pythons_write_it(scan, module: str) -> None:
+    assert scan("training_args.bin", p.stream(_member(SCHEDULER, "COSINE", module))).findings == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(_member(SCHEDULER, "__class__"), id="an inner name"),
+        pytest.param(_member(SCHEDULER, "mro"), id="a method"),
+        pytest.param(_member(("os", "path"), "SYSTEM"), id="another object"),
+        pytest.param(
+            _member(("transformers.training_args", "TrainingArguments"), "PUSH"), id="no enumeration"
+        ),
+        pytest.param(p.call(_member(SCHEDULER, "COSINE"), p.text("x")), id="calling what came of it"),
+    ],
+)
+def test_any_other_getattr_is_refused(scan, body: bytes) -> None:
+    assert "TG-PKL-CALL" in rules_of(scan("training_args.bin", p.stream(body)))
+
+
 # --- streams that break, and streams that readers take differently ---------------------------------
 
 
