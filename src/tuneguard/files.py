@@ -1,8 +1,8 @@
 """Opening and writing files so that nobody can step in between, and a kill leaves nothing half-done.
 
 Reading goes by directory descriptors with ``O_NOFOLLOW``: a path is resolved once, component by
-component. Writing goes beside the target, is flushed with ``fsync``, and is then renamed, so that
-a reader sees the old bytes or the new ones and never a mixture.
+component. Writing goes into a file without a name, is flushed with ``fsync``, and only then gets its
+name, so that a reader sees the old bytes or the new ones and never a mixture, and a kill leaves nothing.
 
 Every ``fsync``, rename and commit passes through `fault_point`, so that a test can enumerate them
 and kill the process at each one.
@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING
 from tuneguard.errors import CannotLook, Refused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FAULT_AT = "TUNEGUARD_FAULT_AT"
 """Test hook: ``N:FILE`` kills the process at the N-th durable step, counted over all processes in FILE.
 
 ``0:FILE`` only counts. It can do nothing but end the process, as ``kill -9`` can.
 """
+
+_NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+"""What a file system answers that does not know ``O_TMPFILE``."""
 
 
 def fault_point(name: str) -> None:
@@ -77,6 +80,8 @@ def cannot_look(error: OSError, path: str | os.PathLike[str]) -> CannotLook:
         errno.ENOENT: "check the path",
         errno.ENOTDIR: "check the path",
         errno.ENOSPC: "free some space on that file system",
+        errno.EDQUOT: "free some space, or have this user's quota raised",
+        errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
         errno.EIO: "the device failed to read: check the disk before trusting anything on it",
     }.get(error.errno or 0)
     return CannotLook((error.strerror or str(error)).lower(), where=printable(os.fspath(path)), help=help)
@@ -159,19 +164,16 @@ def write_new(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644) -
         CannotLook: it cannot be written.
     """
     target = Path(path)
-    temporary = _write_beside(target, data, mode)
-    try:
+    with _flushed(target, data, mode) as give_name:
         fault_point(f"rename:{target.name}")
-        os.link(temporary, target, follow_symlinks=False)
-    except FileExistsError:
-        raise UsageError(
-            "already exists", where=printable(str(target)), help="choose another name, or remove it"
-        ) from None
-    except OSError as error:
-        raise cannot_look(error, target) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        try:
+            give_name(target.name)
+        except FileExistsError:
+            raise UsageError(
+                "already exists", where=printable(str(target)), help="choose another name, or remove it"
+            ) from None
+        except OSError as error:
+            raise cannot_look(error, target) from error
     sync_directory(target.parent)
 
 
@@ -182,14 +184,16 @@ def write_replacing(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o
         CannotLook: it cannot be written.
     """
     target = Path(path)
-    temporary = _write_beside(target, data, mode)
-    try:
+    with _flushed(target, data, mode) as give_name:
         fault_point(f"rename:{target.name}")
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise cannot_look(error, target) from error
+        between = _beside(target)
+        try:
+            give_name(between.name)
+            os.replace(between, target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                between.unlink()
+            raise cannot_look(error, target) from error
     sync_directory(target.parent)
 
 
@@ -228,21 +232,64 @@ def sync_directory(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def _write_beside(target: Path, data: bytes, mode: int) -> Path:
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(temporary, flags, mode)
+def _beside(target: Path) -> Path:
+    """A name that nobody else uses, in the target's folder."""
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+
+
+@contextlib.contextmanager
+def _flushed(target: Path, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
+    """A file in the target's folder that holds `data` durably, and what gives it a new name there.
+
+    It has no name of its own, so that a kill leaves nothing; where the file system knows no such
+    files, it has a hidden one (`_beside`), which a kill leaves.
+
+    Raises:
+        CannotLook: the folder or the file cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
         try:
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, folder)
+            descriptor, source = _nameless(folder)
+            if source is None:
+                descriptor, source = _named(folder, _beside(target).name, stack)
+            stack.callback(os.close, descriptor)
             os.fchmod(descriptor, mode)
             with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.write(data)
             fault_point(f"fsync:{target.name}")
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            raise cannot_look(error, target) from error
+        yield lambda name: os.link(
+            source, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=source.startswith("/")
+        )
+
+
+def _nameless(folder: int) -> tuple[int, str | None]:
+    """A file without a name in `folder`, and the path by which it can be given one; see open(2)."""
+    try:
+        descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder)
     except OSError as error:
+        if error.errno in _NO_NAMELESS_FILES:
+            return -1, None
+        raise
+    path = f"/proc/self/fd/{descriptor}"
+    if os.path.lexists(path):
+        return descriptor, path
+    os.close(descriptor)
+    return -1, None
+
+
+def _named(folder: int, name: str, stack: contextlib.ExitStack) -> tuple[int, str]:
+    """A new file of the name `name` in `folder`, which the stack takes away again."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+
+    def remove() -> None:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise cannot_look(error, target) from error
-    return temporary
+            os.unlink(name, dir_fd=folder)
+
+    stack.callback(remove)
+    return descriptor, name

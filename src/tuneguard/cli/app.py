@@ -7,6 +7,7 @@ A command is one file in ``cli/commands`` that binds ``COMMAND``. It is imported
 from __future__ import annotations
 
 import pkgutil
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from tuneguard.cli import commands, speak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
 
 class Commands(click.Group):
@@ -66,5 +68,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. Who ends it by SIGTERM or by closing the terminal has interrupted it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _interrupt)
     sys.exit(run())
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

@@ -3,6 +3,10 @@
 The conductor, which calls this, holds no key. It hands a step its one passphrase through a pipe
 whose reading end only that child inherits; the child reads it, closes it, and only then starts
 anything of its own.
+
+A child is in a process group of its own, so that Ctrl-C reaches the conductor alone, which passes it
+on, once, as SIGTERM, and waits: a training is asked to stop and has its time to do so. Who presses
+Ctrl-C again has the step killed.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from tuneguard.engines.step import Outcome
 from tuneguard.errors import CannotLook, Interrupted, NotUnderstood
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tuneguard.engines.step import Heard, Step
 
@@ -28,15 +32,22 @@ PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 LINES_FD = "TUNEGUARD_LINES_FD"
 """The descriptor on which a step says its lines while it runs, each a JSON array of strings."""
 GRACE = 15.0
-"""Seconds between asking a step to stop and killing it."""
+"""Seconds between asking a step that is over its deadline to stop and killing it."""
 
 
 class LocalEngine:
-    """Runs steps as children of this process, one after the other."""
+    """Runs steps as children of this process, one after the other.
 
-    def __init__(self, passphrases: Mapping[str, bytes], *, quiet: bool = False) -> None:
+    `keep` are descriptors that each child inherits and does not know of: what they hold stays held
+    while either lives.
+    """
+
+    def __init__(
+        self, passphrases: Mapping[str, bytes], *, quiet: bool = False, keep: Sequence[int] = ()
+    ) -> None:
         self._passphrases = passphrases
         self._quiet = quiet
+        self._keep = tuple(keep)
 
     def run(self, step: Step, heard: Heard) -> Outcome:
         """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
@@ -55,7 +66,12 @@ class LocalEngine:
             environment[PASSPHRASE_FD] = str(inherited[-1])
         try:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, pass_fds=inherited
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                env=environment,
+                pass_fds=(*inherited, *self._keep),
+                process_group=0,
             )
         except OSError as error:
             os.close(listening)
@@ -95,23 +111,23 @@ def _wait(child: subprocess.Popen[bytes], step: Step) -> bytes:
     try:
         printed, _ = child.communicate(timeout=step.deadline)
     except subprocess.TimeoutExpired:
-        _stop(child)
+        _stop(child, GRACE)
         raise CannotLook(
             f"the step {step.id} did not end within {step.deadline:.0f} s and was stopped"
         ) from None
     except BaseException:
-        _stop(child)
+        _stop(child, None)
         raise
     return printed
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, kill. Never leaves the child behind."""
+def _stop(child: subprocess.Popen[bytes], patience: float | None) -> None:
+    """Ask, wait, kill: after `patience` seconds, or when the person asks again. Leaves no child behind."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:
-        child.communicate(timeout=GRACE)
-    except subprocess.TimeoutExpired:
+        child.communicate(timeout=patience)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.kill()
         child.communicate()
 

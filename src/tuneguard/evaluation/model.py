@@ -85,13 +85,15 @@ def evaluate(
     minimum_rows: int = 1,
     deadline: float = DEADLINE,
     memory: int | None = None,
+    room: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[SuiteCounts, ...]:
     """The counts of each suite in `suites` (id → version), in the order of the ids.
 
     The three trees are copies that nobody else writes to, and checkpoint and classifier were
     scanned clean: the caller owes both. `deadline` is in seconds, `memory` in bytes (by default
-    what the weights' size suggests).
+    what the weights' size suggests). `room` is where questions and answers pass through, by default
+    the system's temporary folder.
 
     Raises:
         UsageError: no suite is named, or one in a version that is not here.
@@ -102,7 +104,7 @@ def evaluate(
     """
     sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in _wanted(suites)]
     allowed = memory if memory is not None else MEMORY + 4 * (_weight(checkpoint) + _weight(classifier))
-    with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-") as made:
+    with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-", dir=room) as made:
         folder = Path(made)
         (folder / "request.json").write_bytes(_request(sheets))
         (folder / "exchange").mkdir(0o700)

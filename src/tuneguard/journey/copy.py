@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundings) -> Result:
     """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest."""
     folder = here.state / "attempts" / attempt
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the conductor made it, and holds it
     taken = snapshot.take(directory, folder / "tree", reporter=here.reporter)
     digest = taken.manifest.digest
     if here.ledger is not None:

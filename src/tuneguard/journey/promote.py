@@ -6,10 +6,9 @@ after one, to sign a refused verdict with every reason. There is no force flag.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact import snapshot
+from tuneguard.artifact import workplace
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
@@ -48,10 +47,8 @@ def promote(
         here, directory=directory, reference=to, model=name, run=run, attempt=attempt, tightened=tightened
     )
     held = passphrases.collect(here, steps)
-    try:
-        conducted = plan.conduct(steps, LocalEngine(held), here.reporter, last="decide")
-    finally:
-        _clear(here, attempt)
+    with workplace.working(_room(here) / attempt) as hold:
+        conducted = plan.conduct(steps, LocalEngine(held, keep=(hold,)), here.reporter, last="decide")
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
     return _result(directory, to, conducted, name)
@@ -75,10 +72,16 @@ def expected_model(here: Surroundings, reference: str, model: str | None) -> str
     return found.name
 
 
-def _clear(here: Surroundings, attempt: str) -> None:
-    """The copy has served; what was judged stays in the evidence, the ledger and the report."""
-    with suppress(FileNotFoundError):
-        snapshot.remove(here.state / "attempts" / attempt)
+def _room(here: Surroundings) -> Path:
+    """Where the copies lie, each only while it is judged; one that a killed promotion left is removed.
+
+    What was judged stays in the evidence, the ledger and the report.
+    """
+    room = here.state / "attempts"
+    for folder in (here.state, room):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    workplace.sweep(room.iterdir())
+    return room
 
 
 def _result(directory: Path, to: str, conducted: plan.Conducted, model: str) -> Result:

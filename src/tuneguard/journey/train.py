@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import snapshot
+from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
-from tuneguard.errors import Refused
+from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import environment, judged
 from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
@@ -78,16 +78,17 @@ def train(
     judged.expected(here, here.pipeline.name)
     _check_walls(backend, here)
     claimed = _claim(run, here)
-    try:
-        inputs, scanned = gather(claimed.work / "inputs", resume, here)
-        begun = datetime.now(UTC)
-        outcome = _sandboxed(claimed, inputs, backend, here)
-        still_the_same(inputs, here)
-        kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
-        return _sign(claimed, inputs, scanned, outcome, begun, backend, kind, here)
-    finally:
-        with suppress(FileNotFoundError):
-            snapshot.remove(claimed.work / "inputs")
+    _sweep(claimed.work.parent)
+    with workplace.holding(claimed.work):
+        try:
+            inputs, scanned = gather(claimed.work / "inputs", resume, here)
+            begun = datetime.now(UTC)
+            outcome = _sandboxed(claimed, inputs, backend, here)
+            still_the_same(inputs, here)
+            kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
+            return _sign(claimed, inputs, scanned, outcome, begun, backend, kind, here)
+        finally:
+            _clear(claimed.work)
 
 
 def _claim(run: str, here: Surroundings) -> Claimed:
@@ -95,12 +96,14 @@ def _claim(run: str, here: Surroundings) -> Claimed:
     pipeline = here.pipeline
     checkpoint = pipeline.resolve(pipeline.checkpoint_path(run))
     work = here.state / "runs" / run
-    work.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (here.state, work.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
     for path, what in (
         (work, f"the run id {run} is taken"),
         (checkpoint, f"the folder of run {run} is there already"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
+        files.fault_point(f"mkdir:{path.name}")
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -117,6 +120,20 @@ def _claim(run: str, here: Surroundings) -> Claimed:
     return Claimed(run, checkpoint, work)
 
 
+def _clear(work: Path) -> None:
+    """Remove the working copies of a run; its log stays."""
+    for name in ("inputs", "scratch"):
+        snapshot.remove(work / name)
+
+
+def _sweep(runs: Path) -> None:
+    """Remove the working copies that killed runs left."""
+    for work in runs.iterdir():
+        with workplace.left_behind(work) as free, suppress(TuneguardError):
+            if free:
+                _clear(work)
+
+
 def _check_walls(backend: Backend, here: Surroundings) -> None:
     """Try the walls with a command that does nothing: better refused now than after hours."""
     outcome = backend.run(
@@ -129,6 +146,8 @@ def _check_walls(backend: Backend, here: Surroundings) -> None:
             **_bounds(here),
         )
     )
+    if outcome.stopped == "interrupt":
+        raise Interrupted("interrupted while trying the sandbox", help="nothing was begun: run it again")
     weak = [
         wall
         for wall in outcome.walls
@@ -202,12 +221,18 @@ def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str
     """Whether what the run left may be signed, and as what (TRUST.md rule 13).
 
     Raises:
-        Refused: the run failed, or was stopped and is not to be kept.
+        Refused: the run failed, or was stopped at its deadline and is not to be kept.
+        Interrupted: the person stopped it, and it is not to be kept.
     """
     log = f"its output is in {shown(claimed.work / 'train.log')}"
     if outcome.stopped is not None:
         if keep_intermediate and outcome.stopped in ("deadline", "interrupt"):
             return "intermediate"
+        if outcome.stopped == "interrupt":
+            raise Interrupted(
+                f"the training was interrupted after {outcome.seconds:,.0f} s and is not signed",
+                help=f"run again under a new id, or keep what there is with --keep-intermediate; {log}",
+            )
         raise Refused(
             f"the training was stopped ({outcome.stopped}) after {outcome.seconds:,.0f} s and is not signed",
             help=f"raise train.expectedDuration, or keep what there is with --keep-intermediate; {log}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.errors import CannotLook, UsageError
+from tuneguard.errors import CannotLook, Interrupted, UsageError
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
@@ -108,7 +108,11 @@ def find_backend(candidates: Sequence[Backend] | None = None) -> Backend:
 
 
 def probe(backend: Backend) -> str | None:
-    """Do nothing behind all walls; the reason why that did not work, or None."""
+    """Do nothing behind all walls; the reason why that did not work, or None.
+
+    Raises:
+        Interrupted: the person stopped it, which says nothing about the backend.
+    """
     nothing = Confinement(
         command=(sys.executable, "-I", "-S", "-c", ""),
         binds=(),
@@ -123,6 +127,8 @@ def probe(backend: Backend) -> str | None:
         return str(error)
     if outcome.succeeded:
         return None
+    if outcome.stopped == "interrupt":
+        raise Interrupted("interrupted while trying the sandbox")
     ended = outcome.stopped or outcome.signal or outcome.code
     return f"{backend.name} needed {outcome.seconds:.0f} s to do nothing and ended with {ended}"
 
