@@ -131,7 +131,7 @@ def _check_target(target: str) -> None:
     if not plain or reserved or target == OWN or target.startswith(OWN + "/"):
         raise UsageError(
             f"nothing can be bound at {printable(target)}",
-            help="give an absolute path outside the system's folders, such as /work/data",
+            help="give an absolute path outside the system's folders, such as /inside/data",
         )
 
 
