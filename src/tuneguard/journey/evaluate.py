@@ -6,12 +6,11 @@ classifier that the policy names by digest, both snapshotted and judged first.
 
 from __future__ import annotations
 
-import tempfile
+import secrets
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact import snapshot
+from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.errors import Refused, UsageError
@@ -27,6 +26,8 @@ from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.trust.claims import Sealed
     from tuneguard.trust.policy import EvaluationRule
@@ -126,8 +127,9 @@ def _measure(
             "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
         )
     here.state.mkdir(mode=0o700, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="evaluate-", dir=here.state))
-    try:
+    workplace.sweep(here.state.glob("evaluate-*"))
+    work = here.state / f"evaluate-{secrets.token_hex(6)}"
+    with workplace.working(work):
         source = dataset if dataset is not None else _set_of(here)
         measured = _judged_input(source, work / "set", "evaluation", rule.set, model, here)
         classifier = _judged_input(
@@ -145,10 +147,9 @@ def _measure(
             suites=rule.suites,
             backend=find_backend(),
             minimum_rows=rule.minimum_rows,
+            room=work,
             reporter=here.reporter,
         )
-    finally:
-        snapshot.remove(work)
 
 
 def _set_of(here: Surroundings) -> Path:
@@ -177,8 +178,7 @@ def _judged_input(
         )
     if kind == "classifier":
         found = scanner.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
-        if found.verdict is not Verdict.PASSED:
-            raise Refused("the classifier is not clean", where=shown(source), findings=found.findings)
+        judged.check_clean(found, "classifier", source)
     return taken.path
 
 
