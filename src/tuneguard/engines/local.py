@@ -51,7 +51,8 @@ class LocalEngine:
 
     def run(self, step: Step, heard: Heard) -> Outcome:
         """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
-        command = [sys.executable, "-m", "tuneguard", *step.argv, "--format", "json"]
+        # -P: the project's folder is no place to import from, and whoever writes there is no judge.
+        command = [sys.executable, "-P", "-m", "tuneguard", *step.argv, "--format", "json"]
         if self._quiet:
             command.append("--quiet")
         environment = {
