@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
-from tuneguard.journey.surroundings import Surroundings, shown
+from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
 
@@ -46,8 +46,7 @@ def record(
             signed = checkpoint(f"tuneguard.dev/{here.pipeline.name}", head, here.signer("log"))
             files.write_replacing(here.state / HEAD, signed)
             outputs = (shown(here.state / HEAD),)
-        profile = f"   {here.remarks[0]}" if here.remarks else ""
-        here.reporter.say("Recorded", f"ledger {entry.sequence}, head {head.root[:4]}…{profile}")
+        here.reporter.say("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
     return Result(
         command="record",
         verdict=Verdict.PASSED,

@@ -115,6 +115,9 @@ def _tell(
 
 
 def _result(claim: Claim) -> str:
+    """What a judge said; an evaluation only counts, and its numbers are judged by the gate."""
+    if claim.kind == "evaluation":
+        return "".join(f"{suite.id} {suite.count}/{suite.n}  " for suite in claim.body.suites)
     said = getattr(claim.body, "result", None) or getattr(claim.body, "verdict", None)
     return f"{said.lower()}  " if isinstance(said, str) else ""
 
