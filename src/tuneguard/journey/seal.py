@@ -7,6 +7,7 @@ subject leaves them out.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
@@ -23,6 +24,7 @@ from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, 
 from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -53,9 +55,10 @@ def seal(
     here = here or Surroundings()
     if kind not in KINDS:
         raise UsageError(f"{kind} is not a kind of seal", help="one of " + ", ".join(KINDS))
-    if inside:
-        _refuse_taken(directory)
+    taken = _taken(directory) if inside else ()
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    if taken:
+        manifest = _before(manifest, taken, directory)
     if not manifest.files:
         raise Refused("is empty, and an empty tree proves nothing", where=shown(directory))
     scanned = _scan(directory, manifest, here) if kind == "base" else None
@@ -84,7 +87,7 @@ def seal(
     if rows is not None:
         outputs.append(evidence.write_rows(folder, rows.hashes))
     if inside:
-        outputs += _write_inside(directory, manifest, bundle)
+        outputs += _write_inside(directory, manifest, bundle, taken)
     else:
         outputs.append(evidence.write(folder, seals.KIND, bundle))
     here.reporter.say(
@@ -120,27 +123,56 @@ def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, 
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": engine.ruleset_digest()}
 
 
-def _refuse_taken(directory: Path) -> None:
-    taken = [name for name in INSIDE if (directory / name).exists() or (directory / name).is_symlink()]
-    if taken:
-        raise UsageError(
-            f"{' and '.join(taken)} already there",
-            where=shown(directory),
-            help="remove the old seal first, or seal beside the tree",
-        )
+def _taken(directory: Path) -> tuple[str, ...]:
+    """Which of the seed's files are there, where the bundle, which comes last, is not.
+
+    Raises:
+        UsageError: the data is sealed inside already, or a name is taken by something that is no file.
+    """
+    taken = tuple(name for name in INSIDE if (directory / name).exists() or (directory / name).is_symlink())
+    files_ = all((directory / name).is_file() and not (directory / name).is_symlink() for name in taken)
+    if INSIDE[2] in taken or not files_:
+        raise _already_there(taken, directory)
+    return taken
 
 
-def _write_inside(directory: Path, manifest: Manifest, bundle: bytes) -> list[Path]:
+def _before(whole: Manifest, taken: Sequence[str], directory: Path) -> Manifest:
+    """The tree without what a seal that was killed left in it: files that this seal would write again.
+
+    Raises:
+        UsageError: what has their names is something else.
+    """
+    manifest = whole.without(taken)
+    again = {name: hashlib.sha256(data).hexdigest() for name, data in _regenerated(manifest).items()}
+    if any(file.sha256 != again[file.path] for file in whole.files if file.path in taken):
+        raise _already_there(taken, directory)
+    return manifest
+
+
+def _already_there(names: Sequence[str], directory: Path) -> UsageError:
+    return UsageError(
+        f"{' and '.join(names)} already there",
+        where=shown(directory),
+        help="remove the old seal first, or seal beside the tree",
+    )
+
+
+def _regenerated(manifest: Manifest) -> dict[str, bytes]:
+    """The two of the seed's files that follow from the tree."""
+    return {INSIDE[0]: manifest.to_seed_json(), INSIDE[1]: manifest.to_checksums()}
+
+
+def _write_inside(directory: Path, manifest: Manifest, bundle: bytes, taken: Sequence[str]) -> list[Path]:
     """The seed's three files. The bundle comes last: without it the other two mean nothing.
 
+    Those in `taken` are there already, from a seal that was killed, and were found to be the same.
     Where one cannot be written, none stays: what is left of a seal would only be in the next one's way.
     """
     written: list[Path] = []
     try:
-        for name, data in zip(
-            INSIDE, (manifest.to_seed_json(), manifest.to_checksums(), bundle), strict=True
-        ):
-            files.write_new(directory / name, data)
+        for name, data in (*_regenerated(manifest).items(), (INSIDE[2], bundle)):
+            if name not in taken:
+                files.write_new(directory / name, data)
             written.append(directory / name)
     except BaseException:
         for path in written:
