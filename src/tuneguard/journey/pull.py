@@ -1,20 +1,23 @@
 """Pull a model: believe the manifest, its verdict and every byte only once they are verified.
 
-resolve → manifest → evidence → verify → fetch every file beside the target → hash → rename.
-What is verified first is what the manifest says; every byte is then checked against it while it
-arrives, and once more as a tree before the folder gets its name. A refusal leaves nothing behind.
+resolve → manifest → evidence → verify → fetch every file beside the target → hash → keep the
+evidence → rename. What is verified first is what the manifest says; every byte is then checked
+against it while it arrives, and once more as a tree before the folder gets its name. The name comes
+last: where it is, everything is. A refusal leaves nothing behind, and what a kill leaves is removed
+by the next pull.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import snapshot
+from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.evidence import Piece
 from tuneguard.attest.predicate import body_of
@@ -86,8 +89,9 @@ def pull(
             help="pull a digest that was promoted, or promote this model",
             findings=seen.findings,
         )
-    _fetch(registry, manifest, target, here)
-    _keep_evidence(judged.behind_verdict(pieces, seen), target)
+    believed = judged.behind_verdict(pieces, seen)
+    _check_evidence(evidence.folder_of(target), believed)
+    _fetch(registry, manifest, believed, target, here)
     verdict = seen.counting("verdict")[0]
     here.reporter.say(
         "Pulled",
@@ -110,10 +114,9 @@ def pull(
     )
 
 
-def _refuse_taken(target: Path) -> None:
-    for path in (target, evidence.folder_of(target)):
-        if path.exists() or path.is_symlink():
-            raise UsageError("is there already", where=shown(path), help="pull into a new folder")
+def _refuse_taken(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError("is there already", where=shown(path), help="pull into a new folder")
 
 
 def _check_tag(source: Reference, here: Surroundings) -> None:
@@ -156,35 +159,69 @@ def _kind(data: bytes) -> str:
         return "attached"
 
 
-def _fetch(registry: Registry, manifest: ModelManifest, target: Path, here: Surroundings) -> None:
-    """Write every file beside the target, look at all of it as a tree, and give it its name."""
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+def _fetch(
+    registry: Registry, manifest: ModelManifest, believed: Sequence[Piece], target: Path, here: Surroundings
+) -> None:
+    """Write every file beside the target, look at all of it as a tree, and give it its name.
+
+    The evidence is kept first: the verdict and what it was made on, so that the folder can be
+    verified and traced again.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside.mkdir(mode=0o700)
-    try:
+    workplace.sweep(_left_of(target))
+    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+    folder = evidence.folder_of(target)
+    with workplace.working(beside):
         with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
             for layer in manifest.layers:
                 _write(registry, layer, beside / layer.path, task)
         if hashing.hash_tree(beside) != manifest.tree:
             raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
-        files.rename_new(beside, target)
-    except BaseException:
-        snapshot.remove(beside)
-        raise
+        _sync_folders(beside, manifest)
+        new = not folder.exists()
+        try:
+            for piece in believed:
+                evidence.write(folder, piece.kind, piece.data)
+            files.rename_new(beside, target)
+        except BaseException:
+            if new:
+                snapshot.remove(folder)
+            raise
+
+
+def _left_of(target: Path) -> list[Path]:
+    """What earlier pulls into this folder left beside it; one that is under way is held."""
+    ours = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.partial")
+    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
+
+
+def _check_evidence(folder: Path, believed: Sequence[Piece]) -> None:
+    """The evidence folder is not there, or holds nothing but this very evidence: a killed pull left it.
+
+    Raises:
+        UsageError: there is other evidence.
+    """
+    expected = {evidence.file_name(piece.kind, piece.data): piece.sha256 for piece in believed}
+    if any(expected.get(piece.name) != piece.sha256 for piece in evidence.read(folder)):
+        raise UsageError("is there already", where=shown(folder), help="pull into a new folder")
+
+
+def _sync_folders(top: Path, manifest: ModelManifest) -> None:
+    """Make the names below `top` durable; those in it are with its own new name."""
+    folders = {above for layer in manifest.layers for above in Path(layer.path).parents}
+    for folder in sorted(folders - {Path()}):
+        files.sync_directory(top / folder)
 
 
 def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("xb") as file:
-        for chunk in registry.read_blob(layer.digest, layer.size):
-            file.write(chunk)
-            task.advance(len(chunk))
-        file.flush()
-        files.fault_point(f"fsync:{path.name}")
-        os.fsync(file.fileno())
-
-
-def _keep_evidence(believed: Sequence[Piece], target: Path) -> None:
-    """The verdict and what it was made on, so that the folder can be verified and traced again."""
-    for piece in believed:
-        evidence.write(evidence.folder_of(target), piece.kind, piece.data)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            for chunk in registry.read_blob(layer.digest, layer.size):
+                file.write(chunk)
+                task.advance(len(chunk))
+            file.flush()
+            files.fault_point(f"fsync:{path.name}")
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise files.cannot_look(error, path) from error
