@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import pickle
 import struct
 
 import pytest
 
 from tuneguard.findings import Verdict
+from tuneguard.scanner.allowed import ALLOWED
 from world import pickles as p
 from world.zips import torch_zip
 
@@ -571,3 +573,81 @@ def test_real_pickles_of_plain_values_pass_in_every_protocol(scan) -> None:
 
     assert result.verdict is Verdict.PASSED
     assert result.understood == result.files == 6
+
+
+# --- two things at once ----------------------------------------------------------------------------
+
+
+def test_safetensors_that_is_a_pickle_as_well_needs_the_name_of_safetensors(scan) -> None:
+    # BINUNICODE takes the header for a string of 256 × less; here the header is long enough for both.
+    header = b'{"__metadata__":{"a":"' + b" " * 600 + b'"}}'
+    header += b" " * (0x0458 - len(header))  # a length whose first byte is X
+    data = struct.pack("<Q", len(header)) + header
+    assert data[:1] == b"X"
+
+    assert rules_of(scan("weights.dat", data)) == {"TG-NAME"}
+    assert rules_of(scan({"model.safetensors": data, "weights.dat": b""})) == set()
+
+
+def test_a_picture_that_is_a_pickle_as_well_needs_the_name_of_a_picture(scan) -> None:
+    # G is BINFLOAT: eight bytes of header pass as a number, and opcodes follow where sizes stand.
+    picture = b"GIF89a" + b"\1\0\1" + b"0" + b"\x80\0\0" + b"\0" * 6 + b";"
+
+    assert rules_of(scan("weights", picture)) == {"TG-NAME"}
+
+
+def test_a_call_behind_a_long_line_of_text_is_seen(scan) -> None:
+    filler = b"V" + b"a" * 1_500_000 + b"\n0"
+
+    assert "TG-PKL-CALL" in rules_of(scan("notes.txt", filler + p.SYSTEM + b"."))
+
+
+# --- arguments that corrupt memory ---------------------------------------------------------------------
+
+
+def _rebuilt(offset: int, size: int, stride: int, *, legacy: bool = False) -> bytes:
+    return p.call(
+        p.named("torch._utils", "_rebuild_tensor_v2"),
+        p.storage("0", 2, legacy=legacy),
+        p.integer(offset),
+        p.row(p.integer(size)),
+        p.row(p.integer(stride)),
+        b"\x89",
+        p.ordered_dict(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [(0, 3, 1), (1, 2, 1), (2, 1, 1), (0, 2, 2), (-1, 1, 1), (0, -1, 1), (0, 2, -1)],
+)
+def test_a_tensor_that_reaches_beyond_its_storage_is_refused(
+    scan, offset: int, size: int, stride: int
+) -> None:
+    data = p.stream(p.table(weight=_rebuilt(offset, size, stride)))
+
+    assert rules_of(scan("model.pt", torch_zip(data, {"0": b"\0" * 8}))) == {"TG-TORCH-STORAGE"}
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"), [(0, 2, 1), (1, 1, 1), (0, 0, 1), (0, 5, 0), (0, 1, 9)]
+)
+def test_a_tensor_within_its_storage_passes(scan, offset: int, size: int, stride: int) -> None:
+    data = p.stream(p.table(weight=_rebuilt(offset, size, stride)))
+
+    assert scan("model.pt", torch_zip(data, {"0": b"\0" * 8})).verdict is Verdict.PASSED
+
+
+def test_numpy_flags_that_turn_numbers_into_pointers_are_refused(scan) -> None:
+    dtype = p.call(p.named("numpy", "dtype"), p.text("i8"), b"\x89", b"\x88")
+    state = p.row(*map(p.integer, [3]), p.text("<"), b"N", b"N", b"N", *map(p.integer, [-1, -1, 1]))
+
+    assert rules_of(scan("a.pkl", p.stream(dtype + state + p.BUILD))) == {"TG-PKL-STATE"}
+
+
+def test_a_name_that_older_pickles_map_to_another_stays_allowed_only_if_both_are() -> None:
+    for module, name in ALLOWED:
+        target = _compat_pickle.NAME_MAPPING.get(
+            (module, name), (_compat_pickle.IMPORT_MAPPING.get(module, module), name)
+        )
+        assert target in ALLOWED

@@ -21,7 +21,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\xcf\xfa\xed\xfe", "a Mach-O program or library"),
     (b"\xca\xfe\xba\xbe", "a Mach-O library or Java class"),
     (b"\0asm", "a WebAssembly module"),
-    (b"dex\n", "an Android program"),
+    (b"dex\n0", "an Android program"),
     (b"BC\xc0\xde", "LLVM byte code"),
     (b"!<arch>\n", "an archive of object code"),
     (b"#!", "a script"),

@@ -15,9 +15,6 @@ from tuneguard.formats.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROBE = 1 << 20
-"""Bytes that `probe` follows."""
-
 
 def read(reader: Reader) -> Iterator[Fact]:
     """Every fact of every pickle in the file, and of what stands between and behind them."""
@@ -44,22 +41,24 @@ def read(reader: Reader) -> Iterator[Fact]:
     reader.drain()
 
 
-def probe(head: bytes) -> bool:
+def probe(head: bytes, *, more: bool = False) -> bool:
     """Whether bytes without any mark of a format do something to an unpickler that is given them.
 
     Text and numbers are full of opcodes: only a stream that calls something, or ends well having
-    imported something, counts. Followed for `PROBE` bytes.
+    imported something, counts. So does one that is still going on at the end of `head` where there
+    is `more` of it: a long line of text may be all that stands in front of a call.
     """
     if head[:1] not in _FIRST_OPCODES:
         return False
     imports = calls = False
-    for fact in Machine(Reader.of_bytes(head[:PROBE])).run():
+    machine = Machine(Reader.of_bytes(head))
+    for fact in machine.run():
         kind = type(fact).__name__
         imports = imports or kind in ("Import", "Persistent", "Computed")
         calls = calls or kind in ("Call", "Build", "Fill")
         if calls or (imports and isinstance(fact, Ended)):
             return True
-    return False
+    return more and machine.starved
 
 
 _FIRST_OPCODES = frozenset(

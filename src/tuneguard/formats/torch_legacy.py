@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from tuneguard.formats.embedded import content_of
 from tuneguard.formats.facts import Fact, Hidden, NotRead
-from tuneguard.formats.pickle.facts import Ended, Persistent
+from tuneguard.formats.pickle.facts import Call, Ended, Persistent
 from tuneguard.formats.pickle.machine import Machine
 from tuneguard.formats.pickle.values import Dict, List
-from tuneguard.formats.torch_storage import Storage, StorageMismatch, storage_of
+from tuneguard.formats.torch_storage import Storage, StorageMismatch, storage_of, tensor_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,8 @@ def read_behind_magic(reader: Reader) -> Iterator[Fact]:
             if isinstance(fact, Persistent) and (storage := storage_of(fact, legacy=True)):
                 yield from _remember(storages, storage)
             elif not isinstance(fact, Ended):
+                if isinstance(fact, Call) and (fault := tensor_fault(fact)):
+                    yield fault
                 yield fact
         results.append(machine.result)
     if results[0] != PROTOCOL or type(results[1]) is not Dict:

@@ -7,13 +7,13 @@ and ``_legacy_load``.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from tuneguard.formats.facts import Fact
-from tuneguard.formats.pickle.values import Global
+from tuneguard.formats.pickle.values import Global, Stored
 
 if TYPE_CHECKING:
-    from tuneguard.formats.pickle.facts import Persistent
+    from tuneguard.formats.pickle.facts import Call, Persistent
 
 ITEM_SIZES: dict[tuple[str, str], int] = {
     ("torch", "DoubleStorage"): 8,
@@ -83,6 +83,44 @@ def storage_of(fact: Persistent, *, legacy: bool) -> Storage | None:
     if view and not _is_view(view[0]):
         return None
     return Storage(key, count, size, fact.offset)
+
+
+def tensor_fault(fact: Call) -> StorageMismatch | None:
+    """What is wrong with the place of a rebuilt tensor in its storage.
+
+    torch would enlarge a storage that is too small by memory that holds whatever it held before.
+    """
+    arguments = fact.arguments
+    if (
+        type(fact.target) is not Global
+        or fact.target.module != "torch._utils"
+        or type(arguments) is not tuple
+    ):
+        return None
+    if len(arguments) < 4 or type(arguments[0]) is not Stored or type(arguments[0].id) is not tuple:
+        return None  # no storage of torch's form, which is for the rules to tell
+    _, offset, size, stride, *rest = arguments
+    count = arguments[0].id[4] if len(arguments[0].id) > 4 else None
+    if (
+        not _naturals((count, offset))
+        or not _naturals(size)
+        or not _naturals(stride)
+        or len(size) != len(stride)
+    ):
+        return StorageMismatch("a tensor's place in its storage is no row of natural numbers", fact.offset)
+    wide = _WIDE.get(rest[2].name, 1) if len(rest) > 2 and type(rest[2]) is Global else 1
+    reach = offset + 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if 0 not in size and reach * wide > count:
+        return StorageMismatch("a tensor reaches beyond its storage", fact.offset)
+    return None
+
+
+_WIDE = {"uint16": 2, "uint32": 4, "uint64": 8}
+"""Bytes of the types that torch keeps in an untyped storage, which counts bytes; the others take one."""
+
+
+def _naturals(values: object) -> TypeGuard[tuple[int, ...]]:
+    return type(values) is tuple and all(type(value) is int and value >= 0 for value in values)
 
 
 def _is_view(view: object) -> bool:

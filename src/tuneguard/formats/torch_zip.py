@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from tuneguard.formats import zip as zipped
 from tuneguard.formats.embedded import content_of
 from tuneguard.formats.facts import Content, Fact, Hidden, Inside, NotRead, TwoReadings
-from tuneguard.formats.pickle.facts import Ended, Persistent
+from tuneguard.formats.pickle.facts import Call, Ended, Persistent
 from tuneguard.formats.pickle.machine import Machine
-from tuneguard.formats.torch_storage import Storage, StorageMismatch, storage_of
+from tuneguard.formats.torch_storage import Storage, StorageMismatch, storage_of, tensor_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +133,8 @@ class _Torch:
             if type(fact) is Persistent and (storage := storage_of(fact, legacy=False)):
                 yield from self._ask(storage)
             elif not isinstance(fact, Ended):
+                if type(fact) is Call and (fault := tensor_fault(fact)):
+                    yield fault
                 self._broken = self._broken or isinstance(fact, NotRead)
                 yield fact
         if content.remaining and not self._broken:

@@ -116,6 +116,8 @@ def read_directory(reader: Reader) -> Directory:
         faults.append(TwoReadings("the archive's directory is not where its end says", offset))
     if offset + size > reader.size:
         raise NotUnderstood("the archive's directory lies outside of the file")
+    if reader.size - offset > limits.ZIP_DIRECTORY:
+        raise NotUnderstood("the archive's directory is not at its end")
     raw = reader.look(offset, reader.size - offset)
     return Directory(_read_entries(raw, count, size, faults), offset, raw, faults)
 
@@ -262,6 +264,8 @@ def _plain_name(entry: Entry) -> bool:
     name = entry.name
     if not name.isprintable() or "\\" in name or (not name.isascii() and not entry.flags & 0x0800):
         return False
+    if not entry.size:
+        name = name.removesuffix("/")  # a folder, which some writers list
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 

@@ -166,13 +166,16 @@ _PYTHON = (
 # No ``O``: an array of objects is a list of anything.
 _CODE = text(r"[<>|=]?(?:[?bBhHiIlLqQefdgFDG]|[biufc](?:1|2|4|8|16)|[SU][0-9]{1,4}|b1)")
 _DTYPE_OF_NUMPY = made_by("numpy.dtype")
+# The last number is NumPy's flags: one of them makes it take numbers for pointers to objects.
+_NUMBERS = row(number(3), text("[<>|=]"), nothing, nothing, nothing, number(-1), number(-1), number(0))
+_STRINGS = row(number(3), text("[<>|=]"), nothing, nothing, nothing, INT, number(1, 4), number(0, 8))
 
 _NUMPY = (
     Allowed(
         "numpy",
         "dtype",
         calls=(row(_CODE, BOOL, BOOL), row(_CODE, INT, INT)),
-        states=(row(INT, text("[<>|=]"), nothing, nothing, nothing, INT, INT, INT),),
+        states=(_NUMBERS, _STRINGS),
     ),
     Allowed("numpy", "ndarray"),
     *(

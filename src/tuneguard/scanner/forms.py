@@ -53,9 +53,9 @@ def text(pattern: str) -> Form:
     return lambda value: type(value) is str and compiled.fullmatch(value) is not None
 
 
-def number(value: int) -> Form:
-    """Exactly this integer."""
-    return lambda found: type(found) is int and found == value
+def number(*values: int) -> Form:
+    """One of these integers."""
+    return lambda found: type(found) is int and found in values
 
 
 def made_by(*paths: str) -> Form:

@@ -113,7 +113,7 @@ def identify(head: bytes, size: int, name: str) -> Identified:
     if marked is not None:
         return Identified(marked[0], name, marked[1])
     if text.looks_like(head):
-        return Identified(_text_kind(head, lower), name)
+        return Identified(_text_kind(head, lower, more=size > len(head)), name)
     if pickle_file.probe(head):
         return Identified(Kind.PICKLE, name)
     return Identified(Kind.UNKNOWN, name)
@@ -137,9 +137,9 @@ def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
     return None
 
 
-def _text_kind(head: bytes, lower: str) -> Kind:
+def _text_kind(head: bytes, lower: str, *, more: bool) -> Kind:
     """What text is used for. A pickle of protocol 0 is text as well."""
-    if pickle_file.probe(head):
+    if pickle_file.probe(head, more=more):
         return Kind.PICKLE
     end = "." + lower.rsplit(".", 1)[-1] if "." in lower else ""
     if end in _BY_NAME:
@@ -177,4 +177,6 @@ EXPECTED: dict[str, frozenset[Kind]] = {
 def expected_kinds(name: str) -> frozenset[Kind] | None:
     """The kinds that a name promises, or None where it promises nothing."""
     lower = name.rsplit("/", 1)[-1].lower()
+    if lower.startswith("tokenizer.model."):  # with a version behind, as Mistral names it
+        return EXPECTED[".model"]
     return EXPECTED.get("." + lower.rsplit(".", 1)[-1]) if "." in lower else None

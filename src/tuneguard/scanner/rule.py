@@ -33,7 +33,7 @@ class Context:
     @property
     def name(self) -> str:
         """The last component of the member's or file's name."""
-        return (self.member or self.path).rsplit("/", 1)[-1]
+        return (self.member or self.path).rsplit(" ▸ ", 1)[-1].rsplit("/", 1)[-1]
 
     def inside(self, member: str | None) -> Context:
         """The place of a member in this file or member."""

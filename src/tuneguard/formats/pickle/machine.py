@@ -73,6 +73,10 @@ class _Broken(Exception):
     """Every reader would stop here: the stream ends, underflows, or is malformed."""
 
 
+class _Starved(_Broken):
+    """The bytes end before the stream does."""
+
+
 class _Stop(Exception):
     """STOP was reached."""
 
@@ -83,6 +87,9 @@ class _OverLimit(Exception):
 
 class Machine:
     """Runs one pickle from where `reader` stands. After `run`, `reader` stands behind its STOP.
+
+    ``result`` is then what the pickle would return; ``starved`` tells whether it broke only because
+    the bytes ended.
 
     With `keep_lists` lists keep their items (for the list of storage keys in torch's legacy form).
     """
@@ -112,6 +119,7 @@ class Machine:
         "_stopped",
         "_table",
         "result",
+        "starved",
     )
 
     def __init__(self, reader: Reader, *, keep_lists: bool = False) -> None:
@@ -136,6 +144,7 @@ class Machine:
         for code, name in opcodes.NAMES.items():
             self._table[code] = cast("Callable[[], None]", getattr(self, f"_op_{name.lower()}"))
         self.result: object = UNKNOWN
+        self.starved = False
 
     def run(self) -> Iterator[Fact]:
         """The facts of the stream in its order, then what it imports, then `Ended` or `NotRead`."""
@@ -163,11 +172,13 @@ class Machine:
         except _Stop:
             return Ended(self.result, self._opcodes, self._base + self._at)
         except (_Broken, UnicodeDecodeError) as error:
+            self.starved = isinstance(error, _Starved)
             reason = "its text is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             return self._broken(reason)
         except IndexError:
             return self._broken("it takes more from the stack than is there")
         except struct.error:
+            self.starved = True
             return self._broken("it ends inside an opcode")
         except _OverLimit as error:
             return NotRead(f"the pickle holds over {error}", self._base + self._at)
@@ -261,7 +272,7 @@ class Machine:
         if self._exhausted:
             if self._pos >= self._end:
                 self._at = self._pos
-                raise _Broken("it ends without STOP")
+                raise _Starved("it ends without STOP")
             return
         self._read_more(WINDOW)
 
@@ -281,7 +292,7 @@ class Machine:
         self._pos, self._end = 0, have
         self._set_safe()
         if self._exhausted and not have:
-            raise _Broken("it ends without STOP")
+            raise _Starved("it ends without STOP")
 
     def _check_limits(self) -> None:
         """Once a window: a window cannot overstep a bound by much."""
@@ -314,7 +325,7 @@ class Machine:
         while found < 0:
             have = self._end - self._pos
             if self._exhausted:
-                raise _Broken("it ends inside a line")
+                raise _Starved("it ends inside a line")
             if have > _LINE:
                 raise _OverLimit(f"{_LINE:,} bytes in one line")
             self._grow(have * 2 + WINDOW)
@@ -339,7 +350,7 @@ class Machine:
             return taken
         if length > self._end - self._pos + self._reader.remaining:
             left = self._end - self._pos + self._reader.remaining
-            raise _Broken(f"it announces {length:,} bytes where {left:,} are left")
+            raise _Starved(f"it announces {length:,} bytes where {left:,} are left")
         if length <= _KEPT:
             self._grow(length)
             return self._take(length)

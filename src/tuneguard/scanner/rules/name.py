@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SILENT = frozenset({Kind.EMPTY, Kind.UNKNOWN})
+# Bytes can be one of these and a pickle as well: only the name keeps a loader from unpickling them.
+_TELLING = frozenset({Kind.SAFETENSORS, Kind.PNG, Kind.JPEG, Kind.GIF, Kind.WEBP, Kind.TOKENIZER})
 
 
 def _check(fact: Identified, context: Context) -> Iterator[tuple[str, Location]]:
     expected = expected_kinds(fact.name)
-    if expected is not None and fact.kind not in expected | _SILENT:
+    if expected is None:
+        if fact.kind in _TELLING:
+            yield f"is {fact.kind.value}, and its name does not say so", context.at()
+    elif fact.kind not in expected | _SILENT:
         promised = " or ".join(sorted(kind.value for kind in expected))
         yield f"is {fact.what or fact.kind.value}; its name promises {promised}", context.at()
 
