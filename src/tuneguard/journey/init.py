@@ -8,10 +8,12 @@ output says "development".
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.artifact import snapshot
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
@@ -38,7 +40,8 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
     """Write everything that a new project called `name` needs.
 
     Raises:
-        UsageError: something that would be written is there already, or the name is not one.
+        UsageError: something that would be written is there already, or the name is not one; the
+            passphrase does not open the root's key, which is there; or no sandbox works here.
     """
     here = here or Surroundings()
     home = root.home()
@@ -50,18 +53,24 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
     )
     _refuse_taken((*texts, folder))
     pipeline = template.pipeline(name)
+    _make_folder(directory)
     walls = _walls(here)
     made = [*_root(home, passphrase)]
-    folder.mkdir(mode=0o700, parents=True)
-    keys: dict[str, PublicKey] = {}
-    for role in ROLES:
-        keys[role] = key.make_pair(folder / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
-    log = key.make_pair(folder / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
-    text = template.development_policy(name, keys, log=log, walls=walls, expires=here.now + LIFE)
-    signer = open_signer(str(home / "root.key"), lambda _: passphrase or b"")
-    directory.mkdir(parents=True, exist_ok=True)
-    for path, data in zip(texts, (pipeline, text, policy.sign_policy(text, signer)), strict=True):
-        files.write_new(path, data)
+    signer = open_signer(
+        str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
+    )
+    with ExitStack() as undo:  # nothing half-written: without a policy, keys would be in the way
+        folder.mkdir(mode=0o700, parents=True)
+        undo.callback(snapshot.remove, folder)
+        keys: dict[str, PublicKey] = {}
+        for role in ROLES:
+            keys[role] = key.make_pair(folder / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
+        log = key.make_pair(folder / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
+        text = template.development_policy(name, keys, log=log, walls=walls, expires=here.now + LIFE)
+        for path, data in zip(texts, (pipeline, text, policy.sign_policy(text, signer)), strict=True):
+            files.write_new(path, data)
+            undo.callback(path.unlink, missing_ok=True)
+        undo.pop_all()
     here.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
     here.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
     notes = [
@@ -93,6 +102,13 @@ def _refuse_taken(paths: tuple[Path, ...]) -> None:
         )
 
 
+def _make_folder(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise files.missing(directory, "is not a folder") from None
+
+
 def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     """The root's key, made once and used by every project of this home."""
     private, public = home / "root.key", home / "root.pub"
@@ -104,7 +120,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
 
 
 def _walls(here: Surroundings) -> dict[str, str]:
-    """What this machine's sandbox can show of each wall, by trying; a machine without one proves none."""
+    """What this machine's sandbox can show of each wall, by trying. Raises where no sandbox works."""
     with here.reporter.task("Trying walls", total=None, unit="steps"):
         outcome = find_backend().run(
             Confinement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneguard.signing import unlock
 from tuneguard.signing.signer import needs_passphrase
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
-    """One passphrase for each role whose key is encrypted, asked once for each key."""
+    """One passphrase for each role whose key is encrypted, asked and tried once for each key.
+
+    Raises:
+        UsageError: a key is not there, or a passphrase does not open it.
+    """
     by_role: dict[str, bytes] = {}
     by_key: dict[str, bytes] = {}
     for role in dict.fromkeys(step.role for step in steps if step.role):
@@ -23,5 +28,6 @@ def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
             continue
         if uri not in by_key:
             by_key[uri] = here.passphrase(uri)
+            unlock.public_key_of(uri, by_key[uri])
         by_role[role] = by_key[uri]
     return by_role

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
 
 TYPE = "https://model_signing/signature/v1.0"
@@ -88,6 +89,19 @@ def refuse_unsignable(manifest: Manifest) -> None:
         raise _overlooked(overlooked)
 
 
+def refuse_unusable(key: PublicKey) -> None:
+    """Say early which keys `sign` would refuse.
+
+    Raises:
+        UsageError: an Ed25519 key, which readers of model signatures refuse.
+    """
+    if key.type is KeyType.ED25519:
+        raise UsageError(
+            "an Ed25519 key cannot sign a model: OpenSSF Model Signing knows only ECDSA",
+            help="make one with `tuneguard keygen PATH --type p256`",
+        )
+
+
 def from_manifest(manifest: Manifest) -> Signature:
     """The signature's content for a tree, in the order that section 5.2.1 asks for.
 
@@ -102,15 +116,11 @@ def sign(signer: Signer, tree_name: str, manifest: Manifest) -> bytes:
     """The bundle for a tree. `tree_name` is its folder's name, which proves nothing.
 
     Raises:
-        UsageError: an Ed25519 key, which readers of model signatures refuse.
+        UsageError: as `refuse_unusable`.
         Refused: as `from_manifest`.
         CannotLook: the signer failed.
     """
-    if signer.public_key.type is KeyType.ED25519:
-        raise UsageError(
-            "an Ed25519 key cannot sign a model: OpenSSF Model Signing knows only ECDSA",
-            help="make one with `tuneguard keygen PATH --type p256`",
-        )
+    refuse_unusable(signer.public_key)
     return make_bundle(signer, PAYLOAD_TYPE, statement(tree_name, from_manifest(manifest)).encode())
 
 
