@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
-from tuneguard.errors import UsageError
+from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.journey.sealed import subject_of
 from tuneguard.journey.surroundings import Surroundings, short, shown
+from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.signer import open_signer
 from tuneguard.trust import edit, policy, review, root
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.signing.signer import Signer
+
+_READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 
 def sign(path: Path, *, here: Surroundings) -> Result:
@@ -76,6 +80,7 @@ def set_model(
 
     Raises:
         UsageError: nothing is named, or the policy has no such model.
+        Refused: the policy is not, byte for byte, the one that this root signed last.
     """
     trees = {"base": base, "evaluation": evaluation, "classifier": classifier}
     named = {what: tree for what, tree in trees.items() if tree is not None}
@@ -84,9 +89,10 @@ def set_model(
     signer = _root_signer(here)
     digests = {}
     for what, tree in named.items():
-        digests[what] = hashing.hash_tree(tree, reporter=here.reporter).digest
+        digests[what] = subject_of(tree, hashing.hash_tree(tree, reporter=here.reporter)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     before = files.read_bounded(path, limits.RECORD_BYTES)
+    _check_signed(before, path, signer)
     after = edit.set_model(
         before,
         name,
@@ -95,9 +101,10 @@ def set_model(
         classifier=digests.get("classifier"),
         file=shown(path),
     )
+    signature = policy.sign_policy(after, signer)
     files.write_replacing(path, after)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
-    files.write_replacing(bundle, policy.sign_policy(after, signer))
+    files.write_replacing(bundle, signature)
     read = policy.parse_policy(after, shown(path))
     here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
@@ -107,6 +114,24 @@ def set_model(
         outputs=(shown(path), shown(bundle)),
         facts={"version": read.version, **digests},
     )
+
+
+def _check_signed(data: bytes, path: Path, signer: Signer) -> None:
+    """The bytes that are to be edited are those that this root signed last, whether or not they expired.
+
+    Otherwise whoever may write the file adds a key of his own, and the owner's next edit of something
+    else signs it for him.
+
+    Raises:
+        Refused: they are not, or nothing says so.
+    """
+    bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
+    if not bundle.is_file():
+        raise Refused("the policy has no signature", where=shown(bundle), help=_READ_AND_SIGN)
+    found = read_bundle(files.read_bounded(bundle, limits.BUNDLE_BYTES), shown(bundle))
+    ours = found.payload_type == policy.POLICY_PAYLOAD_TYPE and found.signed_by(signer.public_key)
+    if not ours or found.payload != data:
+        raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
 
 
 def _root_signer(here: Surroundings) -> Signer:

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.attest.evidence import SEAL_INSIDE, Piece
+from tuneguard.attest.predicates import seal as seals
+from tuneguard.attest.statement import Statement
+from tuneguard.errors import NotUnderstood
 from tuneguard.findings import Finding, Location, Severity
+from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import verify
 
 if TYPE_CHECKING:
@@ -62,6 +66,35 @@ def verify_sealed(
     if any(not claim.body.inside for claim in judged.counting("seal")):
         wrong += (_finding("the seal inside does not say that it lies inside", INSIDE[2]),)
     return Sealed(view, dataclasses.replace(judged, findings=judged.findings + wrong))
+
+
+def subject_of(tree: Path, manifest: Manifest) -> Manifest:
+    """What a seal of the tree at `tree` speaks of: all of it, or all but its own files if it lies inside.
+
+    For whoever names the tree in a policy. Nobody is believed here: a run verifies the seal.
+    """
+    view = manifest.without(INSIDE)
+    bundle = _inside(tree).get(INSIDE[2])
+    if bundle is None:
+        return manifest
+    try:
+        said = Statement.decode(read_bundle(bundle, INSIDE[2]).payload, INSIDE[2])
+        inside = seals.from_statement(said, INSIDE[2])
+    except NotUnderstood:
+        return manifest
+    return view if inside.inside and inside.manifest == view else manifest
+
+
+def remove_seal(snapshot: Path) -> None:
+    """Take the three files out of a verified snapshot of ours: what is used is what the seal speaks of.
+
+    A bundle's readers ignore fields that they do not know, so the third file can carry anything, rows of
+    data among it, and still be the same seal.
+    """
+    snapshot.chmod(0o700)
+    for name in INSIDE:
+        (snapshot / name).unlink()
+    snapshot.chmod(0o500)
 
 
 def _inside(tree: Path) -> dict[str, bytes]:
