@@ -3,19 +3,25 @@
 Every role gets its own key under its own custodian's name, so that a project is laid out as it will
 be when the roles belong to different people. Until then all of them are one person's, and every
 output says "development".
+
+The keys get their folder's name when all of them are made, with a note for whom they are; the policy
+is written last, and then the note goes. So an init that was killed can be run again: it finds the note.
 """
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tuneguard import files
-from tuneguard.artifact import snapshot
-from tuneguard.errors import UsageError
+from tuneguard import files, limits
+from tuneguard.artifact import snapshot, workplace
+from tuneguard.errors import Interrupted, UsageError
 from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import keys
 from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
@@ -27,13 +33,13 @@ from tuneguard.trust import policy, root, template
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuneguard.signing.key import PublicKey
-
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
 LIFE = timedelta(days=180)
 """How long a development policy lives."""
 MEMORY = 1 << 30
 """Bytes: any bound will do to learn whether one can be set."""
+UNFINISHED = "unfinished"
+"""The note in a folder of keys: the project that they are for, while its policy is not yet written."""
 
 
 def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surroundings | None = None) -> Result:
@@ -48,10 +54,12 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
     folder = home / "keys" / name
     texts = (
         directory / PIPELINE,
-        directory / "policy.yaml",
         directory / ("policy.yaml" + root.BUNDLE_SUFFIX),
+        directory / "policy.yaml",
     )
-    _refuse_taken((*texts, folder))
+    begun = _begun(folder, directory)
+    if not begun:
+        _refuse_taken((*texts, folder))
     pipeline = template.pipeline(name)
     _make_folder(directory)
     walls = _walls(here)
@@ -60,17 +68,22 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
         str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
     )
     with ExitStack() as undo:  # nothing half-written: without a policy, keys would be in the way
-        folder.mkdir(mode=0o700, parents=True)
-        undo.callback(snapshot.remove, folder)
-        keys: dict[str, PublicKey] = {}
-        for role in ROLES:
-            keys[role] = key.make_pair(folder / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
-        log = key.make_pair(folder / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
-        text = template.development_policy(name, keys, log=log, walls=walls, expires=here.now + LIFE)
-        for path, data in zip(texts, (pipeline, text, policy.sign_policy(text, signer)), strict=True):
+        if not begun:
+            _make_keys(folder, directory, passphrase)
+            undo.callback(snapshot.remove, folder)
+        roles = {role: key.read_public(folder / f"{role}.pub") for role in ROLES}
+        log = key.read_public(folder / "log.pub")
+        text = template.development_policy(name, roles, log=log, walls=walls, expires=here.now + LIFE)
+        if begun and not texts[2].exists():
+            texts[1].unlink(missing_ok=True)  # the signature of a policy that was never written
+        for path, data in zip(texts, (pipeline, policy.sign_policy(text, signer), text), strict=True):
+            if begun and path.exists():
+                continue
             files.write_new(path, data)
             undo.callback(path.unlink, missing_ok=True)
         undo.pop_all()
+    (folder / UNFINISHED).unlink()
+    files.sync_directory(folder)
     here.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
     here.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
     notes = [
@@ -91,6 +104,38 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
         notes=tuple(notes),
         next="put data, base and code in place, then: tuneguard seal data/train --as dataset …",
     )
+
+
+def _begun(folder: Path, directory: Path) -> bool:
+    """Whether the keys are there, for this very project, from an init that was killed before its end.
+
+    Raises:
+        UsageError: they are for another project.
+    """
+    note = folder / UNFINISHED
+    if not note.is_file():
+        return False
+    other = os.fsdecode(files.read_bounded(note, limits.PATH_BYTES))
+    if other != os.path.abspath(directory):
+        raise UsageError(
+            f"these keys are for {files.printable(other)}, where an init was stopped",
+            where=shown(folder),
+            help="run it again there; or, if nobody needs that project, remove this folder",
+        )
+    return True
+
+
+def _make_keys(folder: Path, directory: Path, passphrase: bytes | None) -> None:
+    """A key for each role and for the log, under a name of their own until all of them are there."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workplace.sweep(folder.parent.glob(".*.partial"))
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.partial")
+    with workplace.working(partial):
+        for role in ROLES:
+            key.make_pair(partial / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
+        key.make_pair(partial / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
+        files.write_new(partial / UNFINISHED, os.fsencode(os.path.abspath(directory)))
+        files.rename_new(partial, folder)
 
 
 def _refuse_taken(paths: tuple[Path, ...]) -> None:
@@ -115,7 +160,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     if private.exists() and public.exists():
         return []
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key.make_pair(private, type=key.KeyType.P256, passphrase=passphrase)
+    keys.pair(private, type=key.KeyType.P256, passphrase=passphrase)
     return [private, public]
 
 
@@ -133,4 +178,6 @@ def _walls(here: Surroundings) -> dict[str, str]:
                 processes=64,
             )
         )
+    if outcome.stopped == "interrupt":
+        raise Interrupted("interrupted while trying the sandbox", help="nothing was written: run it again")
     return {wall.name: wall.state.value for wall in outcome.walls}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from tuneguard import files
+from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import Surroundings, shown
 from tuneguard.signing import key
+from tuneguard.signing.signer import needs_passphrase, open_signer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tuneguard.signing.key import PublicKey
 
 
 def keygen(
@@ -21,7 +27,7 @@ def keygen(
         UsageError: one of the two names is taken.
     """
     here = here or Surroundings()
-    public = key.make_pair(path, type=key.KeyType(type), passphrase=passphrase)
+    public = pair(path, type=key.KeyType(type), passphrase=passphrase)
     written = (path, path.with_suffix(".pub"))
     here.reporter.say(
         "Made", f"{type} key  {shown(path)}", f"public: {shown(written[1])}", f"id: {public.keyid}"
@@ -34,3 +40,26 @@ def keygen(
         facts={"type": type, "keyid": public.keyid},
         notes=() if passphrase else ("the key is not encrypted: who reads the file can sign",),
     )
+
+
+def pair(path: Path, *, type: key.KeyType, passphrase: bytes | None) -> PublicKey:
+    """Make a pair of keys, or finish one: who was killed after the private key left it alone.
+
+    Raises:
+        UsageError: one of the two names is taken by anything else.
+    """
+    public_path = key.public_path_of(path)
+    if not path.is_file() or os.path.lexists(public_path):
+        return key.make_pair(path, type=type, passphrase=passphrase)
+    uri = os.path.abspath(path)
+    public = None
+    if needs_passphrase(uri) is (passphrase is not None):
+        public = open_signer(uri, lambda _: passphrase or b"").public_key
+    if public is None or public.type is not type:
+        raise UsageError(
+            "is there already, without its public half",
+            where=shown(path),
+            help="choose another name; or, if a keygen that was killed left it, remove it",
+        )
+    files.write_new(public_path, public.pem)
+    return public
