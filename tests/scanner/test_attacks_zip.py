@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import bz2
+import io
 import struct
+import zipfile
 
 import pytest
 
-from tuneguard.findings import Verdict
+from tuneguard.errors import ChangedWhileRead
+from tuneguard.findings import Verdict, judge
+from tuneguard.formats import torch_zip as reading
+from tuneguard.formats.reader import Reader
+from tuneguard.scanner.examine import examine
+from tuneguard.scanner.report import Report
+from tuneguard.scanner.rule import Context
 from world import pickles as p
 from world.zips import Member, archive, torch_members, torch_zip
 
@@ -72,6 +80,9 @@ def test_only_a_member_in_other_case_is_read_as_torch_reads_it(scan) -> None:
         pytest.param({"size": 1}, id="a stored member of two lengths"),
         pytest.param({"local_name": "archive/else.pkl"}, id="two names"),
         pytest.param({"local_method": 8}, id="two methods"),
+        pytest.param({"version": 200}, id="a version that Python refuses and torch does not look at"),
+        pytest.param({"local_version": 20}, id="two versions"),
+        pytest.param({"attributes": 0o120777 << 16}, id="a symbolic link"),
         pytest.param({"flags": 0x0808, "local_crc": 1}, id="a descriptor and sizes that differ"),
     ],
 )
@@ -253,11 +264,21 @@ def test_a_member_of_no_known_kind_is_not_understood(scan) -> None:
     assert result.verdict is Verdict.NOT_UNDERSTOOD
 
 
-def test_a_directory_that_changes_behind_the_look_ahead_is_noticed() -> None:
-    from tuneguard.errors import ChangedWhileRead
-    from tuneguard.formats import torch_zip as reading
-    from tuneguard.formats.reader import Reader
+@pytest.mark.parametrize("flip", [0x01, 0x80])
+def test_an_archive_with_a_changed_byte_passes_only_if_another_reader_sees_the_same(flip: int) -> None:
+    data = torch_zip(p.stream(p.table(weight=p.tensor("0", 2))), {"0": b"\0" * 8})
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+        report = Report()
+        examine(Reader.of_bytes(changed), "model.pt", Context("model.pt"), report)
+        if judge(report.findings, report.skipped) is Verdict.PASSED:
+            with zipfile.ZipFile(io.BytesIO(changed)) as archive:
+                assert {name: archive.read(name) for name in archive.namelist()} == members, at
 
+
+def test_a_directory_that_changes_behind_the_look_ahead_is_noticed() -> None:
     data = torch_zip()
     changed = data.replace(b"PK\x01\x02" + b"\0" * 4, b"PK\x01\x02" + b"\1" * 4)
     position = 0

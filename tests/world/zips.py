@@ -17,10 +17,13 @@ class Member:
     data: bytes
     method: int = 0
     flags: int = 0x0800
+    version: int = 0
+    attributes: int = 0
     crc: int | None = None
     extra: bytes = b""
     comment: bytes = b""
     local_name: str | None = None
+    local_version: int | None = None
     local_flags: int | None = None
     local_method: int | None = None
     local_crc: int | None = None
@@ -49,31 +52,18 @@ class Member:
         method = self.method if self.local_method is None else self.local_method
         crc = crc if self.local_crc is None else self.local_crc
         size = size if self.local_size is None else self.local_size
-        head = struct.pack(
-            "<4s5H3I2H", b"PK\x03\x04", 0, flags, method, 0, 0, crc, packed, size, len(name), len(self.extra)
-        )
+        version = self.version if self.local_version is None else self.local_version
+        sizes = (crc, packed, size, len(name), len(self.extra))
+        head = struct.pack("<4s5H3I2H", b"PK\x03\x04", version, flags, method, 0, 0, *sizes)
         tail = b"PK\x07\x08" + struct.pack("<3I", *self.sums()) if self.streamed and self.data else b""
         return head + name + self.extra + self.packed + tail
 
     def central(self, offset: int) -> bytes:
         name = self.name.encode("utf-8", "surrogateescape")
+        how = (0, self.version, self.flags, self.method, 0, 0)
+        lengths = (len(name), 0, len(self.comment), 0, 0)
         head = struct.pack(
-            "<4s6H3I5H2I",
-            b"PK\x01\x02",
-            0,
-            0,
-            self.flags,
-            self.method,
-            0,
-            0,
-            *self.sums(),
-            len(name),
-            0,
-            len(self.comment),
-            0,
-            0,
-            0,
-            offset,
+            "<4s6H3I5H2I", b"PK\x01\x02", *how, *self.sums(), *lengths, self.attributes, offset
         )
         return head + name + self.comment
 

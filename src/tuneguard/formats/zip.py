@@ -48,6 +48,10 @@ STREAMED = 0x0008
 _KNOWN_FLAGS = 0x0006 | STREAMED | 0x0800  # compression level, sizes behind the data, UTF-8 names
 _MAX32 = 0xFFFFFFFF
 _MAX16 = 0xFFFF
+_LINK = 0xA
+"""A symbolic link, in the highest bits of a member's Unix mode."""
+_NEWEST = 63
+"""The newest version of the specification: Python refuses a member that wants a newer one, torch does not."""
 
 _local = struct.Struct("<4s5H3I2H")
 _central = struct.Struct("<4s6H3I5H2I")
@@ -61,8 +65,10 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
 
     name: str
     raw_name: bytes
+    version: int
     flags: int
     method: int
+    time: tuple[int, int]
     crc: int
     packed: int
     size: int
@@ -137,17 +143,18 @@ def _find_end(reader: Reader) -> tuple[int, tuple[int, ...]]:
 def _directory_place(reader: Reader, end: tuple[int, ...], end_at: int) -> tuple[int, int, int, int]:
     """(count, size, offset, where it must end) of the directory, of the 64-bit end record if there is one."""
     disk, first_disk, count_here, count, size, offset, _ = end
-    if disk not in (0, _MAX16) or first_disk not in (0, _MAX16) or count_here != count:
+    if disk or first_disk or count_here != count:
         raise NotUnderstood("is one of several volumes of an archive")
     locator_at = end_at - _locator64.size
     raw = reader.look(locator_at, _locator64.size) if locator_at >= 0 else b""
     if not raw.startswith(LOCATOR64):
         return count, size, offset, end_at
-    _, _, record_at, _ = _locator64.unpack(raw)
-    if record_at + _end64.size > reader.size:
+    _, volume, record_at, volumes = _locator64.unpack(raw)
+    if volume or volumes > 1 or record_at + _end64.size > reader.size:
         raise NotUnderstood("the archive's 64-bit end record lies outside of the file")
     record = _end64.unpack(reader.look(record_at, _end64.size))
-    if record[0] != END64 or record[1] != _end64.size - 12 or record_at + _end64.size != locator_at:
+    plain = record[0] == END64 and record[1] == _end64.size - 12 and record_at + _end64.size == locator_at
+    if not plain or record[4] or record[5] or record[6] != record[7]:
         raise NotUnderstood("the archive's 64-bit end record is not a plain one")
     long = record[7:10]
     for here, there, most in zip((count, size, offset), long, (_MAX16, _MAX32, _MAX32), strict=True):
@@ -172,6 +179,10 @@ def _read_entries(raw: bytes, count: int, size: int, faults: list[Fact]) -> list
         entry = _entry(fields, raw[name_at:extra_at], raw[extra_at:comment_at])
         if fields[12]:
             faults.append(Hidden(f"a comment on member {entry.shown}", entry.offset, fields[12]))
+        if fields[11] and not _plain_extra(raw[extra_at:comment_at]):
+            faults.append(Hidden(f"an extra field on member {entry.shown}", entry.offset, fields[11]))
+        if fields[13] or fields[15] >> 28 == _LINK:
+            faults.append(TwoReadings(f"member {entry.shown} is a link or on another volume", entry.offset))
         entries.append(entry)
     if at != size:
         faults.append(Hidden("bytes in the archive's directory", at, size - at))
@@ -190,7 +201,8 @@ def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
     if offset == _MAX32 and values:
         offset = values.pop(0)
     name = raw_name.decode("utf-8", "surrogateescape")
-    return Entry(name, raw_name, fields[3], fields[4], fields[7], packed, size, offset)
+    time = fields[5], fields[6]
+    return Entry(name, raw_name, fields[2], fields[3], fields[4], time, fields[7], packed, size, offset)
 
 
 def _extra_fields(extra: bytes) -> dict[int, bytes]:
@@ -325,6 +337,8 @@ def _header_faults(
     member = f"member {entry.shown}"
     if name != entry.raw_name:
         yield TwoReadings(f"{member} has another name in front of its bytes than in the directory", at)
+    if entry.version > _NEWEST or fields[1] != entry.version or fields[4:6] != entry.time:
+        yield TwoReadings(f"{member} wants another version of zip, or has two dates", at)
     if fields[2] != entry.flags or fields[3] != entry.method:
         yield TwoReadings(f"{member} is packed one way in front of its bytes, another in the directory", at)
     if entry.flags & ENCRYPTED:
