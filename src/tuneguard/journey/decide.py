@@ -94,7 +94,12 @@ def decide(
         facts={
             "run": run,
             "evidence": shown(here.evidence_of(directory)),
-            "decided": {"file": written.name, "time": rfc3339(here.now), "by": _who(signer.public_key, here)},
+            "decided": {
+                "file": written.name,
+                "result": "PASSED" if passed else "FAILED",
+                "time": rfc3339(here.now),
+                "by": _who(signer.public_key, here),
+            },
             **_facts(manifest, seen, said, case, here, number, unreached),
             "keys": _keys(seen, signer.public_key, here),
         },

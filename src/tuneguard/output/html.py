@@ -1,53 +1,109 @@
 """A result as one self-contained HTML page: the report of a promotion, or any other result.
 
-Jinja2 with autoescape and StrictUndefined; no script, no file from elsewhere. Every name in it came
-through `files.printable` before, and autoescape makes of it text, never markup.
+One file without scripts, fonts, pictures or links to anywhere. Its content security policy forbids
+everything but the page's own style sheet, which it names by hash, so that not even a style attribute
+could be smuggled in. Values are text: Jinja2 escapes each (autoescape), after `shown` made visible
+what people cannot see and cut what is too long; lists are bounded and say how much they leave out.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import __version__
-from tuneguard.output import text
+from tuneguard import __version__, limits
+from tuneguard.output import by_hand, gate_rows, lineage, report, text, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jinja2 import Environment
+    from markupsafe import Markup
+
     from tuneguard.findings import Result
 
 
 def render(result: Result) -> bytes:
     """The page, in UTF-8."""
-    from jinja2 import Environment, StrictUndefined
-
-    folder = files("tuneguard.output").joinpath("templates")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"place": text.place, "short": short, "percent": percent}
-    template = environment.from_string(folder.joinpath("report.html.j2").read_text("utf-8"))
-    return template.render(**page(result)).encode("utf-8")
+    page = _environment().get_template("report.html.j2").render(**values(result))
+    return page.encode("utf-8")
 
 
-def page(result: Result) -> dict[str, Any]:
-    """The values of the page."""
-    facts = result.facts
+def values(result: Result) -> dict[str, Any]:
+    """What the templates show."""
+    from markupsafe import Markup
+
+    style = files("tuneguard.output").joinpath("templates", "report.css").read_text("utf-8")
     return {
         "result": result,
         "version": __version__,
-        "facts": facts,
-        "gates": facts.get("gates", ()),
-        "walls": facts.get("walls", ()),
-        "lineage": facts.get("lineage"),
-        "policy": facts.get("policy"),
+        "style": Markup(style),  # noqa: S704 (a file of ours)
+        "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        "band": report.band(result),
+        "refusing": words.refusing(result),
+        "steps": lineage.steps(result),
+        "stages": lineage.stages(result),
+        "circumstances": lineage.circumstances(result),
+        "gates": gate_rows.gates(result),
+        "measures": gate_rows.measures(result),
+        "walls": report.walls(result),
+        "uncounted": report.uncounted(result),
+        "others": report.others(result),
+        "by_hand": by_hand.blocks(result),
     }
 
 
-def short(digest: str | None) -> str:
-    """The first 12 hex digits of a digest."""
-    return (digest or "").removeprefix("sha256:")[:12]
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tuneguard.output", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "bounded": bounded,
+        "code": code,
+        "place": text.place,
+        "rest": rest,
+        "short": short,
+        "when": words.when,
+    }
+    return environment
 
 
-def percent(value: float) -> str:
-    """A share as a CSS length of a bar."""
-    return f"{max(0.0, min(1.0, value)) * 100:.2f}%"
+def shown(value: object) -> object:
+    """What any expression of the templates prints: text made visible and bounded; markup as it is."""
+    if type(value) is not str:
+        return value
+    if len(value) > limits.REPORT_TEXT:
+        cut = len(value) - limits.REPORT_TEXT
+        return f"{text.visible(value[: limits.REPORT_TEXT])}… and {cut:,} characters more"
+    return text.visible(value)
+
+
+def bounded(rows: Sequence[Any], limit: int = limits.REPORT_ROWS) -> Sequence[Any]:
+    """As many rows as a report shows."""
+    return rows[:limit]
+
+
+def rest(rows: Sequence[Any], limit: int = limits.REPORT_ROWS) -> int:
+    """How many rows `bounded` leaves out."""
+    return max(0, len(rows) - limit)
+
+
+def short(digest: str) -> str:
+    """The first 12 hex digits of ``KIND:HEX``."""
+    return digest.rpartition(":")[2][:12]
+
+
+def code(commands: str) -> Markup:
+    """Commands with their lines kept, escaped as text is."""
+    from markupsafe import escape
+
+    return escape("\n".join(text.visible(line) for line in commands.rstrip("\n").split("\n")))

@@ -1,0 +1,304 @@
+"""How a reader checks a result without Tuneguard: commands to paste, for this very tree.
+
+They need find, sort, sha256sum, sed, grep, base64 and openssl (cosign for one more), run in any
+POSIX shell in the project's folder, and each prints what it confirms or ends with an error. A
+reader brings one thing of his own: the root's public key.
+
+What is pasted is run. So every word from outside is quoted, and a name that cannot be one word of
+a shell is left out: nothing in a file's name or in evidence becomes a command.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import limits
+from tuneguard.attest.predicates.verdict import TYPE as VERDICT
+from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.errors import UsageError
+from tuneguard.oci.reference import parse
+from tuneguard.trust.policy import POLICY_PAYLOAD_TYPE
+from tuneguard.trust.root import BUNDLE_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tuneguard.findings import Result
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+
+# --- The commands, with @NAMES@ for the words of one result ----------------------------------------
+
+TREE = r"""
+tree=@FOLDER@
+digest=@TREE@
+(cd -- "$tree" && find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum --) |
+  sha256sum | grep "$digest"
+test -z "$(cd -- "$tree" && find . ! -type f ! -type d -o -type d -empty)" &&
+  echo 'files and folders only'
+"""
+
+POLICY = r"""
+root=${TUNEGUARD_ROOT:-$HOME/.config/tuneguard/root.pub}
+work=$(mktemp -d)
+signed() {
+  sed -n 's/.*"payload":"\([^"]*\)".*/\1/p' "$2" | base64 -d > "$work/said" &&
+  sed -n 's/.*"sig":"\([^"]*\)".*/\1/p' "$2" | base64 -d > "$work/signature" &&
+  { printf 'DSSEv1 %d %s %d ' "${#1}" "$1" "$(wc -c < "$work/said")" &&
+    cat "$work/said"; } > "$work/bytes" &&
+  case $(openssl pkey -pubin -in "$3" -noout -text) in
+    *ED25519*) openssl pkeyutl -verify -pubin -inkey "$3" -rawin \
+      -in "$work/bytes" -sigfile "$work/signature" ;;
+    *P-384*) openssl dgst -sha384 -verify "$3" -signature "$work/signature" "$work/bytes" ;;
+    *) openssl dgst -sha256 -verify "$3" -signature "$work/signature" "$work/bytes" ;;
+  esac
+}
+signed @TYPE@ @BUNDLE@ "$root" &&
+  cmp "$work/said" @POLICY@ &&
+  sha256sum < @POLICY@ | grep @DIGEST@
+"""
+"""``signed TYPE BUNDLE KEY`` takes a bundle apart and has openssl check what was signed (DSSE's PAE)."""
+
+SIGNERS = r"""
+key() {
+  grep -nF "$2" @POLICY@ &&
+  printf %s "$2" | base64 -d | openssl pkey -pubin -inform DER -out "$work/$1.pub"
+}
+@KEYS@
+"""
+
+EVIDENCE = r"""
+evidence=@FOLDER@
+said() { signed @TYPE@ "$evidence/$1" "$work/$2.pub"; }
+about() { grep -o "\"subject\":\[{\"digest\":{\"dirHash\":\"$digest\"}" "$work/said"; }
+@PIECES@
+"""
+
+ABOUT = "said @FILE@ @KEY@ && about\n"
+
+FILES = r"""
+said @FILE@ @KEY@ &&
+  grep -o '"digest":"[0-9a-f]\{64\}","name":"[^"]*"' "$work/said" |
+  sed 's/"digest":"\(.*\)","name":"\(.*\)"/\1  \2/' > "$work/files" &&
+  (cd -- "$tree" && sha256sum --quiet --check "$work/files") &&
+  test "$(wc -l < "$work/files")" -eq @COUNT@ && echo '@COUNT@ files, as signed'
+"""
+"""A model signature names no tree digest: its list of files must be the folder's."""
+
+REFUSED = """
+said @FILE@ @KEY@ && about &&
+  grep -o '"verificationResult":"FAILED"' "$work/said"
+"""
+
+PASSED = """
+manifest=@MANIFEST@
+said @FILE@ @KEY@ && about &&
+  grep -o '"verificationResult":"PASSED"' "$work/said" &&
+  grep -o "\\"digest\\":{\\"sha256\\":\\"$manifest\\"}" "$work/said"
+"""
+
+REGISTRY = """
+sha256sum < @BLOBS@/"$manifest" | grep "$manifest"
+"""
+
+COSIGN = r"""
+sed 's/"keyid":"[0-9a-f]*"/"keyid":""/' "$evidence"/@FILE@ > "$work/verdict.json" &&
+  cosign verify-blob-attestation --key "$work/@KEY@.pub" --bundle "$work/verdict.json" \
+    --type @TYPE@ --insecure-ignore-tlog \
+    --digestAlg sha256 --digest "$manifest"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some commands, what they do, and what they print."""
+
+    title: str
+    text: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of evidence as a word of the commands, and what the file of its signer's key is called."""
+
+    kind: str
+    file: str
+    key: str
+
+
+def blocks(result: Result) -> tuple[Block, ...]:
+    """The commands for a result, in an order in which they can be pasted; none where it names no tree."""
+    subject = result.subjects[0] if result.subjects else None
+    if subject is None or subject.digest is None or _HEX.fullmatch(subject.digest) is None:
+        return ()
+    if "keyid" in result.facts or subject.digest.startswith(subject.path):
+        return ()  # it speaks of a key, or of a digest without a folder
+    made = [
+        Block(
+            "The tree",
+            "Prints the digest if the folder holds exactly these files with exactly these bytes, and "
+            "nothing if it does not. Then: nothing but files and folders is in it.",
+            _fill(TREE, FOLDER=word(subject.path, "FOLDER"), TREE=subject.digest),
+        )
+    ]
+    if _keys(result.facts) and _policy(result.facts):
+        made += _signed(result)
+    return tuple(made)
+
+
+def word(text: str, instead: str) -> str:
+    """`text` as one word of a shell; `instead` where it was escaped on its way here, and so is no name.
+
+    >>> word("runs/042", "DIR"), word("it is; rm x", "DIR"), word("a\\x1b", "DIR")
+    ('runs/042', "'it is; rm x'", 'DIR')
+    """
+    return shlex.quote(text) if text and text.isprintable() and "\\" not in text else instead
+
+
+def _fill(commands: str, **words: object) -> str:
+    """`commands` with each ``@NAME@`` replaced; once, so that no word can bring another name in."""
+    return re.sub(r"@([A-Z]+)@", lambda found: str(words[found[1]]), commands.lstrip("\n"))
+
+
+# --- What the facts hold ---------------------------------------------------------------------------
+
+
+def _keys(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The signers' keys in base64, by how results name the signer."""
+    found = facts.get("keys")
+    named = found.items() if isinstance(found, dict) else ()
+    return {str(who): key for who, key in named if isinstance(key, str) and _BASE64.fullmatch(key)}
+
+
+def _key_file(who: str) -> str:
+    """What the file of a signer's key is called: the identity's name."""
+    name = who.partition(" (")[0]
+    return name if _FILE.fullmatch(name) else "signer"
+
+
+def _policy(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = facts.get("policy")
+    if not isinstance(found, dict) or _HEX.fullmatch(str(found.get("sha256"))) is None:
+        return {}
+    return found
+
+
+def _policy_file(facts: Mapping[str, Any], suffix: str = "") -> str:
+    return word(f"{_policy(facts).get('file', 'policy.yaml')}{suffix}", f"policy.yaml{suffix}")
+
+
+def _manifest(facts: Mapping[str, Any]) -> str | None:
+    hex = str(facts.get("manifest")).removeprefix("sha256:")
+    return hex if _HEX.fullmatch(hex) else None
+
+
+def _pieces(result: Result) -> Iterator[_Piece]:
+    """The evidence that counted, and the verdict, where the signer's key is known."""
+    keys, decided = _keys(result.facts), result.facts.get("decided")
+    named = [(piece.kind, piece.file, piece.identity) for piece in result.evidence[: limits.REPORT_ROWS]]
+    if isinstance(decided, dict):
+        named.append(("verdict", str(decided.get("file")), str(decided.get("by"))))
+    for kind, file, who in named:
+        if who in keys and word(file, "") != "":
+            yield _Piece(kind, shlex.quote(file), _key_file(who))
+
+
+# --- The blocks ------------------------------------------------------------------------------------
+
+
+def _signed(result: Result) -> Iterator[Block]:
+    facts = result.facts
+    file = _policy_file(facts)
+    yield Block(
+        "The policy",
+        "Whether the root signed these exact bytes. The root's public key must come from your own hands, "
+        "never from this project: change the first line where yours lies elsewhere. Prints that openssl "
+        "verified it, and the policy's digest.",
+        _fill(
+            POLICY,
+            TYPE=POLICY_PAYLOAD_TYPE,
+            BUNDLE=_policy_file(facts, BUNDLE_SUFFIX),
+            POLICY=file,
+            DIGEST=_policy(facts)["sha256"],
+        ),
+    )
+    keys = [f"key {_key_file(who)} {key}" for who, key in _keys(facts).items()][: limits.REPORT_ROWS]
+    yield Block(
+        "The signers",
+        "Prints the line of the policy that names each key, and puts the key aside for openssl.",
+        _fill(SIGNERS, POLICY=file, KEYS="\n".join(keys)),
+    )
+    pieces = list(_pieces(result))
+    yield Block(
+        "The evidence",
+        "For each piece, whether it was signed with that key, and that it speaks of this tree. What it says "
+        'is then in "$work/said", as JSON. The signature lists files: each is compared.',
+        _fill(
+            EVIDENCE,
+            FOLDER=word(str(facts.get("evidence", "")), "FOLDER.evidence"),
+            TYPE=PAYLOAD_TYPE,
+            PIECES="".join(_statement(piece, result) for piece in pieces).rstrip("\n"),
+        ),
+    )
+    yield from _pushed(facts, pieces)
+    yield _ours(facts)
+
+
+def _statement(piece: _Piece, result: Result) -> str:
+    files, manifest = result.facts.get("files"), _manifest(result.facts)
+    commands = ABOUT
+    if piece.kind == "signature" and isinstance(files, int):
+        commands = FILES
+    elif piece.kind == "verdict":
+        commands = PASSED if result.facts["decided"].get("result") == "PASSED" and manifest else REFUSED
+    return _fill(commands, FILE=piece.file, KEY=piece.key, COUNT=files, MANIFEST=manifest)
+
+
+def _pushed(facts: Mapping[str, Any], pieces: Sequence[_Piece]) -> Iterator[Block]:
+    """For what was pushed: the manifest in a layout, and the verdict as cosign reads it."""
+    manifest, layout = _manifest(facts), _layout(facts)
+    verdict = next((piece for piece in pieces if piece.kind == "verdict"), None)
+    if manifest is None or verdict is None or facts.get("recorded") is None:
+        return  # the verdict's commands say which manifest
+    if layout is not None:
+        yield Block(
+            "The registry",
+            "Prints the manifest's digest if what was pushed is the manifest that the verdict names.",
+            _fill(REGISTRY, BLOBS=word(f"{layout}/blobs/sha256", "BLOBS")),
+        )
+    yield Block(
+        "The verdict, with cosign",
+        "With cosign 3, without a network: this key signed a verdict about this manifest. The envelope's "
+        "key id is emptied first. It is not signed, and cosign, which knows keys by another kind of id, "
+        "would take ours for another key's.",
+        _fill(COSIGN, FILE=verdict.file, KEY=verdict.key, TYPE=VERDICT),
+    )
+
+
+def _layout(facts: Mapping[str, Any]) -> str | None:
+    """The folder that was pushed to, where it was one."""
+    try:
+        return parse(str(facts.get("to"))).path
+    except UsageError:
+        return None
+
+
+def _ours(facts: Mapping[str, Any]) -> Block:
+    """The same by Tuneguard, which looks at more."""
+    run = "" if facts.get("run") is None else f" --run {word(str(facts['run']), 'RUN')}"
+    model, recorded = word(str(facts.get("model", "")), "MODEL"), facts.get("recorded")
+    code = f'tuneguard verify "$tree" --for promote --model {model}{run}\n'
+    if isinstance(recorded, dict) and _HEX.fullmatch(str(recorded.get("root"))):
+        code += f"tuneguard ledger verify --head {int(recorded['size'])}:{recorded['root']}\n"
+    return Block(
+        "With Tuneguard",
+        "The commands above show who signed what. Whether the policy believes them (roles, thresholds, "
+        "dates, custodians apart) is what Tuneguard adds.",
+        code,
+    )
