@@ -107,12 +107,11 @@ def test_a_second_project_of_a_home_is_under_the_same_root(new: Project, tmp_pat
     assert second("policy", "check", "--json") == new("policy", "check", "--json") == 1  # no base yet
 
 
-@pytest.mark.parametrize("half", ["root.key", "root.pub"])
 def test_half_a_root_is_never_completed_with_another_half(
-    new: Project, tmp_path: Path, half: str, capsys: pytest.CaptureFixture[str]
+    new: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert began(new) == 0
-    (tmp_path / "new-home" / half).unlink()
+    (tmp_path / "new-home/root.key").unlink()
     before = listing(tmp_path)
 
     assert new("init", "../second", "--name", "second", "--unsafe-no-passphrase", "--quiet") == 2
@@ -120,6 +119,16 @@ def test_half_a_root_is_never_completed_with_another_half(
     assert "already exists" in one_sentence(capsys.readouterr().err)
     after = listing(tmp_path)
     assert {path for path in after if path not in before} <= {"second"}
+
+
+def test_a_root_whose_public_half_is_missing_gets_it_back(new: Project, tmp_path: Path) -> None:
+    assert began(new) == 0
+    public = (tmp_path / "new-home/root.pub").read_bytes()
+    (tmp_path / "new-home/root.pub").unlink()
+
+    assert new("init", "../second", "--name", "second", "--unsafe-no-passphrase", "--quiet") == 0
+
+    assert (tmp_path / "new-home/root.pub").read_bytes() == public
 
 
 @pytest.mark.parametrize("name", ["../other", "", "a b", "m\x1b[31m"])

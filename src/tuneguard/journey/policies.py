@@ -92,15 +92,17 @@ def set_model(
         digests[what] = subject_of(tree, hashing.hash_tree(tree, reporter=here.reporter)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     before = files.read_bounded(path, limits.RECORD_BYTES)
-    _check_signed(before, path, signer)
+    signed = _signed(path, signer)
     after = edit.set_model(
-        before,
+        signed,
         name,
         base=digests.get("base"),
         evaluation=digests.get("evaluation"),
         classifier=digests.get("classifier"),
         file=shown(path),
     )
+    if before not in (signed, after):  # after: this very edit was killed before its signature was written
+        raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
     signature = policy.sign_policy(after, signer)
     files.write_replacing(path, after)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
@@ -116,22 +118,22 @@ def set_model(
     )
 
 
-def _check_signed(data: bytes, path: Path, signer: Signer) -> None:
-    """The bytes that are to be edited are those that this root signed last, whether or not they expired.
+def _signed(path: Path, signer: Signer) -> bytes:
+    """The policy that this root signed last, whether or not it expired: only that is edited.
 
     Otherwise whoever may write the file adds a key of his own, and the owner's next edit of something
     else signs it for him.
 
     Raises:
-        Refused: they are not, or nothing says so.
+        Refused: the root signed none.
     """
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     if not bundle.is_file():
         raise Refused("the policy has no signature", where=shown(bundle), help=_READ_AND_SIGN)
     found = read_bundle(files.read_bounded(bundle, limits.BUNDLE_BYTES), shown(bundle))
-    ours = found.payload_type == policy.POLICY_PAYLOAD_TYPE and found.signed_by(signer.public_key)
-    if not ours or found.payload != data:
+    if found.payload_type != policy.POLICY_PAYLOAD_TYPE or not found.signed_by(signer.public_key):
         raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
+    return found.payload
 
 
 def _root_signer(here: Surroundings) -> Signer:
