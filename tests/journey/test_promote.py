@@ -283,7 +283,8 @@ def test_the_ledger_tells_the_whole_story_and_verifies_against_a_kept_head(
 ) -> None:
     promotion = Promotion(trained)
     promotion.passed()
-    assert promotion.record("sha256:" + "1" * 64) == 0
+    assert promotion.record("sha256:" + "1" * 64) == 1  # never pushed
+    assert promotion.record(str(tags(trained))) == 0
     capsys.readouterr()
 
     assert trained("ledger", "--json") == 0

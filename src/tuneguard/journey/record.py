@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.surroundings import Surroundings, short, shown
@@ -13,6 +14,9 @@ from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tuneguard.ledger.entry import Entry
+    from tuneguard.ledger.store import Store
 
 HEAD = "ledger.head"
 """The signed head (a C2SP checkpoint), in the project's state folder. Keep a copy elsewhere."""
@@ -23,14 +27,16 @@ def record(
 ) -> Result:
     """Append ``done`` for the attempt, and sign the new head with the log's key where there is one.
 
+    Run again, it signs the head again and appends nothing.
+
     Raises:
-        UsageError: there is no ledger.
+        Refused: the ledger knows of no such push in this attempt, or the tree is another one.
     """
     manifest = judged.bound(directory, tree, here)
     outputs: tuple[str, ...] = ()
     facts: dict[str, object] = {"tree": manifest.digest}
     if here.ledger is not None:
-        entry = here.ledger.append(
+        entry = _closed(here.ledger, attempt, manifest.digest, pushed) or here.ledger.append(
             event=Event.DONE,
             command="promote",
             run=run,
@@ -55,3 +61,19 @@ def record(
         facts=facts,
         notes=here.remarks,
     )
+
+
+def _closed(ledger: Store, attempt: str, tree: str, pushed: str) -> Entry | None:
+    """The entry that closed the attempt already, if it did.
+
+    Raises:
+        Refused: the attempt has not pushed this manifest, so there is nothing to record.
+    """
+    done = [
+        entry
+        for entry in ledger.entries(event=Event.DONE, attempt=attempt, tree=tree)
+        if entry.detail.get("manifest") == pushed
+    ]
+    if not any(entry.command == "push" for entry in done):
+        raise Refused(f"the attempt {attempt} has not pushed {short(pushed)}", help="push first")
+    return next((entry for entry in done if entry.command == "promote"), None)
