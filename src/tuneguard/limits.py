@@ -83,22 +83,32 @@ PICKLE_STACKED = 1_000
 """Pickles one behind the other in one file."""
 PICKLE_STRING = 64 * MIB
 """Bytes of a value inside a pickle that is itself looked into."""
-ZIP_MEMBERS = 2_000_000
-"""Members of a zip archive."""
+ZIP_MEMBERS = 1_000_000
+"""Members of a zip archive. An optimizer state of 90,000 tensors has 270,000."""
 ZIP_DIRECTORY = 512 * MIB
 """Bytes of a zip archive's directory."""
 ZIP_INFLATED = 256 * MIB
 """Bytes that one compressed member may unpack to; no more is ever unpacked."""
+ZIP_INFLATED_IN_ALL = 2 * GIB
+"""Bytes that an archive's compressed members may unpack to together."""
 SAFETENSORS_HEADER = 100 * 1000 * 1000
 """Bytes of a safetensors header: the reference implementation's own bound."""
-SCAN_JSON_BYTES = 256 * MIB
-"""Bytes of a JSON file that the scanner reads whole (tokenizers reach tens of megabytes)."""
+SCAN_JSON_BYTES = 128 * MIB
+"""Bytes of a JSON file that the scanner reads whole. The largest tokenizers have 35 MB."""
+SCAN_JSON_VALUES = 10_000_000
+"""Brackets and commas in a JSON file: what bounds the memory that its values take."""
+SCAN_PICTURE_BYTES = 64 * MIB
+"""Bytes of a picture beside a model."""
+SCAN_TOKENIZER_BYTES = 32 * MIB
+"""Bytes of a SentencePiece model. The largest have 5 MB."""
 TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
 NESTING = 8
 """Archives inside archives."""
 NESTED_BYTES = 256 * MIB
 """Bytes of an archive inside another one, which is taken into memory."""
+NESTED_BYTES_IN_ALL = 4 * GIB
+"""Bytes of all that is looked at inside of one file's archives: ends archives that unpack to archives."""
 SCAN_FINDINGS = 20
 """Findings of one rule in one file that are listed; the rest are counted."""
 SCAN_FINDINGS_COUNTED = 10_000

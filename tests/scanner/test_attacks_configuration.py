@@ -135,6 +135,12 @@ def test_json_that_does_not_parse_is_not_understood(scan, data: bytes) -> None:
     assert scan("config.json", data).verdict is expected
 
 
+def test_json_of_nothing_but_brackets_takes_no_memory(scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneguard.limits.SCAN_JSON_VALUES", 100)
+
+    assert "over 100 values" in scan("config.json", b"[" + b"[]," * 99 + b"1]").skipped[0].reason
+
+
 def test_json_in_utf_16_is_not_understood(scan) -> None:
     # `json.loads` takes it, a check for bytes does not.
     assert (

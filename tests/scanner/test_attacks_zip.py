@@ -127,6 +127,22 @@ def test_a_zip_bomb_is_not_unpacked(scan, monkeypatch: pytest.MonkeyPatch) -> No
     assert any("not read" in skipped.reason for skipped in result.skipped)
 
 
+def test_an_archive_of_many_bombs_is_not_unpacked(scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneguard.limits.ZIP_INFLATED_IN_ALL", 2000)
+    bombs = [Member(f"archive/{i}", b"\0" * 1000, method=8) for i in range(3)]
+
+    assert "unpacks to over 2,000 bytes" in scan("model.zip", archive(*bombs)).skipped[0].reason
+
+
+def test_archives_that_unpack_to_archives_come_to_an_end(scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneguard.limits.NESTED_BYTES_IN_ALL", 5000)
+    data = archive(*[Member(f"{i}.txt", b"text", method=8) for i in range(9)])
+    for _ in range(3):
+        data = archive(*[Member(f"{i}.zip", data, method=8) for i in range(9)])
+
+    assert any("too large" in skipped.reason for skipped in scan("model.zip", data).skipped)
+
+
 def test_a_member_that_unpacks_to_more_than_it_says_is_refused(scan) -> None:
     bomb = Member("archive/extra.bin", b"\0" * 100_000, method=8, size=10)
 

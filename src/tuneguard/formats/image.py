@@ -10,6 +10,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.formats.facts import Fact, Hidden
 
@@ -20,20 +21,30 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
-_CHUNK_MOST = 1 << 28
 
 
-def read_png(reader: Reader) -> Iterator[Fact]:
-    """A PNG's chunks, each with its CRC (PNG third edition, section 5).
+def read(reader: Reader) -> Iterator[Fact]:
+    """Whatever picture it is.
 
     Raises:
-        NotUnderstood: it is cut short or a chunk is broken.
+        NotUnderstood: it is cut short, broken, or too large.
     """
+    if reader.size > limits.SCAN_PICTURE_BYTES:
+        raise NotUnderstood(f"is a picture of over {limits.SCAN_PICTURE_BYTES:,} bytes")
+    head = reader.peek(len(PNG))
+    for start, read_kind in ((PNG, _read_png), (JPEG, _read_jpeg), (b"GIF8", _read_gif)):
+        if head.startswith(start):
+            return read_kind(reader)
+    return _read_webp(reader)
+
+
+def _read_png(reader: Reader) -> Iterator[Fact]:
+    """A PNG's chunks, each with its CRC (PNG third edition, section 5)."""
     reader.read(len(PNG))
     kind = b""
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", reader.read(8))
-        if length > _CHUNK_MOST or not kind.isalpha():
+        if not kind.isalpha():
             raise NotUnderstood("is a PNG picture with a broken chunk")
         data = reader.read(length)
         if struct.unpack(">I", reader.read(4))[0] != zlib.crc32(kind + data):
@@ -41,12 +52,8 @@ def read_png(reader: Reader) -> Iterator[Fact]:
     yield from _behind(reader)
 
 
-def read_jpeg(reader: Reader) -> Iterator[Fact]:
-    """A JPEG's segments up to its end mark (ITU T.81, annex B).
-
-    Raises:
-        NotUnderstood: it is cut short or a segment is broken.
-    """
+def _read_jpeg(reader: Reader) -> Iterator[Fact]:
+    """A JPEG's segments up to its end mark (ITU T.81, annex B)."""
     reader.read(2)
     while True:
         mark = reader.read(2)
@@ -78,12 +85,8 @@ def _skip_scan(reader: Reader) -> None:
         reader.skip(len(ahead) - 1)
 
 
-def read_gif(reader: Reader) -> Iterator[Fact]:
-    """A GIF's blocks up to its trailer (GIF89a, section 17 onwards).
-
-    Raises:
-        NotUnderstood: it is cut short or a block is broken.
-    """
+def _read_gif(reader: Reader) -> Iterator[Fact]:
+    """A GIF's blocks up to its trailer (GIF89a, section 17 onwards)."""
     _skip_colours(reader, reader.read(13)[10])
     while (kind := reader.read(1)) != b";":
         if kind == b"!":
@@ -103,12 +106,8 @@ def _skip_colours(reader: Reader, flags: int) -> None:
         reader.skip(3 << ((flags & 7) + 1))
 
 
-def read_webp(reader: Reader) -> Iterator[Fact]:
-    """A WebP's one RIFF chunk.
-
-    Raises:
-        NotUnderstood: it is cut short.
-    """
+def _read_webp(reader: Reader) -> Iterator[Fact]:
+    """A WebP's one RIFF chunk."""
     (length,) = struct.unpack("<4xI4x", reader.read(12))
     reader.skip(length + length % 2 - 4)
     yield from _behind(reader)

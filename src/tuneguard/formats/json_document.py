@@ -64,8 +64,10 @@ def parse(data: bytes) -> Parsed:
     """One JSON document in UTF-8.
 
     Raises:
-        NotUnderstood: it is none, or deeper than any parser follows.
+        NotUnderstood: it is none, or holds too much, or is deeper than any parser follows.
     """
+    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > limits.SCAN_JSON_VALUES:
+        raise NotUnderstood(f"is JSON of over {limits.SCAN_JSON_VALUES:,} values")
     duplicates: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def read(reader: Reader) -> Iterator[Fact]:
     Raises:
         NotUnderstood: a byte does not belong to the schema.
     """
-    if reader.size > limits.SCAN_JSON_BYTES:
-        raise NotUnderstood(f"is a tokenizer model of over {limits.SCAN_JSON_BYTES:,} bytes")
+    if reader.size > limits.SCAN_TOKENIZER_BYTES:
+        raise NotUnderstood(f"is a tokenizer model of over {limits.SCAN_TOKENIZER_BYTES:,} bytes")
     data = reader.read(reader.remaining)
     for number, kind, begin, end in _fields(data, 0, len(data)):
         if number not in _MODEL or kind != _BYTES:

@@ -125,7 +125,10 @@ def read_directory(reader: Reader) -> Directory:
     if reader.size - offset > limits.ZIP_DIRECTORY:
         raise NotUnderstood("the archive's directory is not at its end")
     raw = reader.look(offset, reader.size - offset)
-    return Directory(_read_entries(raw, count, size, faults), offset, raw, faults)
+    entries = _read_entries(raw, count, size, faults)
+    if sum(entry.size for entry in entries if entry.method != STORED) > limits.ZIP_INFLATED_IN_ALL:
+        raise NotUnderstood(f"an archive that unpacks to over {limits.ZIP_INFLATED_IN_ALL:,} bytes")
+    return Directory(entries, offset, raw, faults)
 
 
 def _find_end(reader: Reader) -> tuple[int, tuple[int, ...]]:

@@ -94,8 +94,10 @@ class _Look:
     def _inside(self, content: Content) -> None:
         """Content in content, down to a depth; a guess counts only if it turns out to be something."""
         context = self._context.inside(content.member)
-        if self._depth + 1 >= limits.NESTING:
-            self.skip(f"archives inside archives, over {limits.NESTING} deep")
+        nested = self._report.nested
+        nested[context.path] = nested.get(context.path, 0) + content.reader.size
+        if self._depth + 1 >= limits.NESTING or nested[context.path] > limits.NESTED_BYTES_IN_ALL:
+            self.skip("holds archives inside of archives, too deep or too large to look into")
             content.reader.drain()
             return
         if not content.guess:
@@ -104,6 +106,7 @@ class _Look:
             )
             return
         guess = Report()
+        guess.nested = nested
         examine(content.reader, "", context, guess, depth=self._depth + 1)
         self._report.merge(guess)
 

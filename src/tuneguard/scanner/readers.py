@@ -70,9 +70,9 @@ READERS: dict[Kind, Read] = {
     Kind.SCRIPT: _nothing_more,
     Kind.TEXT: text.read,
     Kind.TOKENIZER: sentencepiece.read,
-    Kind.PNG: image.read_png,
-    Kind.JPEG: image.read_jpeg,
-    Kind.GIF: image.read_gif,
-    Kind.WEBP: image.read_webp,
+    Kind.PNG: image.read,
+    Kind.JPEG: image.read,
+    Kind.GIF: image.read,
+    Kind.WEBP: image.read,
 }
 """Kinds that are missing here are not understood."""

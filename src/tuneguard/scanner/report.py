@@ -11,7 +11,7 @@ _SERIOUS = frozenset({Severity.HIGH, Severity.CRITICAL})
 
 
 class Report:
-    """What one scan has seen so far."""
+    """What one scan has seen so far. ``nested`` counts the bytes looked at inside of each file's archives."""
 
     def __init__(self) -> None:
         self._findings: dict[tuple[str, str], list[Finding]] = {}
@@ -19,6 +19,7 @@ class Report:
         self._more: dict[tuple[str, str], int] = {}
         self._skipped: dict[Skipped, None] = {}
         self._counts: dict[str, int] = {}
+        self.nested: dict[str, int] = {}
 
     def add(self, finding: Finding) -> None:
         """Note a finding. One that says the same again, or the hundredth of a rule, is counted instead."""
