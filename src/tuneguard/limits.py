@@ -109,6 +109,8 @@ NESTED_BYTES = 256 * MIB
 """Bytes of an archive inside another one, which is taken into memory."""
 NESTED_BYTES_IN_ALL = 4 * GIB
 """Bytes of all that is looked at inside of one file's archives: ends archives that unpack to archives."""
+GUESS_COST = 256 * KIB
+"""Bytes that each look at a mere guess counts for, at least, in the limit above."""
 SCAN_FINDINGS = 20
 """Findings of one rule in one file that are listed; the rest are counted."""
 SCAN_FINDINGS_COUNTED = 10_000

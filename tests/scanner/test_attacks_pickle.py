@@ -547,6 +547,17 @@ def test_a_hundred_thousand_bad_calls_are_twenty_findings_and_a_count(scan) -> N
     assert findings[-1].message == "and 2,980 more of this kind in the file"
 
 
+def test_a_million_values_that_begin_like_pickles_come_to_an_end(
+    scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuneguard.limits.NESTED_BYTES_IN_ALL", 5_000_000)
+    values = b"C\x04\x80\x04N.0" * 100
+
+    result = scan("a.pkl", p.stream(values, b"N"))
+
+    assert "more inside of each other" in result.skipped[0].reason
+
+
 @pytest.mark.parametrize(
     "limit", ["PICKLE_OPCODES", "PICKLE_MEMO", "PICKLE_STACK", "PICKLE_GRAPH", "PICKLE_NAMES"]
 )

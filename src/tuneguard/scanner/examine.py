@@ -95,9 +95,11 @@ class _Look:
         """Content in content, down to a depth; a guess counts only if it turns out to be something."""
         context = self._context.inside(content.member)
         nested = self._report.nested
-        nested[context.path] = nested.get(context.path, 0) + content.reader.size
+        # A guess has a price of its own: a stream can hold millions of bytes that begin like something.
+        cost = max(content.reader.size, limits.GUESS_COST) if content.guess else content.reader.size
+        nested[context.path] = nested.get(context.path, 0) + cost
         if self._depth + 1 >= limits.NESTING or nested[context.path] > limits.NESTED_BYTES_IN_ALL:
-            self.skip("holds archives inside of archives, too deep or too large to look into")
+            self.skip("holds more inside of each other than is looked into")
             content.reader.drain()
             return
         if not content.guess:
