@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
     from tuneguard.findings import Result
 
+OF_TREES = frozenset(
+    {
+        *("digest", "seal", "run", "train", "sign", "copy", "verify", "verify-data"),
+        *("scan", "evaluate", "decide", "promote", "push", "pull", "record"),
+    }
+)
+"""The commands whose subject is a folder and its tree digest; others speak of keys and policies."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
@@ -137,8 +144,8 @@ def blocks(result: Result) -> tuple[Block, ...]:
     subject = result.subjects[0] if result.subjects else None
     if subject is None or subject.digest is None or _HEX.fullmatch(subject.digest) is None:
         return ()
-    if "keyid" in result.facts or subject.digest.startswith(subject.path):
-        return ()  # it speaks of a key, or of a digest without a folder
+    if result.command not in OF_TREES:
+        return ()
     made = [
         Block(
             "The tree",

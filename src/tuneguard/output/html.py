@@ -13,7 +13,7 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import __version__, limits
+from tuneguard import __version__, limits, records
 from tuneguard.output import by_hand, gate_rows, lineage, report, text, words
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def values(result: Result) -> dict[str, Any]:
         "uncounted": report.uncounted(result),
         "others": report.others(result),
         "by_hand": by_hand.blocks(result),
+        "judges": result.command in report.JUDGES or result.findings or result.skipped,
+        "decided": result.facts.get("decided"),
     }
 
 
@@ -70,6 +72,7 @@ def _environment() -> Environment:
         "bounded": bounded,
         "code": code,
         "place": text.place,
+        "plain": plain,
         "rest": rest,
         "short": short,
         "when": words.when,
@@ -85,6 +88,15 @@ def shown(value: object) -> object:
         cut = len(value) - limits.REPORT_TEXT
         return f"{text.visible(value[: limits.REPORT_TEXT])}… and {cut:,} characters more"
     return text.visible(value)
+
+
+def plain(value: object) -> str:
+    """A fact of any kind as text: nothing for None, JSON for what has parts."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, str | int | float):
+        return "" if value is None else str(value)
+    return records.to_json(value).decode()
 
 
 def bounded(rows: Sequence[Any], limit: int = limits.REPORT_ROWS) -> Sequence[Any]:

@@ -68,10 +68,11 @@ def _step(result: Result, name: str, index: int, end: int) -> Stand:
 
 def stages(result: Result) -> tuple[tuple[Box, ...], ...]:
     """The boxes from left to right, those of one stage below each other; none without a lineage."""
-    if "lineage" not in result.facts:
+    judged = "gates" in result.facts
+    if not judged and result.facts.get("lineage") is None:
         return ()
     made = (tuple(_inputs(result)), (_run(result),), (_checkpoint(result),))
-    return (*made, (_attempt(result),), (_registry(result),)) if "gates" in result.facts else made
+    return (*made, (_attempt(result),), (_registry(result),)) if judged else made
 
 
 def circumstances(result: Result) -> tuple[Row, ...]:
@@ -85,7 +86,7 @@ def circumstances(result: Result) -> tuple[Row, ...]:
         rows.append(Row("Isolation", f"{lineage['isolation']}; SLSA build level {level} at most"))
     if lineage.get("base_scan"):
         said = lineage["base_scan"].get("verdict", "unknown")
-        rows.append(Row("Scan of the base", f"{said}, by the run itself before it opened it"))
+        rows.append(Row("Base scan", f"{said}, by the run itself before it opened it"))
     if lineage.get("unsafe"):
         rows.append(Row("Unsafe", ", ".join(lineage["unsafe"])))
     return tuple(rows)

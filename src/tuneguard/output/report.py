@@ -33,6 +33,10 @@ TOLD = frozenset(
     }
 )
 """The facts that have a place of their own in a report."""
+JUDGES = frozenset(
+    {"verify", "verify-data", "scan", "evaluate", "decide", "promote", "push", "pull", "policy check"}
+)
+"""The commands that judge something, so that having found nothing says something."""
 WALLS = {"proven": State.GOOD, "weakened": State.DOUBT, "absent": State.BAD}
 
 
@@ -101,7 +105,9 @@ def _sentence(result: Result) -> str:
         return "What was looked at is not enough to pass."
     if facts.get("recorded"):
         return f"Every gate passed, and the model was pushed to {facts['to']}."
-    return "Every gate passed." if "gates" in facts else "Nothing speaks against it."
+    if "gates" in facts:
+        return "Every gate passed."
+    return "Nothing speaks against it." if result.command in JUDGES else ""
 
 
 def _subject_rows(result: Result) -> Iterator[Row]:

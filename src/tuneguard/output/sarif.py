@@ -2,19 +2,22 @@
 
 OASIS SARIF 2.1.0: one run, one driver, a rule for each id that occurs. What was skipped becomes a
 notification of the invocation, so that silence never reads as safe; ``executionSuccessful`` is
-false where something could not be looked at.
+false where something could not be looked at. Code scanning shows only what has a description and a
+place: rules bring the text that ``tuneguard explain`` prints, and a finding without a place stands at
+what was looked at.
 """
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tuneguard import __version__, records
-from tuneguard.findings import Severity
+from tuneguard.findings import Location, Severity
 
 if TYPE_CHECKING:
-    from tuneguard.findings import Finding, Location, Result, Skipped
+    from tuneguard.findings import Finding, Result, Skipped
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {
@@ -29,7 +32,11 @@ SCORES = {Severity.LOW: "2.0", Severity.MEDIUM: "5.0", Severity.HIGH: "8.0", Sev
 
 def render(result: Result) -> bytes:
     """One SARIF log with one run."""
+    from tuneguard.journey.explain import known
+
     rules = sorted({finding.rule for finding in result.findings})
+    texts = known() if rules else {}
+    whole = Location(result.subjects[0].path) if result.subjects else None
     return records.to_json_pretty(
         {
             "$schema": SCHEMA,
@@ -40,7 +47,7 @@ def render(result: Result) -> bytes:
                         "driver": {
                             "name": "tuneguard",
                             "version": __version__,
-                            "rules": [_rule(rule, result) for rule in rules],
+                            "rules": [_rule(rule, texts.get(rule, ""), result) for rule in rules],
                         }
                     },
                     "invocations": [
@@ -50,42 +57,43 @@ def render(result: Result) -> bytes:
                             "toolExecutionNotifications": [_notification(item) for item in result.skipped],
                         }
                     ],
-                    "results": [_result(finding, rules) for finding in result.findings],
+                    "results": [_result(finding, rules, whole) for finding in result.findings],
                 }
             ],
         }
     )
 
 
-def _rule(rule: str, result: Result) -> dict[str, Any]:
+def _rule(rule: str, text: str, result: Result) -> dict[str, Any]:
+    """The rule as ``tuneguard explain`` tells it; its level is that of its worst finding here."""
     found = [finding for finding in result.findings if finding.rule == rule]
     worst = max(found, key=lambda finding: list(Severity).index(finding.severity))
-    fields: dict[str, Any] = {
+    first, _, rest = cleandoc(text).partition("\n")
+    return {
         "id": rule,
+        "shortDescription": {"text": first or worst.message},
+        "fullDescription": {"text": rest.strip() or worst.why or first or worst.message},
+        "help": {"text": worst.fix or f"tuneguard explain {rule}"},
         "defaultConfiguration": {"level": LEVELS[worst.severity]},
         "properties": {"security-severity": SCORES[worst.severity]},
     }
-    if worst.why:
-        fields["fullDescription"] = {"text": worst.why}
-    if worst.fix:
-        fields["help"] = {"text": worst.fix}
-    return fields
 
 
-def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
+def _result(finding: Finding, rules: list[str], whole: Location | None) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": LEVELS[finding.severity],
         "message": {"text": finding.message},
     }
-    if finding.location is not None:
-        fields["locations"] = [_location(finding.location)]
+    place = finding.location or whole
+    if place is not None:
+        fields["locations"] = [_location(place)]
     return fields
 
 
 def _location(location: Location) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(location.path)}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(location.path)}}
     region: dict[str, Any] = {}
     if location.line is not None:
         region["startLine"] = location.line
@@ -108,5 +116,9 @@ def _notification(skipped: Skipped) -> dict[str, Any]:
     return {
         "level": "error",
         "message": {"text": f"not looked at: {skipped.reason}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(skipped.path)}}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(skipped.path)}}}],
     }
+
+
+def _uri(path: str) -> str:
+    return f"file://{quote(path)}" if path.startswith("/") else quote(path)
