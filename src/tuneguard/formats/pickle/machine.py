@@ -98,6 +98,7 @@ class Machine:
         "_acts",
         "_at",
         "_base",
+        "_below",
         "_containers",
         "_data",
         "_end",
@@ -116,7 +117,6 @@ class Machine:
         "_sparse",
         "_stack",
         "_start",
-        "_stopped",
         "_table",
         "result",
         "starved",
@@ -137,9 +137,8 @@ class Machine:
         self._holes = 0
         self._names: dict[tuple[str, str], Global] = {}
         self._acts: list[Fact] = []
-        self._containers = self._opcodes = 0
+        self._below = self._containers = self._opcodes = 0
         self._frame_end = 0
-        self._stopped = False
         self._table: list[Callable[[], None]] = [self._unknown_opcode] * 256
         for code, name in opcodes.NAMES.items():
             self._table[code] = cast("Callable[[], None]", getattr(self, f"_op_{name.lower()}"))
@@ -175,11 +174,10 @@ class Machine:
             self.starved = isinstance(error, _Starved)
             reason = "its text is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             return self._broken(reason)
-        except IndexError:
-            return self._broken("it takes more from the stack than is there")
-        except struct.error:
-            self.starved = True
-            return self._broken("it ends inside an opcode")
+        except (IndexError, struct.error) as error:
+            self.starved = isinstance(error, struct.error) or self._pos >= self._end
+            what = "ends inside an opcode" if self.starved else "takes more from the stack than is there"
+            return self._broken(f"it {what}")
         except _OverLimit as error:
             return NotRead(f"the pickle holds over {error}", self._base + self._at)
         return None
@@ -222,6 +220,7 @@ class Machine:
                     pos += 2
                 elif code == 0x28:  # MARK
                     self._marks.append(stack)
+                    self._below += len(stack)
                     self._stack = stack = []
                     pos += 1
                 elif code == 0x6A and tidy and (index := _u32(data, pos + 1)[0]) < len(memo):  # LONG_BINGET
@@ -300,7 +299,7 @@ class Machine:
             raise _OverLimit(f"{limits.PICKLE_OPCODES:,} opcodes")
         if len(self._memo) + len(self._sparse) > limits.PICKLE_MEMO:
             raise _OverLimit(f"{limits.PICKLE_MEMO:,} memo entries")
-        if len(self._stack) > limits.PICKLE_STACK or len(self._marks) > limits.PICKLE_STACK:
+        if self._below + len(self._stack) + len(self._marks) > limits.PICKLE_STACK:
             raise _OverLimit(f"{limits.PICKLE_STACK:,} values on its stack")
         if self._containers > limits.PICKLE_GRAPH:
             raise _OverLimit(f"{limits.PICKLE_GRAPH:,} objects")
@@ -437,6 +436,7 @@ class Machine:
             raise _Broken("it looks for a mark that was never set")
         items = self._stack
         self._stack = self._marks.pop()
+        self._below -= len(self._stack)
         return items
 
     # --- the stream itself ---------------------------------------------------------------------
@@ -601,6 +601,7 @@ class Machine:
 
     def _op_mark(self) -> None:
         self._marks.append(self._stack)
+        self._below += len(self._stack)
         self._stack = []
 
     def _op_pop(self) -> None:
