@@ -42,9 +42,10 @@ def main() -> None:
     scale = 10 if options.quick else 1
     with tempfile.TemporaryDirectory(prefix="tuneguard-bench-", dir=options.temp) as folder:
         for name, make in CASES.items():
-            path = Path(folder) / "file"
+            path = Path(folder) / NAMES.get(name, "model.pkl")
             compared = make(path, scale)
             run(name, path, compared)
+            path.unlink()
 
 
 def arguments() -> argparse.Namespace:
@@ -153,6 +154,8 @@ CASES = {
     "hostile: names": hostile(lambda n: b"".join(b"ca\n%d\n0" % i for i in range(n // 10))),
     "hostile: calls": hostile(lambda n: b"cposix\nsystem\n\x940" + b"h\x00)R0" * (n // 5)),
 }
+
+NAMES = {"an optimizer state of 90,000 tensors": "optimizer.pt", "one tensor": "model.safetensors"}
 
 if __name__ == "__main__":
     main()
