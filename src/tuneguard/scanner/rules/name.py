@@ -3,6 +3,9 @@
 Programs choose a loader by the name, checks often by the content. A pickle called `.safetensors` is
 skipped by a check that trusts the name, and loaded by a program that trusts the bytes.
 
+Some bytes are two things at once: a safetensors header or a picture can be a working pickle as well.
+Such formats therefore need the name that keeps a loader from unpickling them.
+
 What to do: find out who named the file, and give it the name of what it is.
 """
 
