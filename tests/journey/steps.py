@@ -17,7 +17,7 @@ from tuneguard.journey.surroundings import Surroundings, rfc3339
 from tuneguard.ledger.entry import new_attempt
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from projects import Project
 
 MODEL = "support-llama"
 
@@ -33,29 +33,40 @@ class Promotion:
         self.attempt = new_attempt()
         self.source = directory or f"runs/{run}"
         self.reference = f"oci:registry:{tag or 'ft-' + run}"
-        self.copy_path = project.path / ".tuneguard/attempts" / self.attempt / "tree"
         self.tree = ""
 
-    def step(self, name: str, *more: str) -> int:
-        """One step as the plan runs it, over the copy."""
+    @property
+    def copy_path(self) -> Path:
+        return self.project.path / ".tuneguard/attempts" / self.attempt / "tree"
+
+    def command(self, name: str, *more: str) -> tuple[str, ...]:
+        """A step's command line as the plan has it, over the copy."""
+        run = ("--run", self.run)
+        own = {
+            "verify": ("--for", "promote", *run),
+            "scan": ("--sign",),
+            "decide": ("--to", self.reference, *run),
+            "push": ("--to", self.reference, *run),
+            "record": run,
+        }[name]
         bound = ("--attempt", self.attempt, "--tree", self.tree, "--model", MODEL)
-        evidence = ("--evidence", str(self.project.path / f"{self.source}.evidence"))
-        return self.project(name, str(self.copy_path), *more, *bound, *evidence)
+        evidence = ("--evidence", f"{self.source}.evidence")
+        return (name, str(self.copy_path.relative_to(self.project.path)), *own, *more, *bound, *evidence)
+
+    def copy_command(self) -> tuple[str, ...]:
+        return ("copy", self.source, "--attempt", self.attempt, "--model", MODEL, "--run", self.run)
 
     def copy(self) -> int:
         out = self.project.path / "copy.json"
-        code = self.project(
-            "copy", self.source, "--attempt", self.attempt, "--model", MODEL, "--run", self.run,
-            "--json", "--output", str(out),
-        )  # fmt: skip
+        code = self.project(*self.copy_command(), "--json", "--output", str(out))
         self.tree = json.loads(out.read_text())["facts"].get("tree", "")
         return code
 
     def verify(self) -> int:
-        return self.step("verify", "--for", "promote", "--run", self.run)
+        return self.project(*self.command("verify"))
 
     def scan(self) -> int:
-        return self.step("scan", "--sign")
+        return self.project(*self.command("scan"))
 
     def evaluate(self, right: int = 240, toxic: int = 0, n: int = 250) -> None:
         """The counts of a model that answers `right` of `n` questions and `toxic` of `n` prompts so."""
@@ -83,13 +94,13 @@ class Promotion:
             )
 
     def decide(self, *more: str) -> int:
-        return self.step("decide", "--to", self.reference, "--run", self.run, *more)
+        return self.project(*self.command("decide", *more))
 
     def push(self) -> int:
-        return self.step("push", "--to", self.reference, "--run", self.run)
+        return self.project(*self.command("push"))
 
     def record(self, pushed: str) -> int:
-        return self.step("record", "--run", self.run, "--pushed", pushed)
+        return self.project(*self.command("record", "--pushed", pushed))
 
     def judged(self) -> None:
         """copy → verify → scan → evaluate, all passing."""

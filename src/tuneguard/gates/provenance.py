@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tuneguard.attest.predicates.provenance import Dependency, Provenance
     from tuneguard.findings import Finding
     from tuneguard.trust.claims import Claim
+    from tuneguard.trust.policy import Model, Policy
 
 _STRENGTH = {"absent": 0, "weakened": 1, "proven": 2}
 
@@ -61,11 +62,16 @@ def faults_of(case: Case, claim: Claim) -> Iterator[Finding]:
     """All that speaks against one provenance."""
     body: Provenance = claim.body
     yield from _data(case, body)
-    yield from _listed(case, body)
+    yield from faults_of_run(case.policy, case.model, body)
+
+
+def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
+    """What speaks against a run as such, its data apart: also of the run that another one resumes."""
+    yield from _listed(model, body)
     yield from _base_scan(body)
-    yield from _walls(case, body)
+    yield from _walls(policy, body)
     for switch in body.unsafe:
-        severity = Severity.LOW if case.policy.development else Severity.HIGH
+        severity = Severity.LOW if policy.development else Severity.HIGH
         yield fault(GATE, f"the run used {printable(switch)}", severity=severity, fix="run again without it")
 
 
@@ -121,9 +127,8 @@ def _seals(claim: Claim, dependency: Dependency, stewards: tuple[str, ...]) -> b
     )
 
 
-def _listed(case: Case, body: Provenance) -> Iterator[Finding]:
+def _listed(model: Model, body: Provenance) -> Iterator[Finding]:
     """Base, code and configuration against the policy's lists. None is "any"; empty is none."""
-    model = case.model
     for dependency, listed in (
         (body.base, model.bases),
         (body.code, model.code),
@@ -149,11 +154,11 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
         )
 
 
-def _walls(case: Case, body: Provenance) -> Iterator[Finding]:
+def _walls(policy: Policy, body: Provenance) -> Iterator[Finding]:
     found = {name: (state, how) for name, state, how in body.walls}
     for wall in WALLS:
         state, how = found.get(wall, ("absent", "the provenance does not name it"))
-        wanted = case.policy.wall(wall)
+        wanted = policy.wall(wall)
         if _STRENGTH.get(state, 0) < _STRENGTH[wanted]:
             yield fault(
                 GATE,

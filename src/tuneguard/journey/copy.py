@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneguard import files
 from tuneguard.artifact import snapshot
+from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.surroundings import Surroundings, shown, size
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundings) -> Result:
     """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest."""
-    folder = here.state / "attempts" / attempt
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the conductor made it, and holds it
+    if not attempt.isalnum():
+        raise UsageError(f"{files.printable(attempt)} is not an attempt's id", help="32 hex digits")
+    folder = here.room("attempts") / attempt
+    folder.mkdir(mode=0o700, exist_ok=True)  # the conductor made it, and holds it
     taken = snapshot.take(directory, folder / "tree", reporter=here.reporter)
     digest = taken.manifest.digest
     if here.ledger is not None:

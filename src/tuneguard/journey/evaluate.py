@@ -126,9 +126,9 @@ def _measure(
         raise UsageError(
             "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
         )
-    here.state.mkdir(mode=0o700, exist_ok=True)
-    workplace.sweep(here.state.glob("evaluate-*"))
-    work = here.state / f"evaluate-{secrets.token_hex(6)}"
+    room = here.room()
+    workplace.sweep(room.glob("evaluate-*"))
+    work = room / f"evaluate-{secrets.token_hex(6)}"
     with workplace.working(work):
         source = dataset if dataset is not None else _set_of(here)
         measured = _judged_input(source, work / "set", "evaluation", rule.set, model, here)

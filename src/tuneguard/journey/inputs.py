@@ -6,26 +6,33 @@ Each is snapshotted first and judged in the snapshot, so that what was verified 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
+from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
-from tuneguard.errors import Refused
+from tuneguard.errors import Refused, TuneguardError
+from tuneguard.gates import engine as gates
+from tuneguard.gates import provenance as lineage
 from tuneguard.journey import judged
-from tuneguard.journey.sealed import verify_sealed
+from tuneguard.journey.sealed import remove_seal, verify_sealed
 from tuneguard.journey.surroundings import short, shown, size
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
 
 INSIDE = "/tuneguard"
@@ -54,6 +61,8 @@ def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple
         NotUnderstood: the scanner does not understand all of the base.
     """
     pipeline = here.pipeline
+    check_place(pipeline.resolve(pipeline.train.code.path), "the code", here)
+    check_place(pipeline.resolve(pipeline.train.config or "none"), "the configuration", here)
     folder.mkdir(mode=0o700)
     data = _sealed(pipeline.resolve(pipeline.data.train.path), folder / "data", "dataset", here)
     base = _sealed(pipeline.resolve(pipeline.base.path), folder / "base", "base", here)
@@ -62,8 +71,91 @@ def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple
     config = _configuration(pipeline.train.config, folder / "config", here)
     inputs = [data, base, code, config]
     if resume is not None:
-        inputs.append(_resumed(resume, folder / "resume", here))
+        inputs.append(_resumed(resume, folder / "resume", here, data, base))
+    _check_secrets(inputs, here)
     return tuple(inputs), scanned
+
+
+def check_place(path: Path, what: str, here: Surroundings) -> None:
+    """What no seal stands for lies in the project's folder, outside Tuneguard's own, behind no link.
+
+    The pipeline file is not trusted. Without this it could show the training any file that the builder
+    can read, a key or a cloud's password, and have it write where later programs are started from.
+
+    Raises:
+        Refused: it lies elsewhere, or holds Tuneguard's own folder.
+    """
+    real = Path(os.path.realpath(path))
+    own = here.state
+    if real != path or not real.is_relative_to(here.project) or _overlap(real, own):
+        raise Refused(
+            f"{what} must lie in the project's folder, reached by no link and no `..`, apart from {own.name}",
+            where=shown(path),
+            help="move it there, and name it as seen from the pipeline file",
+        )
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _check_secrets(inputs: list[Input], here: Surroundings) -> None:
+    """No training sees a key or what it will be measured with (principle 12, TRUST.md rules 7 and 9).
+
+    A key is told by what it begins with; the evaluation set by the policy's digest, as the whole of an
+    input, a folder in it, or a folder around it.
+
+    Raises:
+        Refused: an input holds one of them.
+    """
+    rule = here.policy.models[here.pipeline.name].evaluation
+    for item in inputs:
+        if item.role not in ("code", "config"):  # nobody seals these two; stewards answer for the others
+            continue
+        held = next(_private_keys(item), None)
+        if held is not None:
+            raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_APART)
+        if rule is not None and rule.set in _digests(item.manifest):
+            raise Refused(
+                f"the {item.role} holds the evaluation set",
+                where=files.printable(item.dependency.name),
+                help=_APART,
+            )
+    for path in (here.pipeline.train.code.path, here.pipeline.train.config):
+        if rule is not None and path is not None and rule.set in _around(here.pipeline.resolve(path), here):
+            raise Refused("lies in the evaluation set", where=shown(here.pipeline.resolve(path)), help=_APART)
+
+
+_KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
+_APART = "keep keys and the evaluation set apart from what a training reads"
+
+
+def _private_keys(item: Input) -> Iterator[str]:
+    """The files of an input that are private keys in PEM form, encrypted ones too."""
+    for file in item.manifest.files:
+        small = file.size <= limits.KEY_BYTES
+        if small and _KEY.search(files.read_bounded(item.path / file.path, limits.KEY_BYTES)):
+            yield file.path
+
+
+def _digests(manifest: Manifest) -> Iterator[str]:
+    """The tree digests of a tree and of every folder in it."""
+    below: dict[str, list[File]] = {"": list(manifest.files)}
+    for file in manifest.files:
+        for at in (place for place, letter in enumerate(file.path) if letter == "/"):
+            inside = File(file.path[at + 1 :], file.size, file.sha256)
+            below.setdefault(file.path[: at + 1], []).append(inside)
+    for held in below.values():
+        yield Manifest(tuple(held)).digest
+
+
+def _around(path: Path, here: Surroundings) -> Iterator[str]:
+    """The tree digests of the folders between a path and the project's."""
+    for folder in path.parents:
+        if folder == here.project:
+            return
+        with suppress(TuneguardError):
+            yield hashing.hash_tree(folder, reporter=here.reporter).digest
 
 
 def still_the_same(inputs: tuple[Input, ...], here: Surroundings) -> None:
@@ -101,6 +193,8 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
             help="restore the sealed files, or have the steward look at them and seal them again",
             findings=findings,
         )
+    if sealed.manifest != taken.manifest and taken.how != "bind":
+        remove_seal(taken.path)
     body = sealed.seal.body
     here.reporter.say(
         "Verified",
@@ -112,7 +206,7 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
         role=kind,
         path=taken.path,
         inside=f"{INSIDE}/{'data' if kind == 'dataset' else kind}",
-        manifest=taken.manifest,
+        manifest=taken.manifest if taken.how == "bind" else sealed.manifest,
         how=taken.how,
         dependency=provenance.Dependency(
             role="data" if kind == "dataset" else kind,
@@ -162,8 +256,23 @@ def _check_listed(role: str, digest: str, allowed: tuple[str, ...] | None, sourc
         )
 
 
-def _resumed(source: Path, target: Path, here: Surroundings) -> Input:
-    """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean."""
+def _against_parent(
+    body: provenance.Provenance, same: tuple[Input, ...], here: Surroundings
+) -> Iterator[Finding]:
+    """What speaks against going on from a run."""
+    yield from lineage.faults_of_run(here.policy, here.policy.models[here.pipeline.name], body)
+    read = {tuple(each.digest.values()) for each in (*body.data, body.base)}
+    if read != {tuple(item.dependency.digest.values()) for item in same}:
+        message = f"run {files.printable(body.run)} had other data, or another base, than this one"
+        yield gates.fault(lineage.GATE, message)
+
+
+def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> Input:
+    """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean.
+
+    What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
+    it must have kept what the policy wants of a run, on the `same` data and base as this one.
+    """
     taken = snapshot.take(source, target, reporter=here.reporter)
     pieces = evidence.read(evidence.folder_of(source))
     seen = verify(
@@ -181,7 +290,18 @@ def _resumed(source: Path, target: Path, here: Surroundings) -> Input:
         )
     scanned = engine.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
     judged.check_clean(scanned, "checkpoint to resume from", source)
-    parent = seen.counting("provenance")[0].body.run
+    faults = {
+        claim.body.run: tuple(_against_parent(claim.body, same, here))
+        for claim in gates.ordered(seen.counting("provenance"))
+    }
+    parent = next((run for run, found in faults.items() if not gates.refuses(found)), None)
+    if parent is None:
+        raise Refused(
+            "the run to resume from is not one whose result could be promoted with this one's",
+            where=shown(source),
+            help="resume with the same data and base; or begin a new run from a sealed base",
+            findings=tuple(finding for found in faults.values() for finding in found),
+        )
     here.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
     dependency = provenance.Dependency(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}

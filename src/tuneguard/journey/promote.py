@@ -77,9 +77,7 @@ def _room(here: Surroundings) -> Path:
 
     What was judged stays in the evidence, the ledger and the report.
     """
-    room = here.state / "attempts"
-    for folder in (here.state, room):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    room = here.room("attempts")
     workplace.sweep(room.iterdir())
     return room
 

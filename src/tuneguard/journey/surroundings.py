@@ -6,7 +6,9 @@ tree, evidence or a registry never says whom to believe.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files
-from tuneguard.errors import UsageError
+from tuneguard.errors import Refused, UsageError
 from tuneguard.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -89,6 +91,30 @@ class Surroundings:
         """The project's own folder for what Tuneguard keeps there."""
         return self.project / STATE
 
+    def room(self, name: str = "") -> Path:
+        """The project's own folder or one of those in it, made where it is missing: ours alone.
+
+        What is judged and what is swept away lies in there; so nobody else may be able to put another
+        folder in its place, and no link may lead somewhere else.
+
+        Raises:
+            Refused: it is a link, belongs to another user, or others may write to it.
+        """
+        if name:
+            self.room()
+        folder = self.state / name
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid in (os.geteuid(), 0)
+        if not ours or status.st_mode & 0o022:
+            raise Refused(
+                "must be a folder of this user's own, in which nobody else may write",
+                where=shown(folder),
+                help="find out who changed it, then remove it: what Tuneguard keeps there is made anew",
+            )
+        return folder
+
     @cached_property
     def policy(self) -> Policy:
         """The policy, after its signature by the root was verified over its exact bytes.
@@ -111,8 +137,7 @@ class Surroundings:
             return SqliteStore(Path(self.ledger_option.removeprefix("sqlite:")))
         if not self.in_project:
             return None
-        self.state.mkdir(mode=0o700, exist_ok=True)
-        return SqliteStore(self.state / "ledger.db")
+        return SqliteStore(self.room() / "ledger.db")
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import files
+from tuneguard import files, spec
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
@@ -27,19 +27,21 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import environment, judged
-from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
+from tuneguard.journey.inputs import INSIDE, Input, check_place, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.sandbox.walls import Bind, Confinement, WallState
+from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
-from tuneguard.spec import fill
+from tuneguard.signing.signer import needs_passphrase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.artifact.manifest import Manifest
     from tuneguard.sandbox.walls import Backend, Outcome
 
 GRADES = ("proven", "weakened", "absent")
@@ -50,11 +52,16 @@ PROCESSES = 4096
 
 @dataclass(frozen=True)
 class Claimed:
-    """A run id that is ours for ever, and the folders that go with it."""
+    """A run id that is ours for ever, and the folders that go with it.
+
+    `identity` is the checkpoint folder's device and inode: whoever may write beside it can put another
+    folder under its name, and no other is shown to the training or signed.
+    """
 
     run: str
     checkpoint: Path
     work: Path
+    identity: tuple[int, int]
 
 
 def train(
@@ -73,8 +80,7 @@ def train(
         UsageError: no sandbox works here, or no key is named.
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
-    if here.key_uri("builder") is None:
-        here.signer("builder")  # raises: better now than after the training
+    _check_key(here)
     judged.expected(here, here.pipeline.name)
     _check_walls(backend, here)
     claimed = _claim(run, here)
@@ -94,10 +100,10 @@ def train(
 def _claim(run: str, here: Surroundings) -> Claimed:
     """Take the run id and its output folder, both by exclusive mkdir; neither is ever given back."""
     pipeline = here.pipeline
+    run = spec.valid_run_id(run)
     checkpoint = pipeline.resolve(pipeline.checkpoint_path(run))
-    work = here.state / "runs" / run
-    for folder in (here.state, work.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    check_place(checkpoint, "the checkpoint", here)
+    work = here.room("runs") / run
     for path, what in (
         (work, f"the run id {run} is taken"),
         (checkpoint, f"the folder of run {run} is there already"),
@@ -117,7 +123,11 @@ def _claim(run: str, here: Surroundings) -> Claimed:
         raise Refused("evidence is there before the run", where=shown(folder), help="take a new run id")
     if here.ledger is not None:
         here.ledger.append(event=Event.BEGUN, command="run", run=run, model=pipeline.name)
-    return Claimed(run, checkpoint, work)
+    return Claimed(run, checkpoint, work, _identity(os.lstat(checkpoint)))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _clear(work: Path) -> None:
@@ -160,6 +170,19 @@ def _check_walls(backend: Backend, here: Surroundings) -> None:
         )
 
 
+def _check_key(here: Surroundings) -> None:
+    """The builder's key can be opened and can sign a model: better known now than after the training.
+
+    A process of its own looks, and is gone before the sandbox starts (principle 12).
+    """
+    uri = here.key_uri("builder")
+    if uri is None:
+        here.signer("builder")  # raises, and says how to name one
+        return
+    secret = here.passphrase(uri) if needs_passphrase(uri) else b""
+    oms.refuse_unusable(unlock.public_key_of(uri, secret))
+
+
 def _bounds(here: Surroundings) -> dict[str, Any]:
     wanted = here.pipeline.train.resources
     memory = wanted.memory if wanted.memory is not None else _physical_memory()
@@ -185,7 +208,7 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         "scratch": f"{INSIDE}/scratch",
         "run": claimed.run,
     }
-    command = fill(pipeline.train.command, values, python=sys.executable)
+    command = spec.fill(pipeline.train.command, values, python=sys.executable)
     deadline = pipeline.train.deadline.total_seconds()
     here.reporter.say(
         "Training",
@@ -203,7 +226,12 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
                 command=command,
                 binds=(
                     *(Bind(item.path, item.inside) for item in inputs),
-                    Bind(claimed.checkpoint, f"{INSIDE}/checkpoint", writable=True),
+                    Bind(
+                        claimed.checkpoint,
+                        f"{INSIDE}/checkpoint",
+                        writable=True,
+                        identity=claimed.identity,
+                    ),
                     Bind(scratch, f"{INSIDE}/scratch", writable=True),
                 ),
                 workdir=values["scratch"],
@@ -257,23 +285,26 @@ def _sign(
     here: Surroundings,
 ) -> Result:
     """Hash the checkpoint, open the builder's key, write the provenance and then the signature."""
-    manifest = hashing.hash_tree(claimed.checkpoint, reporter=here.reporter)
+    manifest = _hash(claimed, here)
     if not manifest.files:
         raise Refused(
             "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
         )
+    oms.refuse_unsignable(manifest)
     body = _provenance(claimed.run, inputs, scanned, outcome, begun, backend, kind, here)
     signer = here.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
     name = here.pipeline.name
+    statement = provenance.statement(name, manifest.digest, body)
+    made = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
+    signature = oms.sign(signer, name, manifest)
     if here.ledger is not None:
         here.ledger.append(
             event=Event.JUDGED, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
         )
-    made = provenance.statement(name, manifest.digest, body)
     outputs = [
-        evidence.write(folder, provenance.KIND, make_bundle(signer, PAYLOAD_TYPE, made.encode())),
-        evidence.write(folder, oms.KIND, oms.sign(signer, name, manifest)),
+        evidence.write(folder, provenance.KIND, made),
+        evidence.write(folder, oms.KIND, signature),
     ]
     here.reporter.say(
         "Signed",
@@ -301,6 +332,18 @@ def _sign(
         notes=here.remarks + tuple(f"wall {wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
         next=f"tuneguard promote {shown(claimed.checkpoint)} --to REF --run {claimed.run}",
     )
+
+
+def _hash(claimed: Claimed, here: Surroundings) -> Manifest:
+    """The manifest of the folder that this run made, and of no other that now has its name."""
+    with files.directory(claimed.checkpoint) as root:
+        if _identity(os.fstat(root)) != claimed.identity:
+            raise Refused(
+                "is another folder than the one that this run made",
+                where=shown(claimed.checkpoint),
+                help="find out who can write beside it; nothing was signed",
+            )
+        return hashing.hash_descriptor(root, name=str(claimed.checkpoint), reporter=here.reporter)
 
 
 def _provenance(

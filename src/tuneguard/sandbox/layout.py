@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.errors import UsageError
+from tuneguard.errors import Refused, UsageError
 from tuneguard.files import missing, printable
 from tuneguard.sandbox.walls import Bind
 
@@ -94,6 +94,7 @@ def places(confinement: Confinement, made: Path, own: tuple[Bind, ...] = ()) -> 
     Raises:
         UsageError: something that is to be bound is not there, or the interpreter lives in a folder
             that cannot be shown without showing a home.
+        Refused: another file or folder has taken the place of one with an identity.
     """
     system = [*_system(), *_settings(made), *_same_paths(PROCESSORS)]
     packages = _same_paths(os.path.abspath(path) for path in confinement.packages)
@@ -180,6 +181,12 @@ def _bind(bind: Bind, *, own: bool = False) -> Place:
     if not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
         raise UsageError(
             "is neither a file nor a folder, so no sandbox is given it", where=printable(str(bind.source))
+        )
+    if bind.identity not in (None, (info.st_dev, info.st_ino)):
+        raise Refused(
+            "is another file or folder than the one that was to be shown to the sandbox",
+            where=printable(str(bind.source)),
+            help="find out who can write beside it",
         )
     return Place("bind", bind.target, source, bind.writable, identity=(info.st_dev, info.st_ino), own=own)
 

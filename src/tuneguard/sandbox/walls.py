@@ -68,11 +68,15 @@ class Wall:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A file or folder of this machine that the command sees at `target`, an absolute path inside."""
+    """A file or folder of this machine that the command sees at `target`, an absolute path inside.
+
+    With an `identity` (device and inode) only that very file or folder is bound.
+    """
 
     source: Path
     target: str
     writable: bool = False
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

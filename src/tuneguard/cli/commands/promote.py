@@ -52,8 +52,7 @@ def reported(result: Result, here: Surroundings) -> Result:
     from tuneguard.output import html
 
     name = str(result.facts.get("attempt") or "attempt")
-    path = here.state / "reports" / f"{name}.html"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = here.room("reports") / f"{name}.html"
     write_replacing(path, html.render(result))
     facts = {**result.facts, "report": shown(path)}
     return dataclasses.replace(result, outputs=(*result.outputs, shown(path)), facts=facts)
