@@ -117,6 +117,8 @@ def _subject_rows(result: Result) -> Iterator[Row]:
             one = len(result.subjects) == 1
             name = "Tree" if "tree" in facts else "Digest"
             yield Row(name if one else subject.path, subject.digest, "digest", _content(facts))
+    if all(subject.digest is None for subject in result.subjects) and _content(facts) is not None:
+        yield Row("Content", str(_content(facts)))
     if facts.get("manifest"):
         unpushed = "gates" in facts and not facts.get("recorded")
         yield Row("Manifest", str(facts["manifest"]), "digest", "not pushed" if unpushed else None)
