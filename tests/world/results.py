@@ -197,7 +197,7 @@ def passed(**changes: Any) -> Result:
 
 def refused(stopped: str, *findings: Finding, **changes: Any) -> Result:
     """A promotion that is refused at a step for some reasons."""
-    order = ("verify", "scan", "evaluate", "decide")
+    order = ("copy", "verify", "scan", "evaluate", "decide")
     reached = order[: order.index(stopped) + 1]
     judged = {"verify": ("provenance",), "scan": ("overlap", "scan"), "evaluate": ("evaluation",)}
     said = [GATES[id] for step in reached for id in judged.get(step, ())]
