@@ -1,0 +1,242 @@
+"""Kills the program at each of its durable steps; `sound` says what must hold whatever was killed where.
+
+``TUNEGUARD_FAULT_AT=N:FILE`` ends the process that comes to the N-th fsync, rename or commit, counted
+over the program and all the steps that it starts; with 0 it only counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from projects import Project
+
+from tuneguard.artifact.removal import remove
+from tuneguard.files import FAULT_AT
+from tuneguard.ledger.entry import Entry, Event
+from tuneguard.ledger.store import SqliteStore
+from tuneguard.oci import manifest as oci
+from tuneguard.oci.client import bundles
+from tuneguard.oci.layout import Layout
+from tuneguard.signing.key import read_public
+from tuneguard.signing.signer import open_signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+Template = tuple[Path, Path]
+"""A home and a project to copy."""
+
+PROGRAM = (sys.executable, "-P", "-m", "tuneguard")
+SIGKILLED = -9
+STEP_KILLED = 3
+"""What the conductor ends with when a step of its plan was killed."""
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A project in which a command was killed: at the last of `steps`, which it came to and did not do."""
+
+    project: Project
+    steps: tuple[str, ...]
+    code: int
+    said: str
+
+    @property
+    def step(self) -> str:
+        return self.steps[-1]
+
+
+class Killer:
+    """Runs commands in copies of a template, each copy killed at one step further."""
+
+    def __init__(self, room: Path, patch: pytest.MonkeyPatch) -> None:
+        self.room = room
+        self.patch = patch
+        self.killed = 0
+
+    def everywhere(
+        self, template: Template | None, *arguments: str, code: int = 0, only: str = ""
+    ) -> Iterator[Kill]:
+        """The command killed at every step, or at those that `only` matches; unbroken it ends with `code`.
+
+        Each copy is the caller's until it asks for the next.
+        """
+        unbroken = self._run(template, arguments, 0)
+        assert unbroken.code == code, unbroken.said
+        numbers = [number for number, step in enumerate(unbroken.steps, 1) if re.match(only, step)]
+        assert numbers, unbroken.steps
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            kills = pool.map(lambda number: self._run(template, arguments, number), numbers)
+            for number, kill in zip(numbers, kills, strict=True):
+                assert kill.code in (SIGKILLED, STEP_KILLED), (kill.step, kill.said)
+                assert len(kill.steps) == number, kill.steps
+                assert "Traceback" not in kill.said
+                self.killed += 1
+                self.patch.setenv("TUNEGUARD_HOME", str(home_of(kill.project)))
+                yield kill
+                remove(kill.project.path.parent)
+        remove(unbroken.project.path.parent)
+
+    def _run(self, template: Template | None, arguments: tuple[str, ...], number: int) -> Kill:
+        folder = self.room / str(number)
+        project = copied(template, folder)
+        counter = folder / "count"
+        done = started(project, *arguments, **{FAULT_AT: f"{number}:{counter}"})
+        _, said = done.communicate(timeout=120)
+        steps = counter.read_text().splitlines() if counter.exists() else []
+        return Kill(project, tuple(steps), done.returncode, said.decode())
+
+
+def copied(template: Template | None, folder: Path) -> Project:
+    """A copy of the template in `folder`, or an empty project."""
+    folder.mkdir()
+    if template is None:
+        (folder / "project").mkdir()
+    else:
+        shutil.copytree(template[0], folder / "home")
+        shutil.copytree(template[1], folder / "project")
+    return Project(folder / "project")
+
+
+def home_of(project: Project) -> Path:
+    return project.path.with_name("home")
+
+
+def started(project: Project, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
+    """The program as a process of its own in the project's folder, both its outputs to be read."""
+    options = {name: more.pop(name) for name in list(more) if name.islower()}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "TUNEGUARD_HOME": str(home_of(project)),
+        **more,
+    }
+    return subprocess.Popen(
+        [*PROGRAM, *arguments],
+        cwd=project.path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+# --- What must hold --------------------------------------------------------------------------------
+
+
+def sound(project: Project) -> None:
+    """Nothing half-written has a final name, and nothing is said of what did not happen."""
+    for path in (*home_of(project).rglob("*"), *project.path.rglob("*")):
+        if path.is_file() and ".partial" not in str(path):
+            _is_whole(path)
+    entries = ledger_of(project)
+    for folder in project.path.glob("runs/*.evidence"):
+        _is_recorded(folder, entries)
+    for entry in entries:
+        if entry.event in (Event.DONE, Event.TAGGED):
+            _happened(entry, project, entries)
+    layout = Layout(project.path / "registry")
+    for tag in tags_of(project):
+        _is_served(layout, tag)
+
+
+def _is_whole(path: Path) -> None:
+    data = path.read_bytes()
+    assert not path.name.endswith(".tmp"), f"{path.name} was left behind"
+    if path.suffix == ".json":
+        json.loads(data)
+    if path.suffix == ".html":
+        assert data.rstrip().endswith(b"</html>"), path
+    if found := re.fullmatch(r".+-([0-9a-f]{16})\.(sigstore\.json|bin)", path.name):
+        assert hashlib.sha256(data).hexdigest().startswith(found[1]), path
+    if re.fullmatch(r"[0-9a-f]{64}", path.name):
+        assert hashlib.sha256(data).hexdigest() == path.name, path
+    if path.suffix == ".pub":
+        assert read_public(path) == open_signer(str(path.with_suffix(".key")), lambda _: b"").public_key
+
+
+def ledger_of(project: Project) -> list[Entry]:
+    """Every entry, after the whole ledger was found consistent."""
+    store = SqliteStore(project.path / ".tuneguard/ledger.db")
+    if not store.path.exists():
+        return []
+    assert store.verify().findings == ()
+    return list(store.entries())
+
+
+def said_by(bundle: bytes) -> dict[str, Any]:
+    """The statement of a bundle, believed as it is."""
+    found = json.loads(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))
+    assert isinstance(found, dict)
+    return found
+
+
+def _is_recorded(folder: Path, entries: list[Entry]) -> None:
+    """Every judgement is in the ledger, and what vouches for a run speaks of the tree that it finished."""
+    run = folder.name.removesuffix(".evidence")
+    judged = [entry for entry in entries if entry.event is Event.JUDGED]
+    for path in folder.iterdir():
+        kind = path.name.rpartition("-")[0]
+        if kind in ("provenance", "signature"):
+            finished = {entry.tree for entry in judged if (entry.command, entry.run) == ("run", run)}
+            assert finished, path.name
+        if kind == "provenance":
+            assert said_by(path.read_bytes())["subject"][0]["digest"]["dirHash"] in finished
+        if kind in ("scan", "evaluation", "verdict"):
+            recorded = {entry.detail.get("sha256") for entry in judged if entry.command == kind}
+            assert hashlib.sha256(path.read_bytes()).hexdigest() in recorded, path.name
+
+
+def _happened(entry: Entry, project: Project, entries: list[Entry]) -> None:
+    """What was begun and is called done has happened."""
+    layout = Layout(project.path / "registry")
+    match entry.command, entry.event:
+        case "run", Event.DONE:
+            kinds = {
+                path.name.rpartition("-")[0] for path in project.path.glob(f"runs/{entry.run}.evidence/*")
+            }
+            assert {"provenance", "signature"} <= kinds
+        case "push", Event.DONE:
+            _is_served(layout, entry.detail["manifest"])
+        case "push", Event.TAGGED:
+            assert layout.resolve(entry.detail["tag"]) == entry.detail["manifest"]
+        case "promote", Event.DONE:
+            assert any(
+                (other.command, other.event, other.attempt) == ("push", Event.DONE, entry.attempt)
+                for other in entries
+            )
+        case other:
+            raise AssertionError(other)
+
+
+def tags_of(project: Project) -> list[str]:
+    """The tags of the project's registry."""
+    index = project.path / "registry/index.json"
+    entries = json.loads(index.read_text())["manifests"] if index.exists() else []
+    named = [entry.get("annotations", {}).get("org.opencontainers.image.ref.name") for entry in entries]
+    return [tag for tag in named if tag]
+
+
+def _is_served(layout: Layout, name: str) -> None:
+    """The manifest of that name, every blob of it, and a passed verdict about it are there."""
+    manifest = oci.read(layout.read_manifest(name), name)
+    for layer in manifest.layers:
+        assert layout.has_blob(layer.digest, layer.size), layer.path
+    assert layout.has_blob(json.loads(manifest.data)["config"]["digest"])
+    said = [said_by(data) for data in bundles(layout, manifest.digest, files=100, limit=10_000_000)]
+    assert "PASSED" in [statement["predicate"].get("verificationResult") for statement in said], name
