@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import site
 import sys
 import sysconfig
 from importlib import metadata
@@ -35,30 +36,40 @@ def describe() -> dict[str, Any]:
 
 
 def _distributions() -> dict[str, dict[str, str | None]]:
-    """Every installed distribution: its version and the hash of its RECORD."""
+    """Every installed distribution: its version and the SHA-256 of its RECORD, byte for byte.
+
+    Of two with one name the first on the path counts, as for an import.
+    """
     found: dict[str, dict[str, str | None]] = {}
-    for distribution in metadata.distributions():
-        record = distribution.read_text("RECORD")
-        name = distribution.metadata["Name"] or "unnamed"
-        found.setdefault(
-            printable(name).lower(),
-            {
-                "version": printable(distribution.version),
-                "record": None if record is None else hashlib.sha256(record.encode()).hexdigest(),
-            },
-        )
+    for folder in map(Path, sys.path):
+        for info in sorted([*folder.glob("*.dist-info"), *folder.glob("*.egg-info")]):
+            distribution = metadata.Distribution.at(info)
+            name = distribution.metadata["Name"] or "unnamed"
+            found.setdefault(
+                printable(name).lower(),
+                {"version": printable(distribution.version or ""), "record": _sha256(info / "RECORD")},
+            )
     return dict(sorted(found.items()))
 
 
 def _startup() -> dict[str, str]:
     """Files that Python runs before any program: ``.pth``, ``sitecustomize``, ``usercustomize``."""
-    paths = sysconfig.get_paths()
+    folders = {Path(folder) for folder in (*site.getsitepackages(), sysconfig.get_path("stdlib"))}
+    if site.ENABLE_USER_SITE:
+        folders.add(Path(site.getusersitepackages()))
     found: dict[str, str] = {}
-    for folder in sorted({Path(paths["purelib"]), Path(paths["platlib"]), Path(paths["stdlib"])}):
+    for folder in sorted(folders):
         candidates = [*folder.glob("*.pth"), *(folder / f"{name}.py" for name in STARTUP)]
         candidates += [folder / name / "__init__.py" for name in STARTUP]
         for path in sorted(candidates):
-            if path.is_file():
-                data = read_bounded(path.resolve(), limits.RECORD_BYTES)
-                found[printable(str(path))] = hashlib.sha256(data).hexdigest()
+            digest = _sha256(path)
+            if digest is not None:
+                found[printable(str(path))] = digest
     return found
+
+
+def _sha256(path: Path) -> str | None:
+    """The digest of a file, or None where none is."""
+    if not path.is_file():
+        return None
+    return hashlib.sha256(read_bounded(path.resolve(), limits.RECORD_BYTES)).hexdigest()
