@@ -119,6 +119,8 @@ SCAN_FINDINGS_COUNTED = 10_000
 # Engines
 STEP_LINE_BYTES = 64 * KIB
 """Bytes of one line that a step says while it runs."""
+LINES_KEPT = 10_000
+"""Lines that are kept for a result in JSON; a training can say any number, and its log has them all."""
 
 # Reports
 REPORT_ROWS = 200

@@ -49,15 +49,22 @@ class LocalEngine:
         self._quiet = quiet
         self._keep = tuple(keep)
 
+    def environment(self) -> dict[str, str]:
+        """What every step inherits: no passphrase, also where the person gave one in a variable."""
+        secrets = {os.fsdecode(passphrase) for passphrase in self._passphrases.values()}
+        return {
+            key: value
+            for key, value in os.environ.items()
+            if key not in (PASSPHRASE_FD, LINES_FD) and value not in secrets
+        }
+
     def run(self, step: Step, heard: Heard) -> Outcome:
         """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
         # -P: the project's folder is no place to import from, and whoever writes there is no judge.
         command = [sys.executable, "-P", "-m", "tuneguard", *step.argv, "--format", "json"]
         if self._quiet:
             command.append("--quiet")
-        environment = {
-            key: value for key, value in os.environ.items() if key not in (PASSPHRASE_FD, LINES_FD)
-        }
+        environment = self.environment()
         listening, speaking = os.pipe()
         inherited = [speaking]
         environment[LINES_FD] = str(speaking)

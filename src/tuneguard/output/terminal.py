@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from tuneguard import limits
 from tuneguard.output import text
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Lines:
 class Recorder:
     """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does.
 
-    `passed_on` gets each line at once: a step of a plan says it to its conductor that way.
+    `passed_on` gets each line at once: a step of a plan says it to its conductor that way. Lines
+    beyond `limits.LINES_KEPT` are passed on, and of the kept ones the last says so.
     """
 
     def __init__(self, *, bars: bool, passed_on: Callable[[list[str]], None] | None = None) -> None:
@@ -49,9 +51,13 @@ class Recorder:
         self._passed_on = passed_on
 
     def say(self, verb: str, text_: str, *details: str) -> None:
-        self.lines.append([verb, text_, *details])
+        line = [verb, text_, *details]
+        if len(self.lines) < limits.LINES_KEPT:
+            self.lines.append(line)
+        elif len(self.lines) == limits.LINES_KEPT:
+            self.lines.append(["", "further lines are left out"])
         if self._passed_on is not None:
-            self._passed_on(self.lines[-1])
+            self._passed_on(line)
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         return Bar(verb, total, unit, shown=self._bars)

@@ -1,0 +1,46 @@
+"""What a training says, and what the steps of a plan inherit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tuneguard.engines.local import LocalEngine
+
+if TYPE_CHECKING:
+    from projects import Project
+
+TALKS = """\
+import pathlib, sys
+(pathlib.Path(sys.argv[4]) / "config.json").write_text('{"model_type": "llama"}')
+for number in range(200_000):
+    print(f"{number:0100d}")
+"""
+
+
+@pytest.mark.sandbox
+def test_attack_a_training_that_talks_until_its_own_result_is_too_large_to_read(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.write("code/train.py", TALKS)
+
+    assert project("run", "--run", "042", "--json") == 0
+
+    said = json.loads(capfd.readouterr().out)
+    assert said["verdict"] == "passed"
+    assert len(said["lines"]) < 20_000
+    assert any("left out" in part for line in said["lines"] for part in line)
+    with (project.path / ".tuneguard/runs/042/train.log").open("rb") as log:
+        assert sum(1 for _ in log) == 200_000
+
+
+def test_attack_a_passphrase_in_a_variable_is_not_inherited_by_the_steps_that_do_not_need_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MY_PASSPHRASE", "correct horse")
+    engine = LocalEngine({"promoter": b"correct horse"})
+
+    assert "MY_PASSPHRASE" not in engine.environment()
+    assert "PATH" in engine.environment()
