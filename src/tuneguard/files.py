@@ -144,9 +144,10 @@ def read_bounded(path: str | os.PathLike[str], limit: int, *, dir_fd: int | None
                 help="replace it by the file that it points to",
             ) from None
         raise cannot_look(error, path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused("is not a regular file", where=printable(os.fspath(path)))
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Refused("is not a regular file", where=printable(os.fspath(path)))
         try:
             data = file.read(limit + 1)
         except OSError as error:

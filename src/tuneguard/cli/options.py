@@ -39,7 +39,8 @@ PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 LINES_FD = "TUNEGUARD_LINES_FD"
 """The descriptor on which a step of a plan says its lines while it runs."""
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)
+"""A path as it was given. Whether it can be read shows when it is: that is "could not look", not usage."""
 
 
 def command(

@@ -107,7 +107,8 @@ def as_ours(error: BaseException) -> TuneguardError:
     if isinstance(error, OSError):
         from tuneguard.files import cannot_look
 
-        return cannot_look(error, error.filename or "an unnamed file")
+        named = error.filename if isinstance(error.filename, (str, bytes)) else None
+        return cannot_look(error, os.fsdecode(named or "an unnamed file"))
     if isinstance(error, MemoryError):
         return CannotLook("out of memory", help="give the machine more, or look at fewer files at once")
     kind = type(error).__name__
