@@ -81,6 +81,7 @@ def train(
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
     _check_key(here)
+    _check_there(resume, here)
     judged.expected(here, here.pipeline.name)
     _check_walls(backend, here)
     claimed = _claim(run, here)
@@ -168,6 +169,15 @@ def _check_walls(backend: Backend, here: Surroundings) -> None:
             f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
             help="; ".join(f"{wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
         )
+
+
+def _check_there(resume: Path | None, here: Surroundings) -> None:
+    """Every input is there: a mistyped path need not cost a run id."""
+    pipeline = here.pipeline
+    named = (pipeline.data.train.path, pipeline.base.path, pipeline.train.code.path, pipeline.train.config)
+    for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
+        if path is not None and not os.path.lexists(path):
+            raise files.missing(shown(path))
 
 
 def _check_key(here: Surroundings) -> None:
