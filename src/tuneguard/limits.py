@@ -51,6 +51,10 @@ ROW_HASHES_BYTES = GIB
 # Keys
 KEY_BYTES = 64 * KIB
 """Bytes of a key file."""
+KEY_ROUNDS = 10_000_000
+"""Rounds of PBKDF2 that an encrypted key may cost: some seconds. OWASP asks for 600,000."""
+KEY_SCRYPT = 1 << 25
+"""N·r·p of scrypt that an encrypted key may cost: at most 4 GiB of memory. Ours cost 655,360."""
 PASSPHRASE_BYTES = 4 * KIB
 """Bytes of a passphrase."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,3 +88,41 @@ def test_attack_a_checkpoint_written_where_programs_are_started_from(project: Pr
 def test_attack_a_run_id_that_leads_out_of_the_runs(project: Project) -> None:
     assert project("train", "--run", "../../../outside") == 2
     assert not (project.path.parent / "outside").exists()
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    assert len(body) < 128
+    return bytes([tag, len(body)]) + body
+
+
+def oid(text: str) -> bytes:
+    return der(0x06, bytes.fromhex(text))
+
+
+def number(value: int) -> bytes:
+    return der(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+PBKDF2 = der(0x30, oid("2a864886f70d01050c"), der(0x30, der(0x04, bytes(8)), number(2**31 - 1)))
+SCRYPT = der(
+    0x30,
+    oid("2b06010401da47040b"),
+    der(0x30, der(0x04, bytes(8)), number(2**20), number(8), number(2**20)),
+)
+
+
+@pytest.mark.parametrize("derivation", [PBKDF2, SCRYPT])
+def test_attack_a_key_that_takes_for_ever_to_open(
+    project: Project, derivation: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cipher = der(0x30, oid("60864801650304012a"), der(0x04, bytes(16)))
+    scheme = der(0x30, oid("2a864886f70d01050d"), der(0x30, derivation, cipher))
+    body = base64.b64encode(der(0x30, scheme, der(0x04, bytes(16)))).decode()
+    label = "ENCRYPTED PRIVATE KEY"
+    key = project.write("slow.key", f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    secret = project.write("secret", "x")
+    asked(project, "registry:", f"keys: {{builder: {key}}}\nregistry:")
+
+    assert project("sign", "models/base", "--passphrase-file", str(secret)) == 3
+    assert "for ever" in capsys.readouterr().err

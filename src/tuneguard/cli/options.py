@@ -23,6 +23,7 @@ import click
 from tuneguard import limits
 from tuneguard.cli.speak import EXIT_CODES, Voice
 from tuneguard.errors import UsageError
+from tuneguard.files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str]
                 f"the key {name} is encrypted and there is no terminal to ask for its passphrase",
                 help="give --passphrase-file FILE or --passphrase-env VARIABLE",
             )
-        return getpass.getpass(f"Passphrase for {name}: ").encode()
+        return getpass.getpass(f"Passphrase for {printable(name)}: ").encode()
 
     return ask
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tuneguard import limits
 from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
 from tuneguard.files import printable, read_bounded
+from tuneguard.signing import pkcs8
 from tuneguard.signing.key import PublicKey, Secret, public_of, sign_with, usable_secret
 from tuneguard.signing.signer import PLAIN_PATH, PassphraseSource, SignerKind
 
@@ -49,6 +50,8 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
         CannotLook: it cannot be read.
     """
     where, data = _read(uri)
+    if pkcs8.costs_too_much(data):
+        raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
     secret = passphrase(where) if _is_encrypted(data) else None
     if secret is not None and not 0 < len(secret) <= limits.PASSPHRASE_BYTES:
         raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES:,} bytes", where=where)
