@@ -95,7 +95,7 @@ class Killer:
         folder = self.room / str(number)
         project = copied(template, folder)
         counter = folder / "count"
-        done = started(project, *arguments, **{FAULT_AT: f"{number}:{counter}"})
+        done = started(project, *arguments, fault=f"{number}:{counter}")
         _, said = done.communicate(timeout=120)
         steps = counter.read_text().splitlines() if counter.exists() else []
         return Kill(project, tuple(steps), done.returncode, said.decode())
@@ -116,24 +116,19 @@ def home_of(project: Project) -> Path:
     return project.path.with_name("home")
 
 
-def started(project: Project, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-    """The program as a process of its own in the project's folder, both its outputs to be read."""
-    options = {name: more.pop(name) for name in list(more) if name.islower()}
+def started(
+    project: Project, *arguments: str, fault: str | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """The program as a process of its own in the project's folder, its outputs to be read."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "TUNEGUARD_HOME": str(home_of(project)),
-        **more,
     }
-    return subprocess.Popen(
-        [*PROGRAM, *arguments],
-        cwd=project.path,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
+    if fault is not None:
+        environment[FAULT_AT] = fault
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PROGRAM, *arguments], cwd=project.path, env=environment, **(pipes | options))
 
 
 # --- What must hold --------------------------------------------------------------------------------
