@@ -220,3 +220,24 @@ def test_every_target_says_what_it_is_for() -> None:
     lines = re.findall(r"^[a-z]+:.*$", makefile, re.MULTILINE)
 
     assert [line for line in lines if "##" not in line] == []
+
+
+# --- Decision records --------------------------------------------------------------------------------
+
+RECORDS = [page for page in PAGES if page.parent == Path("docs/adr")]
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = [int(page.name[:4]) for page in RECORDS]
+
+    assert numbers == list(range(1, len(RECORDS) + 1))
+    assert len(RECORDS) >= 7
+
+
+@pytest.mark.parametrize("page", RECORDS, ids=str)
+def test_a_decision_says_context_decision_and_consequences_on_one_page(page: Path) -> None:
+    text = text_of(page)
+
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) <= 60
