@@ -1,7 +1,18 @@
-"""The fixtures of `projects`."""
+"""The fixtures of `projects` and `kills`."""
 
 from __future__ import annotations
 
+from kills import before, killer
 from projects import Project, made, made_pushed, made_trained, project, pushed, trained
 
-__all__ = ["Project", "made", "made_pushed", "made_trained", "project", "pushed", "trained"]
+__all__ = [
+    "Project",
+    "before",
+    "killer",
+    "made",
+    "made_pushed",
+    "made_trained",
+    "project",
+    "pushed",
+    "trained",
+]

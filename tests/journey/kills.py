@@ -14,15 +14,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from projects import Project
+import pytest
+from projects import Project, grown
+from steps import Promotion, verdicts
 
 from tuneguard.artifact.removal import remove
+from tuneguard.errors import Refused
 from tuneguard.files import FAULT_AT
+from tuneguard.journey.surroundings import Surroundings
 from tuneguard.ledger.entry import Entry, Event
 from tuneguard.ledger.store import SqliteStore
 from tuneguard.oci import manifest as oci
@@ -32,9 +37,7 @@ from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pytest
+    from collections.abc import Callable, Iterator, Sequence
 
 Template = tuple[Path, Path]
 """A home and a project to copy."""
@@ -117,9 +120,12 @@ def home_of(project: Project) -> Path:
 
 
 def started(
-    project: Project, *arguments: str, fault: str | None = None, **options: Any
+    project: Project, *arguments: str, fault: str | None = None, shim: Sequence[str] = (), **options: Any
 ) -> subprocess.Popen[bytes]:
-    """The program as a process of its own in the project's folder, its outputs to be read."""
+    """The program as a process of its own in the project's folder, its outputs to be read.
+
+    `shim` is a command that becomes the interpreter when it has done its own.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -127,8 +133,45 @@ def started(
     }
     if fault is not None:
         environment[FAULT_AT] = fault
+    command = [*shim, *PROGRAM[bool(shim) :], *arguments]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*PROGRAM, *arguments], cwd=project.path, env=environment, **(pipes | options))
+    return subprocess.Popen(command, cwd=project.path, env=environment, **(pipes | options))
+
+
+# --- Fixtures ---
+
+
+@pytest.fixture
+def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
+    """Kills in a folder in memory, where there is one: thousands of flushes take no time there."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Killer(Path(folder), monkeypatch)
+        for left in Path(folder).iterdir():
+            remove(left)
+
+
+@pytest.fixture(scope="session")
+def before(
+    made_trained: Template, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Promotion, dict[str, Template]]:
+    """One attempt, and for each of its steps a project in which all steps before that were taken."""
+    promotion = Promotion(Project(made_trained[1]))
+    template = made_trained
+    stages = {"copy": template}
+    for step, *actions in (
+        ("scan", promotion.copy, promotion.verify),
+        ("decide", promotion.scan, promotion.evaluate),
+        ("push", promotion.decide),
+        ("record", promotion.push),
+    ):
+
+        def grow(project: Project, actions: list[Callable[[], int | None]] = actions) -> None:
+            promotion.project = project
+            assert all(not action() for action in actions)
+
+        template = stages[step] = grown(template, tmp_path_factory, grow)
+    return promotion, stages
 
 
 # --- What must hold --------------------------------------------------------------------------------
@@ -235,3 +278,34 @@ def _is_served(layout: Layout, name: str) -> None:
     assert layout.has_blob(json.loads(manifest.data)["config"]["digest"])
     said = [said_by(data) for data in bundles(layout, manifest.digest, files=100, limit=10_000_000)]
     assert "PASSED" in [statement["predicate"].get("verificationResult") for statement in said], name
+
+
+def left_over(project: Project) -> list[str]:
+    """What working commands put aside and take away again, in the project and in the home."""
+    state = project.path / ".tuneguard"
+    found = [
+        *state.glob("attempts/*"),
+        *state.glob("evaluate-*"),
+        *state.glob("runs/*/inputs"),
+        *state.glob("runs/*/scratch"),
+        *project.path.rglob("*.partial"),
+        *project.path.rglob("*.tmp"),
+        *home_of(project).rglob(".*"),
+    ]
+    return [str(path.relative_to(project.path.parent)) for path in found]
+
+
+def version_of(project: Project) -> int | None:
+    """The version of the project's policy if the root signed it as it is, else None."""
+    try:
+        policy = Surroundings(
+            project_option=project.path / "tuneguard.yaml", policy_option=project.path / "policy.yaml"
+        ).policy
+    except Refused:
+        return None
+    return policy.version
+
+
+def manifest_of(project: Project) -> str:
+    """The manifest that the last passed verdict names."""
+    return "sha256:" + str(verdicts(project)[-1]["subject"][1]["digest"]["sha256"])

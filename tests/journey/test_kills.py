@@ -4,64 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kills import Killer, copied, home_of, ledger_of, sound, tags_of
+from kills import Killer, copied, home_of, ledger_of, left_over, manifest_of, sound, tags_of, version_of
 from projects import MODEL, SEAL, Project, grown
 from steps import Promotion, verdicts
 
-from tuneguard.artifact.removal import remove
-from tuneguard.journey.surroundings import Surroundings
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.key import read_public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from kills import Kill, Template
 
 pytestmark = pytest.mark.sandbox
-
-
-@pytest.fixture
-def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
-    """Kills in a folder in memory, where there is one: thousands of flushes take no time there."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Killer(Path(folder), monkeypatch)
-        for left in Path(folder).iterdir():
-            remove(left)
-
-
-def left_over(project: Project) -> list[str]:
-    """What working commands put aside and take away again, in the project and in the home."""
-    state = project.path / ".tuneguard"
-    found = [
-        *state.glob("attempts/*"),
-        *state.glob("evaluate-*"),
-        *state.glob("runs/*/inputs"),
-        *state.glob("runs/*/scratch"),
-        *project.path.rglob("*.partial"),
-        *project.path.rglob("*.tmp"),
-        *home_of(project).rglob(".*"),
-    ]
-    return [str(path.relative_to(project.path.parent)) for path in found]
-
-
-def version_of(project: Project) -> int | None:
-    """The version of the project's policy if the root signed it as it is, else None."""
-    from tuneguard.errors import Refused
-
-    try:
-        policy = Surroundings(
-            project_option=project.path / "tuneguard.yaml", policy_option=project.path / "policy.yaml"
-        ).policy
-    except Refused:
-        return None
-    return policy.version
 
 
 # --- Keys, projects, seals, policies ---------------------------------------------------------------
@@ -275,40 +231,12 @@ def test_a_killed_sign_can_be_run_again(killer: Killer, made_trained: Template) 
 # --- A promotion, step by step ---------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def before(
-    made_trained: Template, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Promotion, dict[str, Template]]:
-    """One attempt, and for each of its steps a project in which all steps before that were taken."""
-    promotion = Promotion(Project(made_trained[1]))
-    template = made_trained
-    stages = {"copy": template}
-    for step, *actions in (
-        ("scan", promotion.copy, promotion.verify),
-        ("decide", promotion.scan, promotion.evaluate),
-        ("push", promotion.decide),
-        ("record", promotion.push),
-    ):
-
-        def grow(project: Project, actions: list[Callable[[], int | None]] = actions) -> None:
-            promotion.project = project
-            assert all(not action() for action in actions)
-
-        template = stages[step] = grown(template, tmp_path_factory, grow)
-    return promotion, stages
-
-
 def again(kill: Kill, tag: str = "again") -> None:
     """Promote anew, in an attempt of its own, to the end."""
     promotion = Promotion(kill.project, tag=tag)
     promotion.passed()
     assert promotion.record(manifest_of(kill.project)) == 0
     sound(kill.project)
-
-
-def manifest_of(project: Project) -> str:
-    """The manifest that the last passed verdict names."""
-    return "sha256:" + str(verdicts(project)[-1]["subject"][1]["digest"]["sha256"])
 
 
 @pytest.mark.slow

@@ -2,15 +2,19 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from tuneguard.errors import UsageError
+from tuneguard.errors import Interrupted, UsageError
 from tuneguard.sandbox import find
 from tuneguard.sandbox.find import find_backend, find_obstacle
+from tuneguard.sandbox.planted import CannotPlant
 from tuneguard.sandbox.unshare import Unshare
+from tuneguard.sandbox.walls import Outcome
 from world.cage import as_nobody, other_python, package_folders
 
 pytestmark = pytest.mark.sandbox
@@ -167,3 +171,27 @@ def test_an_ordinary_user_gets_the_same_walls_without_root(as_root, backend, sha
     assert said["succeeded"]
     assert {said["walls"][name] for name in ("network", "filesystem", "pid", "deadline")} == {"proven"}
     assert {said["walls"][name] for name in ("memory", "processes")} <= {"proven", "weakened"}
+
+
+class Stopped:
+    """A backend whose run the person stops."""
+
+    name = "stopped"
+
+    def run(self, confinement):
+        return Outcome(None, signal.SIGTERM, "interrupt", (), 0.1, None)
+
+
+def test_a_trial_that_the_person_stops_says_nothing_about_the_backend():
+    with pytest.raises(Interrupted):
+        find_backend([Stopped(), Unshare()])
+
+
+def test_no_room_for_temporary_files_is_no_fault_of_the_sandbox(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+
+    with pytest.raises(CannotPlant) as told:
+        find_backend()
+
+    assert told.value.exit_code == 3
+    assert "TMPDIR" in told.value.help

@@ -28,10 +28,14 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
     folder.mkdir(mode=0o700, exist_ok=True)  # the conductor made it, and holds it
     taken = snapshot.take(directory, folder / "tree", reporter=here.reporter)
     digest = taken.manifest.digest
-    if here.ledger is not None:
-        here.ledger.append(
-            event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
-        )
+    try:
+        if here.ledger is not None:
+            here.ledger.append(
+                event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
+            )
+    except BaseException:
+        snapshot.remove(taken.path)
+        raise
     number = judged.attempts_of(here, digest)
     here.reporter.say(
         "Copied",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import needs_passphrase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -225,10 +226,10 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         f"{pipeline.name}  run {claimed.run}",
         f"in {backend.name}, no network, deadline {deadline:,.0f} s",
     )
-    with (claimed.work / "train.log").open("xb") as log:
+    with _log(claimed.work / "train.log") as write:
 
         def heard(line: bytes) -> None:
-            log.write(line + b"\n")
+            write(line)
             here.reporter.say("", files.printable(line[:400]))
 
         outcome = backend.run(
@@ -253,6 +254,20 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         )
     snapshot.remove(scratch)
     return outcome
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """What writes lines to the run's log, each at once, so that a kill loses none."""
+    with path.open("xb", buffering=0) as file:
+
+        def write(line: bytes) -> None:
+            try:
+                file.write(line + b"\n")
+            except OSError as error:
+                raise files.cannot_look(error, path) from error
+
+        yield write
 
 
 def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str:

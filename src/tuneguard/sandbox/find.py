@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tuneguard.errors import CannotLook, Interrupted, UsageError
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.planted import CannotPlant
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Confinement
 
@@ -112,6 +113,7 @@ def probe(backend: Backend) -> str | None:
 
     Raises:
         Interrupted: the person stopped it, which says nothing about the backend.
+        CannotPlant: there is no room for temporary files, which neither does.
     """
     nothing = Confinement(
         command=(sys.executable, "-I", "-S", "-c", ""),
@@ -123,6 +125,8 @@ def probe(backend: Backend) -> str | None:
     )
     try:
         outcome = backend.run(nothing)
+    except CannotPlant:
+        raise
     except (UsageError, CannotLook) as error:
         return str(error)
     if outcome.succeeded:

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tuneguard.errors import CannotLook
+from tuneguard.files import printable
 from tuneguard.sandbox import layout
+
+
+class CannotPlant(CannotLook):
+    """Nothing can be written where temporary files go, which says nothing about a sandbox."""
 
 
 @dataclass
@@ -22,7 +28,21 @@ class Planted:
     _listeners: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="tuneguard-"))
+            try:
+                self._fill()
+            except BaseException:
+                self.remove()
+                raise
+        except OSError as error:
+            raise CannotPlant(
+                f"no temporary file can be written: {printable(error.strerror or str(error)).lower()}",
+                help="free some space, or name another folder for such files: TMPDIR",
+            ) from error
+        return self
+
+    def _fill(self) -> None:
         for name, text in layout.MADE.items():
             (self.folder / name).write_text(text, "ascii")
             (self.folder / name).chmod(0o644)  # whatever our umask: the command may have another uid
@@ -33,7 +53,6 @@ class Planted:
         self._listeners += [tcp, unix]
         unix.bind("\0" + self.abstract)
         unix.listen(1)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
