@@ -54,8 +54,8 @@ POLICY = r"""
 root=${TUNEGUARD_ROOT:-$HOME/.config/tuneguard/root.pub}
 work=$(mktemp -d)
 signed() {
-  sed -n 's/.*"payload":"\([^"]*\)".*/\1/p' "$2" | base64 -d > "$work/said" &&
-  sed -n 's/.*"sig":"\([^"]*\)".*/\1/p' "$2" | base64 -d > "$work/signature" &&
+  sed -n 's/.*"payload":"\([^"]*\)".*/\1/p' < "$2" | base64 -d > "$work/said" &&
+  sed -n 's/.*"sig":"\([^"]*\)".*/\1/p' < "$2" | base64 -d > "$work/signature" &&
   { printf 'DSSEv1 %d %s %d ' "${#1}" "$1" "$(wc -c < "$work/said")" &&
     cat "$work/said"; } > "$work/bytes" &&
   case $(openssl pkey -pubin -in "$3" -noout -text) in
@@ -73,7 +73,7 @@ signed @TYPE@ @BUNDLE@ "$root" &&
 
 SIGNERS = r"""
 key() {
-  grep -nF "$2" @POLICY@ &&
+  grep -nF -- "$2" @POLICY@ &&
   printf %s "$2" | base64 -d | openssl pkey -pubin -inform DER -out "$work/$1.pub"
 }
 @KEYS@
@@ -93,9 +93,10 @@ said @FILE@ @KEY@ &&
   grep -o '"digest":"[0-9a-f]\{64\}","name":"[^"]*"' "$work/said" |
   sed 's/"digest":"\(.*\)","name":"\(.*\)"/\1  \2/' > "$work/files" &&
   (cd -- "$tree" && sha256sum --quiet --check "$work/files") &&
-  test "$(wc -l < "$work/files")" -eq @COUNT@ && echo '@COUNT@ files, as signed'
+  test "$(wc -l < "$work/files")" -eq "$(cd -- "$tree" && find . -type f | wc -l)" &&
+  echo 'every file as signed'
 """
-"""A model signature names no tree digest: its list of files must be the folder's."""
+"""A model signature names no tree digest: its list of files must be the folder's, no more and no less."""
 
 REFUSED = """
 said @FILE@ @KEY@ && about &&
@@ -114,7 +115,7 @@ sha256sum < @BLOBS@/"$manifest" | grep "$manifest"
 """
 
 COSIGN = r"""
-sed 's/"keyid":"[0-9a-f]*"/"keyid":""/' "$evidence"/@FILE@ > "$work/verdict.json" &&
+sed 's/"keyid":"[0-9a-f]*"/"keyid":""/' < "$evidence"/@FILE@ > "$work/verdict.json" &&
   cosign verify-blob-attestation --key "$work/@KEY@.pub" --bundle "$work/verdict.json" \
     --type @TYPE@ --insecure-ignore-tlog \
     --digestAlg sha256 --digest "$manifest"
@@ -162,10 +163,15 @@ def blocks(result: Result) -> tuple[Block, ...]:
 def word(text: str, instead: str) -> str:
     """`text` as one word of a shell; `instead` where it was escaped on its way here, and so is no name.
 
-    >>> word("runs/042", "DIR"), word("it is; rm x", "DIR"), word("a\\x1b", "DIR")
-    ('runs/042', "'it is; rm x'", 'DIR')
+    A word that begins with a dash would be an option of the program that gets it (sed has one that
+    runs commands), so it is written as a path.
+
+    >>> word("runs/042", "DIR"), word("it is; rm x", "DIR"), word("-r/042", "DIR"), word("a\\x1b", "DIR")
+    ('runs/042', "'it is; rm x'", './-r/042', 'DIR')
     """
-    return shlex.quote(text) if text and text.isprintable() and "\\" not in text else instead
+    if not text or not text.isprintable() or "\\" in text:
+        return instead
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _fill(commands: str, **words: object) -> str:
@@ -258,13 +264,12 @@ def _signed(result: Result) -> Iterator[Block]:
 
 
 def _statement(piece: _Piece, result: Result) -> str:
-    files, manifest = result.facts.get("files"), _manifest(result.facts)
-    commands = ABOUT
-    if piece.kind == "signature" and isinstance(files, int):
+    manifest, commands = _manifest(result.facts), ABOUT
+    if piece.kind == "signature":
         commands = FILES
     elif piece.kind == "verdict":
         commands = PASSED if result.facts["decided"].get("result") == "PASSED" and manifest else REFUSED
-    return _fill(commands, FILE=piece.file, KEY=piece.key, COUNT=files, MANIFEST=manifest)
+    return _fill(commands, FILE=piece.file, KEY=piece.key, MANIFEST=manifest)
 
 
 def _pushed(facts: Mapping[str, Any], pieces: Sequence[_Piece]) -> Iterator[Block]:

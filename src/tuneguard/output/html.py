@@ -9,11 +9,13 @@ what people cannot see and cut what is too long; lists are bounded and say how m
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import __version__, limits, records
+from tuneguard import __version__, limits
 from tuneguard.output import by_hand, gate_rows, lineage, report, text, words
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def values(result: Result) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -96,7 +99,7 @@ def plain(value: object) -> str:
         return "yes" if value else "no"
     if value is None or isinstance(value, str | int | float):
         return "" if value is None else str(value)
-    return records.to_json(value).decode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def bounded(rows: Sequence[Any], limit: int = limits.REPORT_ROWS) -> Sequence[Any]:
