@@ -143,7 +143,7 @@ def test_without_a_ledger_only_a_second_result_of_the_attempt_can_refuse_what_pa
     some_of_it = verify(CHECKPOINT, rest, policies()[0], expecting())
 
     if some_of_it.passed and not all_of_it.passed:
-        assert {finding.rule for finding in all_of_it.findings} == {"V14"}
+        assert "V14" in {finding.rule for finding in all_of_it.findings}
 
 
 @settings(max_examples=50, deadline=None)
