@@ -147,7 +147,7 @@ def _examine(question: Question, piece: Piece) -> _Examined:
         opened = open_statement(bundle, identity, piece, question)  # V05
         kind = opened.kind
         if question.kinds is not None and kind not in question.kinds:
-            unneeded = Fault("V05", f"is a {kind}, which is not asked for here", aside=True)
+            unneeded = Fault("V05", f"is of the kind {kind}, which is not asked for here", aside=True)
             return _Examined(noted=(About(kind, piece.name, unneeded),))
         faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16
     except Stop as stop:
