@@ -25,7 +25,9 @@ def test_paths_inside_become_paths_outside(data, out):
         "import shutil, sys; shutil.copy(sys.argv[1].split('=')[1] + '/rows.jsonl', sys.argv[2] + '/copy')"
     )
 
-    ran = run(UnsafeNoSandbox(), (sys.executable, "-c", script, "--data=/inside/data", "/inside/out"), data, out)
+    ran = run(
+        UnsafeNoSandbox(), (sys.executable, "-c", script, "--data=/inside/data", "/inside/out"), data, out
+    )
 
     assert ran.outcome.succeeded, ran.text
     assert (out.source / "copy").read_text() == "{}\n"
