@@ -123,26 +123,40 @@ def _wait(child: subprocess.Popen[bytes], step: Step) -> bytes:
         raise CannotLook(
             f"the step {step.id} did not end within {step.deadline:.0f} s and was stopped"
         ) from None
+    except KeyboardInterrupt:
+        raise _interrupted(_stop(child, None)) from None
     except BaseException:
-        _stop(child, None)
+        _stop(child, GRACE)
         raise
     return printed
 
 
-def _stop(child: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Ask, wait, kill: after `patience` seconds, or when the person asks again. Leaves no child behind."""
+def _stop(child: subprocess.Popen[bytes], patience: float | None) -> bytes:
+    """Ask, wait, kill: after `patience` seconds, or when the person asks again. Leaves no child behind.
+
+    Returns what the child printed.
+    """
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:
-        child.communicate(timeout=patience)
+        return child.communicate(timeout=patience)[0]
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.kill()
-        child.communicate()
+        return child.communicate()[0]
+
+
+def _interrupted(printed: bytes) -> Interrupted:
+    """The interrupted step's own words, where it had time for some."""
+    with contextlib.suppress(NotUnderstood):
+        match records.read_json(printed, "what an interrupted step printed"):
+            case {"error": {"problems": [{"what": str(what), "help": str(help)}, *_]}}:
+                return Interrupted(what, help=help)
+    return Interrupted("interrupted", help="nothing half-written is left; run it again")
 
 
 def _result(step: Step, code: int, printed: bytes) -> Mapping[str, Any]:
     if code == Interrupted.exit_code:
-        raise Interrupted("interrupted", help="nothing half-written is left; run it again")
+        raise _interrupted(printed)
     if code < 0:
         raise CannotLook(
             f"the step {step.id} was killed by {signal.Signals(-code).name}", help="run it again"
