@@ -24,6 +24,7 @@ import pytest
 from projects import Project, grown
 from steps import Promotion, verdicts
 
+from tuneguard.artifact.digest import hash_tree
 from tuneguard.artifact.removal import remove
 from tuneguard.errors import Refused
 from tuneguard.files import FAULT_AT
@@ -47,6 +48,8 @@ SIGKILLED = -9
 STEP_KILLED = 3
 """What the conductor ends with when a step of its plan was killed."""
 AT_ONCE = 2
+PULLED = ("served", "early")
+"""What the tests call the folders that they pull into."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,9 @@ def _happened(entry: Entry, project: Project, entries: list[Entry]) -> None:
                 (other.command, other.event, other.attempt) == ("push", Event.DONE, entry.attempt)
                 for other in entries
             )
+        case "pull", Event.DONE:
+            served = [path for path in project.path.iterdir() if path.is_dir()]
+            assert entry.tree in [hash_tree(path).digest for path in served if path.name in PULLED]
         case other:
             raise AssertionError(other)
 

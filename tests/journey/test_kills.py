@@ -148,6 +148,20 @@ def test_what_a_killed_seal_left_is_not_taken_for_a_seal_of_other_data(
         assert "already there" in capsys.readouterr().err
 
 
+def test_half_a_file_of_a_killed_seal_is_not_sealed_as_data(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it is left where the file system knows no files without a name."""
+    half = project.write("data/train/.manifest.json.0123456789ab.tmp", "{")
+    command = ("seal", "data/train", "--as", "dataset", "--name", "n", *SEAL, "--inside", "--quiet")
+
+    assert project(*command) == 2
+    assert half.name in capsys.readouterr().err
+
+    half.unlink()
+    assert project(*command) == 0
+
+
 def test_a_killed_set_model_is_finished_by_the_next(
     killer: Killer, made: Template, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ subject leaves them out.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
@@ -21,6 +22,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
+from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
 
 KINDS = ("dataset", "evaluation", "base")
+_HALF = re.compile(rf"\.({'|'.join(map(re.escape, INSIDE))})\.[0-9a-f]{{12}}\.tmp")
+"""What `files.write_new` leaves when it is killed, where the file system knows no nameless files."""
 
 
 def seal(
@@ -90,6 +94,14 @@ def seal(
         outputs += _write_inside(directory, manifest, bundle, taken)
     else:
         outputs.append(evidence.write(folder, seals.KIND, bundle))
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.DONE,
+            command="seal",
+            tree=manifest.digest,
+            result=kind,
+            detail={"name": name, "version": version},
+        )
     here.reporter.say(
         "Sealed",
         f"{name}@{version}  {len(manifest.files):,} files, {size(manifest.size)}"
@@ -129,6 +141,13 @@ def _taken(directory: Path) -> tuple[str, ...]:
     Raises:
         UsageError: the data is sealed inside already, or a name is taken by something that is no file.
     """
+    halves = [path.name for path in directory.glob(".*.tmp") if _HALF.fullmatch(path.name)]
+    if halves:
+        raise UsageError(
+            f"{', '.join(halves)} was left by a seal that was killed",
+            where=shown(directory),
+            help="remove it",
+        )
     taken = tuple(name for name in INSIDE if (directory / name).exists() or (directory / name).is_symlink())
     files_ = all((directory / name).is_file() and not (directory / name).is_symlink() for name in taken)
     if INSIDE[2] in taken or not files_:
