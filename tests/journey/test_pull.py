@@ -124,7 +124,10 @@ def test_trace_tells_what_a_pulled_model_was_made_from(
     facts = json.loads(capsys.readouterr().out)["facts"]
     assert facts["lineage"]["run"] == "042"
     assert {item["role"] for item in facts["lineage"]["from"]} == {"data", "base", "code", "config"}
-    assert [entry["event"] for entry in facts["history"]][-1] == "tagged"
+    assert [(entry["event"], entry["command"]) for entry in facts["history"]][-2:] == [
+        ("tagged", "push"),
+        ("done", "pull"),
+    ]
 
 
 def test_trace_finds_a_tree_by_its_manifests_digest(pushed: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ import pytest
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
 from tuneguard.attest.statement import Statement
+from tuneguard.errors import Refused
 from tuneguard.signing.bundle import read_bundle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Project
 
 pytestmark = pytest.mark.sandbox
@@ -242,6 +246,53 @@ def test_attack_a_looser_gate_in_the_pipeline_is_a_configuration_error(
 
     assert project("evaluate", "runs/042") == 2
     assert "looser" in capsys.readouterr().err
+
+
+def test_an_input_too_large_to_copy_is_refused_where_the_policy_wants_the_wall_proven(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tuneguard.limits.SNAPSHOT_COPY_BYTES", 10)
+
+    assert project("train", "--run", "042") == 1
+    assert "too large to copy" in capsys.readouterr().err
+
+
+def test_an_input_bound_in_place_is_recorded_as_the_weaker_wall(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuneguard.limits.SNAPSHOT_COPY_BYTES", 10)
+    policy = (project.path / "policy.yaml").read_text()
+    accepts = "{filesystem: weakened, memory: absent, processes: absent}"
+    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {accepts}", policy))
+    assert project("policy", "sign", "--quiet") == 0
+
+    assert project("train", "--run", "042") == 0
+
+    wall = {wall.name: wall for wall in provenance_of(project, "042").walls}["filesystem"]
+    assert wall.state == "weakened"
+    assert "the dataset and the base were bound in place" in wall.how
+
+
+def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Path) -> None:
+    from tuneguard.artifact.digest import hash_tree
+    from tuneguard.journey.inputs import Input, still_the_same
+    from tuneguard.journey.surroundings import Surroundings
+
+    (tmp_path / "rows.jsonl").write_text("{}")
+    before = hash_tree(tmp_path)
+    item = Input(
+        role="dataset",
+        path=tmp_path,
+        inside="/tuneguard/data",
+        manifest=before,
+        how="bind",
+        dependency=provenance.Dependency("data", "tickets", "1", {"dirHash": before.digest}),
+    )
+    still_the_same((item,), Surroundings())
+    (tmp_path / "rows.jsonl").write_text("[]")
+
+    with pytest.raises(Refused, match="the dataset changed during the run"):
+        still_the_same((item,), Surroundings())
 
 
 def test_an_unsafe_run_says_so_in_its_evidence(project: Project) -> None:

@@ -181,7 +181,7 @@ def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
 
 
 def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
-    taken = snapshot.take(source, target, reporter=here.reporter)
+    taken = snapshot.take(source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES)
     pieces = evidence.read(here.evidence_of(source) if here.evidence_option else evidence.folder_of(source))
     expectation = Expectation(purpose="train", now=here.now, model=here.pipeline.name, sealed=kind)  # type: ignore[arg-type]
     sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation)
@@ -273,7 +273,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
     What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
     it must have kept what the policy wants of a run, on the `same` data and base as this one.
     """
-    taken = snapshot.take(source, target, reporter=here.reporter)
+    taken = snapshot.take(source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES)
     pieces = evidence.read(evidence.folder_of(source))
     seen = verify(
         taken.manifest,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact import durable, snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.evidence import Piece
 from tuneguard.attest.predicate import body_of
@@ -28,6 +28,7 @@ from tuneguard.journey import judged
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, short, shown, size
+from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import bundles
 from tuneguard.oci.layout import open_registry
 from tuneguard.oci.manifest import read
@@ -93,6 +94,15 @@ def pull(
     _check_evidence(evidence.folder_of(target), believed)
     _fetch(registry, manifest, believed, target, here)
     verdict = seen.counting("verdict")[0]
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.DONE,
+            command="pull",
+            run=verdict.body.run,
+            model=name,
+            tree=manifest.tree.digest,
+            detail={"manifest": manifest.digest},
+        )
     here.reporter.say(
         "Pulled",
         f"{reference}  {len(manifest.layers):,} files, {size(manifest.tree.size)}",
@@ -177,7 +187,8 @@ def _fetch(
                 _write(registry, layer, beside / layer.path, task)
         if hashing.hash_tree(beside) != manifest.tree:
             raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
-        _sync_folders(beside, manifest)
+        with files.directory(beside) as root:
+            durable.flush(root, manifest.tree, name=shown(target), reporter=here.reporter)
         new = not folder.exists()
         try:
             for piece in believed:
@@ -206,13 +217,6 @@ def _check_evidence(folder: Path, believed: Sequence[Piece]) -> None:
         raise UsageError("is there already", where=shown(folder), help="pull into a new folder")
 
 
-def _sync_folders(top: Path, manifest: ModelManifest) -> None:
-    """Make the names below `top` durable; those in it are with its own new name."""
-    folders = {above for layer in manifest.layers for above in Path(layer.path).parents}
-    for folder in sorted(folders - {Path()}):
-        files.sync_directory(top / folder)
-
-
 def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -220,8 +224,5 @@ def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
             for chunk in registry.read_blob(layer.digest, layer.size):
                 file.write(chunk)
                 task.advance(len(chunk))
-            file.flush()
-            files.fault_point(f"fsync:{path.name}")
-            os.fsync(file.fileno())
     except OSError as error:
         raise files.cannot_look(error, path) from error

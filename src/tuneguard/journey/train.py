@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import files, spec
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact import durable, snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
@@ -90,6 +90,7 @@ def train(
     with workplace.holding(claimed.work):
         try:
             inputs, scanned = gather(claimed.work / "inputs", resume, here)
+            _check_bound(inputs, here)
             begun = datetime.now(UTC)
             outcome = _sandboxed(claimed, inputs, backend, here)
             still_the_same(inputs, here)
@@ -360,7 +361,10 @@ def _sign(
 
 
 def _hash(claimed: Claimed, here: Surroundings) -> Manifest:
-    """The manifest of the folder that this run made, and of no other that now has its name."""
+    """The manifest of the folder that this run made, and of no other that now has its name.
+
+    What is going to be vouched for is on the disk when this returns.
+    """
     with files.directory(claimed.checkpoint) as root:
         if _identity(os.fstat(root)) != claimed.identity:
             raise Refused(
@@ -368,7 +372,36 @@ def _hash(claimed: Claimed, here: Surroundings) -> Manifest:
                 where=shown(claimed.checkpoint),
                 help="find out who can write beside it; nothing was signed",
             )
-        return hashing.hash_descriptor(root, name=str(claimed.checkpoint), reporter=here.reporter)
+        name = str(claimed.checkpoint)
+        manifest = hashing.hash_descriptor(root, name=name, reporter=here.reporter)
+        durable.flush(root, manifest, name=name, reporter=here.reporter)
+        return manifest
+
+
+def _check_bound(inputs: tuple[Input, ...], here: Surroundings) -> None:
+    """An input bound in place is a weaker wall: better refused now than at promotion."""
+    bound = _bound_in_place(inputs)
+    if bound and here.policy.wall("filesystem") == "proven":
+        raise Refused(
+            f"the {' and the '.join(bound)} are too large to copy, and the policy wants that wall proven",
+            help="put the project on a file system that shares copies (XFS, Btrfs), or ask the policy's "
+            "owner for walls.filesystem: weakened",
+        )
+
+
+def _bound_in_place(inputs: tuple[Input, ...]) -> list[str]:
+    return [item.role for item in inputs if item.how == "bind"]
+
+
+def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.Wall]:
+    """The walls as they were tried; the filesystem's is weaker where an input was not ours alone."""
+    bound = _bound_in_place(inputs)
+    for wall in outcome.walls:
+        state, how = wall.state.value, wall.how
+        if wall.name == "filesystem" and bound and wall.state is WallState.PROVEN:
+            state = WallState.WEAKENED.value
+            how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
+        yield provenance.Wall(wall.name, state, how)
 
 
 def _provenance(
@@ -396,7 +429,7 @@ def _provenance(
         code=by_role["code"],
         config=by_role["config"],
         environment=environment.describe(),
-        walls=tuple(provenance.Wall(wall.name, wall.state.value, wall.how) for wall in outcome.walls),
+        walls=tuple(_walls(outcome, inputs)),
         isolation="same-user",
         level="SLSA_BUILD_LEVEL_1",
         base_scan=scanned,

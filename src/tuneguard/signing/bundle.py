@@ -1,8 +1,8 @@
 """A signed payload as one JSON file: a DSSE envelope in a Sigstore bundle v0.3.
 
-Writing: one signature, the key's fingerprint as hint and keyid. Reading: exactly one signature, everything
-bounded, both historical forms of the key's name (``hint`` and ``rawBytes``). What the bundle says about
-its key chooses nothing: a reader tries the keys that it trusts.
+Writing: one signature, the key's fingerprint as hint, and an empty keyid (docs/adr/0008). Reading:
+exactly one signature, everything bounded, both historical forms of the key's name (``hint`` and
+``rawBytes``). What the bundle says about its key chooses nothing: a reader tries the keys that it trusts.
 
 Sources: Sigstore protobuf-specs (``sigstore_bundle.proto``), DSSE envelope v1.0.0, OMS v1.0 section 4.
 """
@@ -69,7 +69,7 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": payload_type,
-            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": key.hint}],
+            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
         },
     }
     bundle = to_json(document)
