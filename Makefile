@@ -1,6 +1,8 @@
 # Two commands for a stranger: `make demo` and `make test`. Each does all its own set-up.
 PYTHON ?= python3
 BIN := .venv/bin
+# What `make check` leaves to `make test`: whole journeys, and what needs PyTorch, a sandbox or a counterpart.
+ROOMS := tests --ignore=tests/journey --ignore=tests/attacks --ignore=tests/interop --ignore=tests/sandbox
 
 .PHONY: demo test check lint bench accept lock clean help
 
@@ -13,8 +15,8 @@ demo: .all       ## set up, then the whole journey and the attacks that it stops
 test: .all       ## set up, then every test
 	@$(BIN)/python -m pytest -q
 
-check: .check lint  ## the inner loop, under a minute: lint, types, import contract, tests without torch
-	@$(BIN)/python -m pytest -q -m "not torch and not slow"
+check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the rooms' tests
+	@$(BIN)/python -m pytest -q -n auto -m "not torch and not slow and not sandbox" $(ROOMS)
 
 lint: .check     ## ruff, mypy, the import contract
 	@$(BIN)/ruff check .

@@ -188,14 +188,17 @@ def test_a_seal_inside_never_replaces_what_has_its_name(
     assert listing(project.path) == before
 
 
-def test_a_disk_that_is_full_leaves_no_half_of_a_seal(project: Project) -> None:
-    """The third file is the largest; the system refuses to write as much."""
-    folder = project.write("data/more/a.jsonl", ROW).parent
-    said = ("--as", "dataset", "--name", "more", *SAID, "--inside")
+def test_a_disk_that_is_full_leaves_no_half_of_a_seal(project: Project, tmp_path: Path) -> None:
+    """The third file is the largest; the system refuses to write as much. Outside any project: no ledger."""
+    folder = tmp_path / "data/more"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text(ROW)
+    key = tmp_path / "home/keys/support-llama/data-steward.key"
+    said = ("--as", "dataset", "--name", "more", *SAID, "--inside", "--key", f"data-steward={key}")
 
     done = subprocess.run(
         [sys.executable, "-m", "tuneguard", "seal", "data/more", *said],
-        cwd=project.path,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)),
         capture_output=True,
