@@ -227,6 +227,11 @@ def said_by(bundle: bytes) -> dict[str, Any]:
     return found
 
 
+def subject_of(bundle: bytes) -> str:
+    """The tree that a bundle's statement speaks of."""
+    return str(said_by(bundle)["subject"][0]["digest"]["dirHash"])
+
+
 def _is_recorded(folder: Path, entries: list[Entry]) -> None:
     """Every judgement is in the ledger, and what vouches for a run speaks of the tree that it finished."""
     run = folder.name.removesuffix(".evidence")
@@ -237,7 +242,7 @@ def _is_recorded(folder: Path, entries: list[Entry]) -> None:
             finished = {entry.tree for entry in judged if (entry.command, entry.run) == ("run", run)}
             assert finished, path.name
         if kind == "provenance":
-            assert said_by(path.read_bytes())["subject"][0]["digest"]["dirHash"] in finished
+            assert subject_of(path.read_bytes()) in finished
         if kind in ("scan", "evaluation", "verdict"):
             recorded = {entry.detail.get("sha256") for entry in judged if entry.command == kind}
             assert hashlib.sha256(path.read_bytes()).hexdigest() in recorded, path.name
@@ -261,6 +266,9 @@ def _happened(entry: Entry, project: Project, entries: list[Entry]) -> None:
                 (other.command, other.event, other.attempt) == ("push", Event.DONE, entry.attempt)
                 for other in entries
             )
+        case "seal", Event.DONE:
+            seals = [*project.path.rglob("seal-*.json"), *project.path.rglob("manifest.json.sigstore.json")]
+            assert entry.tree in [subject_of(path.read_bytes()) for path in seals]
         case "pull", Event.DONE:
             served = [path for path in project.path.iterdir() if path.is_dir()]
             assert entry.tree in [hash_tree(path).digest for path in served if path.name in PULLED]

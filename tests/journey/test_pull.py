@@ -124,8 +124,9 @@ def test_trace_tells_what_a_pulled_model_was_made_from(
     facts = json.loads(capsys.readouterr().out)["facts"]
     assert facts["lineage"]["run"] == "042"
     assert {item["role"] for item in facts["lineage"]["from"]} == {"data", "base", "code", "config"}
-    assert [(entry["event"], entry["command"]) for entry in facts["history"]][-2:] == [
+    assert [(entry["event"], entry["command"]) for entry in facts["history"]][-3:] == [
         ("tagged", "push"),
+        ("begun", "pull"),
         ("done", "pull"),
     ]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,17 +93,11 @@ def pull(
         )
     believed = judged.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
-    _fetch(registry, manifest, believed, target, here)
     verdict = seen.counting("verdict")[0]
-    if here.ledger is not None:
-        here.ledger.append(
-            event=Event.DONE,
-            command="pull",
-            run=verdict.body.run,
-            model=name,
-            tree=manifest.tree.digest,
-            detail={"manifest": manifest.digest},
-        )
+    note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
+    note(Event.BEGUN)
+    _fetch(registry, manifest, believed, target, here)
+    note(Event.DONE)
     here.reporter.say(
         "Pulled",
         f"{reference}  {len(manifest.layers):,} files, {size(manifest.tree.size)}",
@@ -122,6 +117,19 @@ def pull(
         notes=tuple(notes),
         next=f"tuneguard verify {shown(directory)} --for load --model {name}",
     )
+
+
+def _note(here: Surroundings, event: Event, *, run: str, model: str, manifest: ModelManifest) -> None:
+    """An entry of the ledger about this pull, where there is a ledger."""
+    if here.ledger is not None:
+        here.ledger.append(
+            event=event,
+            command="pull",
+            run=run,
+            model=model,
+            tree=manifest.tree.digest,
+            detail={"manifest": manifest.digest},
+        )
 
 
 def _refuse_taken(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
@@ -87,6 +88,8 @@ def seal(
     statement = seals.statement(name, manifest.digest, body)
     bundle = make_bundle(here.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
     folder = here.evidence_of(directory)
+    note = partial(_note, here, manifest, body)
+    note(Event.BEGUN)
     outputs = []
     if rows is not None:
         outputs.append(evidence.write_rows(folder, rows.hashes))
@@ -94,14 +97,7 @@ def seal(
         outputs += _write_inside(directory, manifest, bundle, taken)
     else:
         outputs.append(evidence.write(folder, seals.KIND, bundle))
-    if here.ledger is not None:
-        here.ledger.append(
-            event=Event.DONE,
-            command="seal",
-            tree=manifest.digest,
-            result=kind,
-            detail={"name": name, "version": version},
-        )
+    note(Event.DONE)
     here.reporter.say(
         "Sealed",
         f"{name}@{version}  {len(manifest.files):,} files, {size(manifest.size)}"
@@ -116,6 +112,18 @@ def seal(
         facts={"kind": kind, "name": name, "version": version, "rows": rows.count if rows else None},
         notes=_unread(rows),
     )
+
+
+def _note(here: Surroundings, sealed: Manifest, body: seals.Seal, event: Event) -> None:
+    """An entry of the ledger about this seal, where there is a ledger."""
+    if here.ledger is not None:
+        here.ledger.append(
+            event=event,
+            command="seal",
+            tree=sealed.digest,
+            result=body.kind,
+            detail={"name": body.name, "version": body.version},
+        )
 
 
 def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
