@@ -171,3 +171,13 @@ def test_every_problem_of_a_file_is_told_with_its_place():
 )
 def test_a_place_is_told_as_precisely_as_it_is_known(location, said):
     assert text.place(location) == said
+
+
+def test_digests_in_findings_are_short_in_text() -> None:
+    full = "7c85ac9faa886309d924470c9f44a3e3e2046885efc30dc782818743feedc2b1"
+    finding = Finding("V07", Severity.HIGH, f"changed: signed {full[:12]}", why=f"signed {full}")
+
+    said = text.render(Result("verify", Verdict.REFUSED, findings=(finding,)))
+
+    assert full not in said
+    assert said.count(full[:12]) == 1

@@ -6,6 +6,7 @@ complete. Every name from outside was escaped before it got here; what was not i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tuneguard.findings import Finding, Location, Result
 
 VERB_WIDTH = 11
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,17 @@ def _finding(finding: Finding, style: Style) -> Iterator[str]:
     yield visible(f"{finding.severity.value}  {finding.rule}{where}").replace(
         finding.severity.value, painted(finding.severity.value), 1
     )
-    yield f"      {visible(finding.message)}"
-    for word, said in (("why", finding.why), ("help", finding.fix), ("ref", finding.reference)):
-        if said:
+    message = shortened(finding.message)
+    yield f"      {visible(message)}"
+    why = shortened(finding.why or "")
+    for word, said in (("why", why), ("help", finding.fix), ("ref", finding.reference)):
+        if said and said not in message:
             yield f"      {word}: {visible(said)}"
+
+
+def shortened(text: str) -> str:
+    """Digests by their first 12 digits: all 64 are in JSON and in the report."""
+    return _DIGEST.sub(r"\1", text)
 
 
 def _first_rule(result: Result) -> str | None:
