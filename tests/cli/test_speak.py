@@ -84,6 +84,46 @@ def test_output_goes_to_a_file_whole(capsys: pytest.CaptureFixture[str], tmp_pat
     assert json.loads((tmp_path / "out.json").read_text())["command"] == "digest"
 
 
+def test_output_as_text_holds_the_lines_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "f").write_text("x")
+
+    assert run(["digest", str(tree), "--output", str(tmp_path / "out.txt")]) == 0
+
+    assert capsys.readouterr().out == ""
+    hashed, digest, verdict = (tmp_path / "out.txt").read_text().splitlines()
+    assert hashed.split()[0] == "Hashed"
+    assert hashed.endswith("1 file, 1 B")
+    assert len(digest.strip()) == 64
+    assert verdict.endswith("passed")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "html"])
+def test_an_output_that_cannot_be_written_is_said_in_one_sentence(
+    form: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "f").write_text("x")
+
+    assert run(["digest", str(tree), "--format", form, "--output", str(tmp_path / "no" / "out")]) == 3
+
+    printed = capsys.readouterr()
+    assert "no such file or directory" in (printed.out if form == "json" else printed.err)
+
+
+@pytest.mark.parametrize("words", [[], ["policy"]])
+def test_no_command_at_all_is_answered_by_the_help(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith("Usage: tuneguard")
+    assert "Commands:\n" in said
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -152,7 +152,8 @@ def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str]
             return os.environb[variable.encode()]
         if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError(
-                f"the key {name} is encrypted and there is no terminal to ask for its passphrase",
+                "there is no terminal to ask for its passphrase",
+                where=printable(name),
                 help="give --passphrase-file FILE or --passphrase-env VARIABLE",
             )
         return getpass.getpass(f"Passphrase for {printable(name)}: ").encode()

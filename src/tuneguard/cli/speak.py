@@ -45,6 +45,8 @@ class Voice:
 
     def error(self, error: BaseException) -> int:
         """Print an error, each problem in one sentence, and return its exit code."""
+        import click
+
         ours = as_ours(error)
         if os.environ.get("TUNEGUARD_DEBUG") == "1":
             import traceback
@@ -53,7 +55,14 @@ class Voice:
         if self.form == "json":
             from tuneguard.output import json
 
-            self._write(json.render_error(self.command, ours, self.lines))
+            said = json.render_error(self.command, ours, self.lines)
+            try:
+                self._write(said)
+            except TuneguardError:  # the file cannot be written; this may be the very error
+                self.output = None
+                self._write(said)
+        elif isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
+            sys.stderr.write(f"{error.format_message()}\n")
         else:
             style = text.Style(
                 colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), unicode=self.style().unicode
@@ -74,7 +83,9 @@ class Voice:
             from tuneguard.output import html
 
             return html.render(result)
-        return text.render(result, self.style()).encode("utf-8", "backslashreplace")
+        written = self.output is not None and not self.quiet  # on a terminal the lines went before
+        lines = "".join(text.line(text.PLAIN, *_parts(row)) + "\n" for row in self.lines) if written else ""
+        return (lines + text.render(result, self.style())).encode("utf-8", "backslashreplace")
 
     def _write(self, data: bytes) -> None:
         if self.output is not None:
@@ -89,6 +100,12 @@ class Voice:
         except BrokenPipeError:
             # The reader went away (`| head`); the exit code still says what was found.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parts(row: Sequence[str]) -> tuple[str, str, Sequence[str]]:
+    """A recorded line's verb, text and details."""
+    verb, said, *details = row
+    return verb, said, details
 
 
 def as_ours(error: BaseException) -> TuneguardError:
