@@ -425,6 +425,18 @@ def test_attack_data_that_is_not_what_was_sealed(
     assert rule in {finding["rule"] for finding in result["findings"]}
 
 
+def test_an_added_file_is_the_only_fault_that_is_told(
+    inside: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = inside.path / "data/train"
+    (folder / "poison.jsonl").write_text(ROW)
+
+    assert verified(inside, folder, "--json") == 1
+
+    told = json.loads(capsys.readouterr().out)["findings"]
+    assert [finding["rule"] for finding in told if finding["severity"] != "low"] == ["V09"]
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["tickets.jsonl", *sorted(INSIDE)])
 def test_attack_a_fifo_in_place_of_a_file_is_refused_and_nothing_hangs(

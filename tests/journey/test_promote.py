@@ -271,6 +271,24 @@ def test_without_an_expected_model_the_answer_is_integrity_only(
     assert "integrity only" in capsys.readouterr().out
 
 
+def test_an_expected_run_alone_is_one_of_the_projects_model(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained("verify", "runs/042", "--run", "042") == 0
+    assert trained("verify", "runs/042", "--run", "043") == 1
+    assert "speaks of run 042, expected is run 043" in capsys.readouterr().out
+
+
+def test_a_registry_on_a_server_is_refused_before_anything_is_judged(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = "registry.internal/models/support-llama:ft-042"
+    assert trained("promote", "runs/042", "--to", to, "--run", "042") == 2
+
+    assert "this version pushes to folders only" in capsys.readouterr().err
+    assert not (trained.path / ".tuneguard/attempts").exists()
+
+
 def test_promote_outside_a_project_is_usage(trained: Project, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -137,5 +137,17 @@ def test_trace_finds_a_tree_by_its_manifests_digest(pushed: Project) -> None:
     assert pushed("trace", f"sha256:{digest}") == 0
 
 
+def test_trace_finds_a_tree_by_the_digits_that_every_output_shows(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subjects = verdicts(pushed)[0]["subject"]
+    for digest in (subjects[0]["digest"]["dirHash"], subjects[1]["digest"]["sha256"]):
+        capsys.readouterr()
+        assert pushed("trace", digest[:12], "--json") == 0
+        assert json.loads(capsys.readouterr().out)["facts"]["tree"] == subjects[0]["digest"]["dirHash"]
+
+    assert pushed("trace", "0" * 12) == 3
+
+
 def test_trace_of_an_unknown_digest_could_not_look(pushed: Project) -> None:
     assert pushed("trace", "0" * 64) == 3

@@ -47,7 +47,7 @@ def test_the_verdict_is_last_but_one_and_the_next_step_last(name):
     with_next = [row for row in rows if row.startswith("  next: ")]
     verdict = rows[-2] if with_next else rows[-1]
     assert with_next in ([], rows[-1:])
-    assert re.match("[✓✗] (passed|refused|not understood)", verdict)
+    assert re.match("[✓✗] (passed|refused|not understood|integrity only)", verdict)
 
 
 def test_a_refusal_says_where_to_read_on():

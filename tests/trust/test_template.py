@@ -69,7 +69,8 @@ def test_every_name_makes_a_policy_and_a_pipeline_of_that_name(name):
     pipeline = spec.parse(template.pipeline(name), "tuneguard.yaml", Path("/p"))
 
     assert [policy.name, *policy.models, pipeline.name] == [name, name, name]
-    assert pipeline.registry.push == policy.models[name].repository
+    assert pipeline.registry.push == "oci:registry"
+    assert pipeline.tag("042") == "ft-042"
     assert is_name(policy.models[name].data[0].name)
 
 

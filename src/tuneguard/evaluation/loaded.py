@@ -8,6 +8,7 @@ used, since whoever made the model could choose them to please the judge.
 from __future__ import annotations
 
 import os
+import textwrap
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ BATCH_TOKENS = 4096
 """Tokens of one batch, padding included: keeps the largest tensor, the logits, small."""
 BATCH_ROWS = 128
 """Rows of one batch."""
+ERROR_LENGTH = 300
+"""Characters of what Transformers says; it can go on for a page."""
 NO_LIMIT = 1 << 20
 """Tokens; the context of a model that states none."""
 
@@ -142,7 +145,7 @@ def _load(folder: Path, what: str, kind: Any) -> tuple[Any, Any]:
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
     except Exception as error:  # whatever Transformers raises for files that it cannot load
-        raise Fault("not-understood", f"{what} cannot be loaded: {_first_line(error)}") from error
+        raise Fault("not-understood", f"{what} cannot be loaded: {_one_line(error)}") from error
     if not tokenizer.is_fast:
         raise Fault("not-understood", f"{what} has no tokenizer.json")
     missing = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
@@ -151,9 +154,9 @@ def _load(folder: Path, what: str, kind: Any) -> tuple[Any, Any]:
     return tokenizer, model.eval().requires_grad_(requires_grad=False)
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return textwrap.shorten(text, ERROR_LENGTH, placeholder=" …") if text else type(error).__name__
 
 
 def _context(model: Any) -> int:

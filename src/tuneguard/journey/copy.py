@@ -13,7 +13,7 @@ from tuneguard.artifact import snapshot
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
-from tuneguard.journey.surroundings import Surroundings, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
     here.reporter.say(
         "Copied",
         f"{shown(directory)}  "
-        f"{len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
+        f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
     )
     return Result(
         command="copy",

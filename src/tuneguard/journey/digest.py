@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.surroundings import Surroundings, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,9 @@ def digest(directory: Path, *, here: Surroundings | None = None) -> Result:
     here = here or Surroundings()
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     here.reporter.say(
-        "Hashed", f"{shown(directory)}  {len(manifest.files):,} files, {size(manifest.size)}", manifest.digest
+        "Hashed",
+        f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
+        manifest.digest,
     )
     return Result(
         command="digest",

@@ -34,7 +34,8 @@ def explain(rule: str, *, here: Surroundings) -> Result:
         UsageError: nothing has that id.
     """
     texts = known()
-    wanted = next((id for id in texts if id.lower() == rule.lower()), None)
+    asked = (rule.lower(), f"g-{rule.lower()}")  # a gate also by its name in the policy
+    wanted = next((id for id in texts if id.lower() in asked), None)
     if wanted is None:
         near = difflib.get_close_matches(rule.upper(), texts, n=1)
         help = f"did you mean {near[0]}?" if near else "known are " + ", ".join(sorted(texts))

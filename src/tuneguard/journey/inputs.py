@@ -24,7 +24,7 @@ from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
 from tuneguard.journey import judged
 from tuneguard.journey.sealed import remove_seal, verify_sealed
-from tuneguard.journey.surroundings import short, shown, size
+from tuneguard.journey.surroundings import counted, short, shown, signer_named, size
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 from tuneguard.trust.verify import Expectation, verify
@@ -176,7 +176,7 @@ def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
     """The run scans the base itself, before anything opens it (TRUST.md rule 9)."""
     found = engine.scan_tree(base.path, base.manifest, reporter=here.reporter)
     judged.check_clean(found, "base", source)
-    here.reporter.say("Scanned", f"base  {found.files:,} files, {size(found.bytes)}, no findings")
+    here.reporter.say("Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings")
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
 
@@ -196,11 +196,12 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
     if sealed.manifest != taken.manifest and taken.how != "bind":
         remove_seal(taken.path)
     body = sealed.seal.body
+    steward = signer_named(sealed.seal.identity, sealed.seal.custodian)
     here.reporter.say(
         "Verified",
         f"{kind} {body.name}@{body.version}  "
-        f"{len(taken.manifest.files):,} files, {size(taken.manifest.size)}  ({taken.how})",
-        f"tree {short(sealed.manifest.digest)}  sealed by {sealed.seal.identity} ({sealed.seal.custodian})",
+        f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
+        f"tree {short(sealed.manifest.digest)}  sealed by {steward}",
     )
     return Input(
         role=kind,
@@ -222,7 +223,9 @@ def _hashed(source: Path, target: Path, role: str, here: Surroundings) -> Input:
     allowed = here.policy.models[here.pipeline.name].code
     _check_listed(role, taken.manifest.digest, allowed, source)
     here.reporter.say(
-        "Hashed", f"{role}  {len(taken.manifest.files):,} files", f"tree {short(taken.manifest.digest)}"
+        "Hashed",
+        f"{role}  {counted(len(taken.manifest.files), 'file')}",
+        f"tree {short(taken.manifest.digest)}",
     )
     dependency = provenance.Dependency(
         role=role, name=source.name, version=None, digest={"dirHash": taken.manifest.digest}

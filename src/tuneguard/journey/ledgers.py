@@ -50,7 +50,7 @@ def verify(*, head: str | None, here: Surroundings) -> Result:
     here.reporter.say("Read", f"{check.head.size:,} entries: {check.summary}", f"head {check.head}")
     notes = (
         ()
-        if check.anchored
+        if head is not None
         else ("without a head that was kept elsewhere, a rewritten ledger cannot be told",)
     )
     return Result(

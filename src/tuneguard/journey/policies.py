@@ -115,6 +115,7 @@ def set_model(
         subjects=(Subject(shown(path), read.sha256),),
         outputs=(shown(path), shown(bundle)),
         facts={"version": read.version, **digests},
+        next="tuneguard run",
     )
 
 

@@ -15,6 +15,8 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import passphrases, plan, retell
 from tuneguard.journey.surroundings import Surroundings, shown
 from tuneguard.ledger.entry import new_attempt
+from tuneguard.oci.layout import open_registry
+from tuneguard.oci.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,7 @@ def promote(
     if not here.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
     name = expected_model(here, to, model)
+    open_registry(parse(to))  # where nothing can be pushed to, nothing is judged
     attempt = new_attempt()
     steps = plan.promotion_plan(
         here, directory=directory, reference=to, model=name, run=run, attempt=attempt, tightened=tightened
@@ -56,8 +59,6 @@ def promote(
 
 def expected_model(here: Surroundings, reference: str, model: str | None) -> str:
     """The model that the caller expects: named, or the policy's one model with that repository."""
-    from tuneguard.oci.reference import parse
-
     if model is not None:
         if model not in here.policy.models:
             raise UsageError(

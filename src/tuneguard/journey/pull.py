@@ -28,7 +28,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.promote import expected_model
-from tuneguard.journey.surroundings import Surroundings, short, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, short, shown, signer_named, size
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import bundles
 from tuneguard.oci.layout import open_registry
@@ -100,9 +100,9 @@ def pull(
     note(Event.DONE)
     here.reporter.say(
         "Pulled",
-        f"{reference}  {len(manifest.layers):,} files, {size(manifest.tree.size)}",
+        f"{reference}  {counted(len(manifest.layers), 'file')}, {size(manifest.tree.size)}",
         f"tree {short(manifest.tree.digest)}  "
-        f"judged by {verdict.identity} ({verdict.custodian}), run {verdict.body.run}",
+        f"judged by {signer_named(verdict.identity, verdict.custodian)}, run {verdict.body.run}",
     )
     notes = [*here.remarks, *seen.notes]
     if source.digest is None:

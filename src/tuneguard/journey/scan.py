@@ -10,7 +10,7 @@ from tuneguard.attest.predicates import scan as scans
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.journey import judged
-from tuneguard.journey.surroundings import Surroundings, rfc3339, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown, size
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 
@@ -83,7 +83,9 @@ def _result(
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
     count = len(found.findings)
     findings = f"{count:,} finding{'' if count == 1 else 's'}" if count else "no findings"
-    here.reporter.say("Scanned", f"{found.files:,} files, {size(found.bytes)}, {understood}, {findings}")
+    here.reporter.say(
+        "Scanned", f"{counted(found.files, 'file')}, {size(found.bytes)}, {understood}, {findings}"
+    )
     return Result(
         command="scan",
         verdict=found.verdict,

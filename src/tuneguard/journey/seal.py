@@ -22,7 +22,7 @@ from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged
 from tuneguard.journey.sealed import INSIDE
-from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
 
 KINDS = ("dataset", "evaluation", "base")
+_COMPLETE = (
+    "tuneguard policy set-model NAME --base DIR --evaluation DIR --classifier DIR, when all are sealed"
+)
+_NEXT = {"dataset": "tuneguard run", "evaluation": _COMPLETE, "base": _COMPLETE}
 _HALF = re.compile(rf"\.({'|'.join(map(re.escape, INSIDE))})\.[0-9a-f]{{12}}\.tmp")
 """What `files.write_new` leaves when it is killed, where the file system knows no nameless files."""
 
@@ -100,7 +104,7 @@ def seal(
     note(Event.DONE)
     here.reporter.say(
         "Sealed",
-        f"{name}@{version}  {len(manifest.files):,} files, {size(manifest.size)}"
+        f"{name}@{version}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
         + (f", {rows.count:,} rows" if rows else ""),
         f"tree {short(manifest.digest)}  {kind}, {classification}, {license}",
     )
@@ -111,6 +115,7 @@ def seal(
         outputs=tuple(shown(path) for path in outputs),
         facts={"kind": kind, "name": name, "version": version, "rows": rows.count if rows else None},
         notes=_unread(rows),
+        next=_NEXT[kind],
     )
 
 
@@ -131,7 +136,9 @@ def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
     if rows is None or not rows.unread:
         return ()
     names = ", ".join(map(files.printable, rows.unread[:5])) + (" …" if len(rows.unread) > 5 else "")
-    return (f"no rows counted in {len(rows.unread):,} files that are neither JSONL nor CSV: {names}",)
+    return (
+        f"no rows counted in {counted(len(rows.unread), 'file')} that are neither JSONL nor CSV: {names}",
+    )
 
 
 def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, Any]:

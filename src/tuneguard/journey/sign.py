@@ -9,7 +9,7 @@ from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.surroundings import Surroundings, short, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def sign(directory: Path, *, form: str = "oms", here: Surroundings | None = None
     written = evidence.write(here.evidence_of(directory), oms.KIND, bundle)
     here.reporter.say(
         "Signed",
-        f"{shown(directory)}  {len(manifest.files):,} files, {size(manifest.size)}",
+        f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}",
     )
     return Result(

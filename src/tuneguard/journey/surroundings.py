@@ -201,6 +201,24 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things for people.
+
+    >>> counted(1, "file"), counted(1_200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def signer_named(identity: str, custodian: str) -> str:
+    """Who signed: the identity, and its custodian where that is another name.
+
+    >>> signer_named("alice-yubikey", "alice"), signer_named("dev-builder", "dev-builder")
+    ('alice-yubikey (alice)', 'dev-builder')
+    """
+    return identity if identity == custodian else f"{identity} ({custodian})"
+
+
 def size(count: int) -> str:
     """A number of bytes for people.
 

@@ -15,7 +15,7 @@ from tuneguard.attest import evidence
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.decide import lineage, reference
-from tuneguard.journey.surroundings import Surroundings, local_time, short, shown
+from tuneguard.journey.surroundings import Surroundings, local_time, short, shown, signer_named
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from tuneguard.trust.claims import Claim, Verification
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{8,63})")
+"""The beginning of a digest, as every text output shows it."""
 
 
 def trace(subject: str, *, here: Surroundings | None = None) -> Result:
     """Everything known of `subject`, a folder, a tree digest or an OCI manifest digest.
 
+    A digest's beginning, of 8 digits or more, will do where no folder has that name.
+
     Raises:
-        UsageError: it is neither, or there is no ledger to ask about a digest.
+        UsageError: it is neither, a beginning has several ends, or there is no ledger to ask about it.
         CannotLook: nothing at all is known of it.
     """
     here = here or Surroundings()
-    found = _DIGEST.fullmatch(subject)
+    found = _DIGEST.fullmatch(subject) or (None if Path(subject).exists() else _SHORT.fullmatch(subject))
     folder = None if found else Path(subject)
     if folder is not None:
         tree = hashing.hash_tree(folder, reporter=here.reporter).digest
@@ -68,10 +72,17 @@ def trace(subject: str, *, here: Surroundings | None = None) -> Result:
 def _tree_of(digest: str, here: Surroundings) -> str:
     """The tree that a digest means: itself, or the tree whose manifest the ledger says it is."""
     assert here.ledger is not None
-    for entry in here.ledger.entries():
-        if entry.tree is not None and entry.detail.get("manifest") == f"sha256:{digest}":
-            return entry.tree
-    return digest
+    meant = {
+        entry.tree
+        for entry in here.ledger.entries()
+        if entry.tree is not None
+        and (
+            entry.tree.startswith(digest) or str(entry.detail.get("manifest")).startswith(f"sha256:{digest}")
+        )
+    }
+    if len(meant) > 1:
+        raise UsageError(f"{len(meant)} trees of the ledger begin with {digest}", help="give more digits")
+    return meant.pop() if meant else digest
 
 
 def _folder_of(entries: tuple[Entry, ...], here: Surroundings) -> Path | None:
@@ -108,7 +119,7 @@ def _tell(
     for claim in claims:
         if claim.kind != "provenance":
             when = f", {local_time(claim.time)} claimed" if claim.time else ""
-            say(claim.kind, f"{_result(claim)}by {claim.identity} ({claim.custodian}){when}")
+            say(claim.kind, f"{_result(claim)}by {signer_named(claim.identity, claim.custodian)}{when}")
     for entry in entries:
         if entry.event.value in ("attempt", "tagged", "done"):
             say(f"ledger {entry.sequence}", _history(entry))

@@ -28,7 +28,7 @@ from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import environment, judged
 from tuneguard.journey.inputs import INSIDE, Input, check_place, gather, still_the_same
-from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
@@ -334,7 +334,7 @@ def _sign(
     ]
     here.reporter.say(
         "Signed",
-        f"{shown(claimed.checkpoint)}  {len(manifest.files):,} files, {size(manifest.size)}",
+        f"{shown(claimed.checkpoint)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {outcome.seconds:,.1f} s",
         "walls: " + ", ".join(f"{wall.name} {wall.state.value}" for wall in outcome.walls),
     )
@@ -356,7 +356,17 @@ def _sign(
             "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
         },
         notes=here.remarks + tuple(f"wall {wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
-        next=f"tuneguard promote {shown(claimed.checkpoint)} --to REF --run {claimed.run}",
+        next=_promotion(claimed, here),
+    )
+
+
+def _promotion(claimed: Claimed, here: Surroundings) -> str:
+    """The command that promotes this run to where the pipeline says that its models go."""
+    target, tag = here.pipeline.registry, here.pipeline.tag(claimed.run)
+    to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
+    return (
+        f"tuneguard promote {shown(claimed.checkpoint)} --to {files.printable(to)} "
+        f"--model {here.pipeline.name} --run {claimed.run}"
     )
 
 

@@ -13,7 +13,7 @@ from tuneguard.findings import Finding, Location, Result, Severity, Subject, Ver
 from tuneguard.journey import judged
 from tuneguard.journey.decide import reference
 from tuneguard.journey.sealed import verify_sealed
-from tuneguard.journey.surroundings import Surroundings, local_time, short, shown, size
+from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
 from tuneguard.oci import manifest as oci
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import read_public
@@ -43,14 +43,15 @@ def verify_tree(
     """Verify `directory` for ``train``, ``promote`` or ``load`` as the expected `model` (and `run`).
 
     For ``promote``, signature and provenance are demanded; scan and evaluation come later. Without
-    an expected model the answer is "integrity only", which does not pass.
+    an expected model, run or attempt the answer is "integrity only", which does not pass; a run or an
+    attempt alone is one of the project's own model.
 
     Raises:
         UsageError: no policy, or the policy has no such model.
         Refused: the tree is another one than `tree`.
     """
     here = here or Surroundings()
-    if model is not None or purpose is not None:
+    if model is not None or purpose is not None or run is not None or attempt is not None:
         model = judged.expected(here, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     manifest = judged.bound(directory, tree, here)
@@ -82,7 +83,14 @@ def verify_tree(
         evidence=tuple(reference(claim) for claim in seen.claims),
         facts={"tree": manifest.digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
         notes=tuple(notes),
+        next=f"tuneguard verify {shown(directory)} --model {_a_model(here)}"
+        if wanted == "integrity"
+        else None,
     )
+
+
+def _a_model(here: Surroundings) -> str:
+    return here.pipeline.name if here.in_project else "NAME"
 
 
 def uncounted(seen: Verification) -> list[list[str]]:
@@ -99,16 +107,13 @@ def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
     made = seen.counting("provenance")[:1]
     by = "" if first is None else f"  {_by(first)}" + (_when(made[0]) if made and first.time is None else "")
     details = [_made(claim) for claim in made]
-    here.reporter.say(
-        "Verified",
-        f"tree {short(manifest.digest)}{by or f'  {len(manifest.files):,} files, {size(manifest.size)}'}",
-        *details,
-    )
+    by = by or f"  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
+    here.reporter.say("Verified", f"tree {short(manifest.digest)}{by}", *details)
 
 
 def _by(claim: Claim) -> str:
     """``sealed by alice (data-team), 2026-11-23 10:42 +01:00 claimed``."""
-    return f"{_verb(claim)} by {claim.identity} ({claim.custodian}){_when(claim)}"
+    return f"{_verb(claim)} by {signer_named(claim.identity, claim.custodian)}{_when(claim)}"
 
 
 def _verb(claim: Claim) -> str:
@@ -163,6 +168,7 @@ def verify_foreign(
         verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
         subjects=(Subject(shown(directory), manifest.digest),),
         findings=found,
+        facts={"purpose": "integrity"},
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
     )
 
@@ -231,7 +237,7 @@ def verify_data(
         here.reporter.say(
             "Verified",
             f"data {body.name}@{body.version}{pin}  "
-            f"{len(sealed.manifest.files):,} files, {size(sealed.manifest.size)}",
+            f"{counted(len(sealed.manifest.files), 'file')}, {size(sealed.manifest.size)}",
             f"tree {short(sealed.manifest.digest)}  {_by(sealed.seal)}",
         )
     return Result(

@@ -400,7 +400,15 @@ def load_signed(
     known = ", ".join(root.keyid[:12] for root in roots)
     if not roots:
         raise Refused("no root key is given, so nobody is believed", where=place)
-    envelope = read_bundle(bundle, f"{place}.sigstore.json")
+    try:
+        envelope = read_bundle(bundle, f"{place}.sigstore.json")
+    except NotUnderstood as error:
+        [problem] = error.problems
+        raise NotUnderstood(
+            problem.what,
+            where=problem.where,
+            help=problem.help or "restore it, or have the root sign the policy again: tuneguard policy sign",
+        ) from error
     if envelope.payload_type != POLICY_PAYLOAD_TYPE:
         raise Refused(
             f"its signature is over a `{shown(envelope.payload_type)}`, not over a policy",

@@ -101,9 +101,12 @@ train:
   scratch: 2Gi                     # intermediate files: {{scratch}}
 
 checkpoint: {{path: "runs/{{run}}"}}
-evaluation: {{classifier: {{path: models/classifier}}}}     # sealed --as base
-registry: {{push: {repository}, tag: "ft-{{run}}"}}
+evaluation: {{classifier: {{path: models/toxicity}}}}       # sealed --as base
+registry: {{push: {repository}, tag: "ft-{{run}}"}}         # oci:FOLDER, which oras and skopeo read
 """
+
+
+DEFAULT_REGISTRY = "oci:registry"
 
 
 def development_policy(
@@ -156,6 +159,8 @@ def development_policy(
 def pipeline(name: str, *, repository: str | None = None, data: str | None = None) -> bytes:
     """The pipeline of a new project. The arguments are those of `development_policy`.
 
+    Without a `repository` it pushes to a folder of the project, for which no server is needed.
+
     Raises:
         UsageError: `name` is not a name.
     """
@@ -163,7 +168,7 @@ def pipeline(name: str, *, repository: str | None = None, data: str | None = Non
     text = _PIPELINE.format(
         name=written(name),
         data=written(data or default_data(name)),
-        repository=written(repository or default_repository(name)),
+        repository=written(repository or DEFAULT_REGISTRY),
     )
     return text.encode("utf-8")
 

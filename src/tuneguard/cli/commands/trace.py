@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @command("trace")
 @click.argument("subject", metavar="DIGEST|DIR")
 def COMMAND(here: Surroundings, subject: str) -> Result:
-    """Show what a tree was made from, who judged it, and where it was pushed."""
+    """Show what a tree was made from, who judged it, and where it was pushed.
+
+    Of a tree's or manifest's DIGEST the first 8 digits or more will do.
+    """
     from tuneguard.journey.trace import trace
 
     return trace(subject, here=here)

@@ -41,7 +41,8 @@ def COMMAND(
 ) -> Result:
     """Verify DIRECTORY's evidence against the policy, and print every fault.
 
-    Without --model the answer is "integrity only" and the exit code 3: nothing else was asked.
+    Without --model, --run or --for the answer is "integrity only" and the exit code 3: nothing else was
+    asked.
     """
     from tuneguard.journey.verify import verify_foreign, verify_tree
 
