@@ -134,7 +134,7 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime) -> P
         Refused, NotUnderstood, ConfigurationError: as `trust.policy.load_signed` says.
     """
     bundle = path.with_name(path.name + BUNDLE_SUFFIX)
-    if not _is_there(bundle):
+    if _is_there(path) and not _is_there(bundle):  # where both are missing, the policy is what is missed
         raise UsageError(
             "the policy has no signature",
             where=printable(str(bundle)),
