@@ -74,12 +74,12 @@ def expected_model(here: Surroundings, reference: str, model: str | None) -> str
 
 
 def _room(here: Surroundings) -> Path:
-    """Where the copies lie, each only while it is judged; one that a killed promotion left is removed.
+    """Where the copies lie, each only while it is judged; what killed promotions left is removed.
 
     What was judged stays in the evidence, the ledger and the report.
     """
     room = here.room("attempts")
-    workplace.sweep(room.iterdir())
+    workplace.sweep((*room.iterdir(), *here.room().glob("evaluate-*")))
     return room
 
 
