@@ -295,6 +295,17 @@ def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Pat
         still_the_same((item,), Surroundings())
 
 
+def test_a_key_that_the_policy_does_not_believe_is_refused_before_the_training(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert project("keygen", str(tmp_path / "mine.key"), "--unsafe-no-passphrase", "--quiet") == 0
+
+    assert project("run", "--run", "042", "--key", f"builder={tmp_path / 'mine.key'}") == 1
+
+    assert "does not believe this key as a builder" in capsys.readouterr().err
+    assert not (project.path / "runs/042").exists()
+
+
 def test_an_unsafe_run_says_so_in_its_evidence(project: Project) -> None:
     assert project("run", "--run", "042", "--unsafe-no-sandbox") == 0
 

@@ -81,9 +81,9 @@ def train(
         UsageError: no sandbox works here, or no key is named.
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
+    judged.expected(here, here.pipeline.name)
     _check_key(here)
     _check_there(resume, here)
-    judged.expected(here, here.pipeline.name)
     _check_walls(backend, here)
     claimed = _claim(run, here)
     _sweep(claimed.work.parent)
@@ -183,7 +183,7 @@ def _check_there(resume: Path | None, here: Surroundings) -> None:
 
 
 def _check_key(here: Surroundings) -> None:
-    """The builder's key can be opened and can sign a model: better known now than after the training.
+    """The builder's key opens, can sign a model and is believed: better known now than after the training.
 
     A process of its own looks, and is gone before the sandbox starts (principle 12).
     """
@@ -192,7 +192,15 @@ def _check_key(here: Surroundings) -> None:
         here.signer("builder")  # raises, and says how to name one
         return
     secret = here.passphrase(uri) if needs_passphrase(uri) else b""
-    oms.refuse_unusable(unlock.public_key_of(uri, secret))
+    public = unlock.public_key_of(uri, secret)
+    oms.refuse_unusable(public)
+    listed = here.policy.models[here.pipeline.name].builders
+    if not any(here.policy.identities[name].key == public for name in listed):
+        raise Refused(
+            f"the policy does not believe this key as a builder of {here.pipeline.name}",
+            where=files.printable(uri),
+            help="name the builder's key: --key builder=URI; or ask the policy's owner to list this one",
+        )
 
 
 def _bounds(here: Surroundings) -> dict[str, Any]:
