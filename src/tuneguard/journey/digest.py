@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def digest(directory: Path, *, here: Surroundings | None = None) -> Result:
+def digest(directory: str | Path, *, here: Surroundings | None = None) -> Result:
     """The tree digest of `directory`, in ``subjects[0].digest``.
 
     Raises:
         ForbiddenTree: an entry that a tree cannot hold; every one is named.
         ChangedWhileRead: a file changed while it was hashed.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     here.reporter.say(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.artifact import snapshot, workplace
@@ -26,23 +27,21 @@ from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.trust.claims import Sealed
     from tuneguard.trust.policy import EvaluationRule
 
 
 def evaluate(
-    directory: Path,
+    directory: str | Path,
     *,
     model: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
-    eval_dataset: Path | None = None,
+    eval_dataset: str | Path | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
-    here: Surroundings,
+    here: Surroundings | None = None,
 ) -> Result:
     """Measure `directory` and judge the bounds of the policy, tightened by pipeline and flags.
 
@@ -50,6 +49,9 @@ def evaluate(
         UsageError: the policy names no evaluation for the model, or a flag is looser than it.
         Refused: no clean signed scan of this tree, or set or classifier are not the policy's.
     """
+    here = here or Surroundings()
+    directory = Path(directory)
+    eval_dataset = None if eval_dataset is None else Path(eval_dataset)
     name = judged.expected(here, model)
     settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
     rule = _rule(here, name)

@@ -6,6 +6,7 @@ after one, to sign a refused verdict with every reason. There is no force flag.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.artifact import workplace
@@ -20,11 +21,10 @@ from tuneguard.oci.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 def promote(
-    directory: Path,
+    directory: str | Path,
     *,
     to: str,
     run: str,
@@ -40,6 +40,7 @@ def promote(
         UsageError: outside a project, or the model cannot be told.
         TuneguardError: what a step ended in.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     if not here.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 def pull(
     reference: str,
-    directory: Path,
+    directory: str | Path,
     *,
     model: str | None = None,
     run: str | None = None,
@@ -62,6 +62,7 @@ def pull(
             are not what the manifest says.
         CannotLook: the registry cannot be reached.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     name = expected_model(here, reference, model)
     source = parse(reference)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tuneguard import files
@@ -30,7 +31,6 @@ from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 
 def push(
-    directory: Path,
+    directory: str | Path,
     *,
     to: str,
     model: str | None = None,
     run: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
-    here: Surroundings,
+    here: Surroundings | None = None,
 ) -> Result:
     """Push `directory`, which bears a passed verdict that counts, to the reference `to`.
 
@@ -56,6 +56,8 @@ def push(
             repository than the model's; bytes changed since they were hashed.
         CannotLook: the registry cannot be read or written.
     """
+    here = here or Surroundings()
+    directory = Path(directory)
     name = expected_model(here, to, model)
     target = parse(to)
     repository = here.policy.models[name].repository

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import spec
@@ -12,7 +13,6 @@ from tuneguard.journey.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.findings import Result
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(
     *,
     run: str | None = None,
-    resume: Path | None = None,
+    resume: str | Path | None = None,
     engine: str = "local",
     extra: Sequence[str] = (),
     here: Surroundings | None = None,
@@ -34,6 +34,7 @@ def run(
         UsageError: the id is not one, or the engine is not built.
         Refused: anything that the step refuses.
     """
+    resume = None if resume is None else Path(resume)
     here = here or Surroundings()
     if engine != "local":
         raise UsageError(f"the engine {engine} is not built yet", help="use --engine local")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import __version__, files
@@ -16,13 +17,12 @@ from tuneguard.scanner.rule import ruleset_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
 
 
 def scan(
-    paths: Sequence[Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     sign: bool = False,
     model: str | None = None,
@@ -36,19 +36,21 @@ def scan(
         UsageError: `sign` with anything but one folder, or a path that is not there.
         Refused: the folder is not the tree that `tree` names.
     """
+    given = (paths,) if isinstance(paths, str | Path) else paths
+    named = tuple(Path(path) for path in given)
     here = here or Surroundings()
-    for path in paths:
+    for path in named:
         if not path.exists() and not path.is_symlink():
             raise files.missing(path)
     if not sign:
-        found = engine.scan_paths(paths, reporter=here.reporter)
-        return _result(found, tuple(Subject(shown(path)) for path in paths), (), here)
-    if len(paths) != 1 or not paths[0].is_dir():
+        found = engine.scan_paths(named, reporter=here.reporter)
+        return _result(found, tuple(Subject(shown(path)) for path in named), (), here)
+    if len(named) != 1 or not named[0].is_dir():
         raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
-    manifest = judged.bound(paths[0], tree, here)
-    found = engine.scan_tree(paths[0], manifest, reporter=here.reporter)
-    written = _sign(paths[0], manifest, found, judged.expected(here, model), attempt, here)
-    return _result(found, (Subject(shown(paths[0]), manifest.digest),), (shown(written),), here)
+    manifest = judged.bound(named[0], tree, here)
+    found = engine.scan_tree(named[0], manifest, reporter=here.reporter)
+    written = _sign(named[0], manifest, found, judged.expected(here, model), attempt, here)
+    return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), here)
 
 
 def _sign(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
@@ -28,7 +29,6 @@ from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
 
@@ -42,7 +42,7 @@ _HALF = re.compile(rf"\.({'|'.join(map(re.escape, INSIDE))})\.[0-9a-f]{{12}}\.tm
 
 
 def seal(
-    directory: Path,
+    directory: str | Path,
     *,
     kind: str,
     name: str,
@@ -61,6 +61,7 @@ def seal(
         NotUnderstood: malformed rows, or a base that the scanner does not understand.
         UsageError: no key, or (inside) one of the three names is taken.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     if kind not in KINDS:
         raise UsageError(f"{kind} is not a kind of seal", help="one of " + ", ".join(KINDS))

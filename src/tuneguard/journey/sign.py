@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
@@ -11,11 +11,8 @@ from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def sign(directory: Path, *, form: str = "oms", here: Surroundings | None = None) -> Result:
+def sign(directory: str | Path, *, form: str = "oms", here: Surroundings | None = None) -> Result:
     """Sign `directory` with the builder's key (or the one that ``--key`` names).
 
     Proves integrity only: run, role and model are in a run's provenance, which this does not write.
@@ -24,6 +21,7 @@ def sign(directory: Path, *, form: str = "oms", here: Surroundings | None = None
         Refused: the tree holds what OMS verifiers ignore (``.gitattributes`` and its like).
         UsageError: an Ed25519 key, which OMS verifiers do not read; or a form that is not built.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     if form != "oms":
         raise UsageError(f"the form {form} is not built yet", help="use --form oms")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -21,7 +22,6 @@ from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.trust.claims import Claim, Purpose, Verification
@@ -31,7 +31,7 @@ LATER = frozenset({"scan", "evaluation"})
 
 
 def verify_tree(
-    directory: Path,
+    directory: str | Path,
     *,
     purpose: Purpose | None = None,
     model: str | None = None,
@@ -50,6 +50,7 @@ def verify_tree(
         UsageError: no policy, or the policy has no such model.
         Refused: the tree is another one than `tree`.
     """
+    directory = Path(directory)
     here = here or Surroundings()
     if model is not None or purpose is not None or run is not None or attempt is not None:
         model = judged.expected(here, model)
@@ -134,10 +135,10 @@ def _made(claim: Claim) -> str:
 
 
 def verify_foreign(
-    directory: Path,
+    directory: str | Path,
     *,
-    signature: Path,
-    public_key: Path,
+    signature: str | Path,
+    public_key: str | Path,
     allow_ignored: Sequence[str] = (),
     here: Surroundings | None = None,
 ) -> Result:
@@ -146,6 +147,9 @@ def verify_foreign(
     Raises:
         NotUnderstood: the signature is not a bundle of a form that we read.
     """
+    directory = Path(directory)
+    signature = Path(signature)
+    public_key = Path(public_key)
     here = here or Surroundings()
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     bundle = read_bundle(files.read_bounded(signature, limits.BUNDLE_BYTES), shown(signature))
@@ -191,8 +195,8 @@ class Pinned:
 
 def verify_data(
     *,
-    manifest: Path,
-    checksums: Path,
+    manifest: str | Path,
+    checksums: str | Path,
     model: str | None = None,
     data: str | None = None,
     here: Surroundings | None = None,
@@ -205,6 +209,8 @@ def verify_data(
     Raises:
         UsageError: the two files are not the seal inside one folder, or no policy is found.
     """
+    manifest = Path(manifest)
+    checksums = Path(checksums)
     here = here or Surroundings()
     folder = manifest.parent
     if checksums.parent.resolve() != folder.resolve() or (manifest.name, checksums.name) != (
