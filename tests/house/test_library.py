@@ -35,6 +35,7 @@ def test_every_function_of_the_library_says_what_is_missing_in_our_own_errors(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outside a project, without a policy: a usage error each, from text paths."""
+    monkeypatch.chdir(tmp_path)
     seal = {
         "kind": "dataset",
         "name": "n",

@@ -173,7 +173,7 @@ def test_what_its_command_signs_is_intact_and_that_is_all_that_we_say(
     said = capsys.readouterr().out
     assert "Intact" in said
     assert "integrity only: the signature names no run, no role and no model" in said
-    assert "not understood" in said
+    assert "integrity only, which does not pass" in said
 
 
 def test_json_calls_it_not_understood_and_never_passed(
