@@ -22,6 +22,7 @@ import click
 
 from tuneguard import limits
 from tuneguard.cli.speak import EXIT_CODES, Voice
+from tuneguard.engines.step import LINES_FD, PASSPHRASE_FD
 from tuneguard.errors import UsageError
 from tuneguard.files import printable
 
@@ -34,11 +35,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 FORMATS = ("text", "json", "sarif", "html")
-PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
-"""The descriptor on which a step of a plan is handed its one passphrase."""
 
-LINES_FD = "TUNEGUARD_LINES_FD"
-"""The descriptor on which a step of a plan says its lines while it runs."""
 
 PATH = click.Path(path_type=Path, readable=False)
 """A path as it was given. Whether it can be read shows when it is: that is "could not look", not usage."""

@@ -20,7 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits, records
-from tuneguard.engines.step import Outcome
+from tuneguard.engines.step import LINES_FD, PASSPHRASE_FD, Outcome
 from tuneguard.errors import CannotLook, Interrupted, NotUnderstood
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from tuneguard.engines.step import Heard, Step
 
-PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
-LINES_FD = "TUNEGUARD_LINES_FD"
-"""The descriptor on which a step says its lines while it runs, each a JSON array of strings."""
 GRACE = 15.0
 """Seconds between asking a step that is over its deadline to stop and killing it."""
 

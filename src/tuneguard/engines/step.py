@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
+"""Names the descriptor on which a step is handed its one passphrase."""
+LINES_FD = "TUNEGUARD_LINES_FD"
+"""Names the descriptor on which a step says its lines while it runs, each a JSON array of strings."""
+
 _REFERENCE = re.compile(r"\{([a-z]+)\.([a-z]+)\}")
 
 
