@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from steps import MODEL, Promotion, verdicts
 
-from tuneguard.oci.layout import open_registry
+from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 
 if TYPE_CHECKING:

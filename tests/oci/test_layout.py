@@ -24,7 +24,8 @@ from tuneguard.files import FAULT_AT
 from tuneguard.oci import client, folder
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.descriptor import EMPTY_BLOB, INDEX_TYPE, MANIFEST_TYPE, digest_of
-from tuneguard.oci.layout import Layout, open_registry
+from tuneguard.oci.layout import Layout
+from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from world.layouts import EVIDENCE, FILES, MODEL, TREE, content, push
 

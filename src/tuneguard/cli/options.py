@@ -112,6 +112,8 @@ def _surroundings(values: dict[str, Any], speaker: Any) -> Surroundings:
         key_options=_keys(values.pop("key")),
         passphrase=passphrase_source(values.pop("passphrase_file"), values.pop("passphrase_env")),
         reporter=speaker,
+        insecure_registries=values.pop("insecure_registry"),
+        registry_ca=values.pop("registry_ca"),
     )
 
 
@@ -213,6 +215,8 @@ _SHARED: tuple[Callable[[Any], Any], ...] = (
     click.option("--key", multiple=True, metavar="[ROLE=]URI", help="A key to sign with."),
     click.option("--passphrase-file", type=PATH, metavar="FILE", help="Holds the key's passphrase."),
     click.option("--passphrase-env", metavar="VARIABLE", help="Holds the key's passphrase."),
+    click.option("--insecure-registry", multiple=True, metavar="HOST", help="A registry that has no TLS."),
+    click.option("--registry-ca", type=PATH, metavar="FILE", help="Authorities of registries' TLS, in PEM."),
     click.option(
         "--format", type=click.Choice(FORMATS), default="text", show_default=True, help="How to say it."
     ),

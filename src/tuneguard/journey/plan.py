@@ -68,11 +68,14 @@ def shared_options(here: Surroundings) -> tuple[str, ...]:
         ("--project", here.pipeline_file if here.in_project else None),
         ("--policy", here.policy_option),
         ("--root", here.root_option),
+        ("--registry-ca", here.registry_ca),
     ):
         if value is not None:
             options += [name, os.path.abspath(value)]
     if here.ledger_option is not None:
         options += ["--ledger", here.ledger_option]
+    for host in here.insecure_registries:
+        options += ["--insecure-registry", host]
     return tuple(options)
 
 

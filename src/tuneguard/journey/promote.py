@@ -16,7 +16,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import passphrases, plan, retell
 from tuneguard.journey.surroundings import Surroundings, shown
 from tuneguard.ledger.entry import new_attempt
-from tuneguard.oci.layout import open_registry
+from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def promote(
     if not here.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
     name = expected_model(here, to, model)
-    open_registry(parse(to))  # where nothing can be pushed to, nothing is judged
+    open_registry(parse(to), options=here.registries)  # where nothing can be pushed to, nothing is judged
     attempt = new_attempt()
     steps = plan.promotion_plan(
         here, directory=directory, reference=to, model=name, run=run, attempt=attempt, tightened=tightened

@@ -31,8 +31,8 @@ from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, signer_named, size
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import bundles
-from tuneguard.oci.layout import open_registry
 from tuneguard.oci.manifest import read
+from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
@@ -69,7 +69,7 @@ def pull(
     target = Path(os.path.abspath(directory))
     _refuse_taken(target)
     _check_tag(source, here)
-    registry = open_registry(source)
+    registry = open_registry(source, options=here.registries)
     manifest = _manifest(source, registry)
     pieces = _evidence(registry, manifest)
     seen = verify(

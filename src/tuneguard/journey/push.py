@@ -24,8 +24,8 @@ from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import attach
 from tuneguard.oci.descriptor import digest_of
-from tuneguard.oci.layout import open_registry
 from tuneguard.oci.manifest import build, referrer
+from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from tuneguard.trust.verify import Expectation, verify
 
@@ -91,7 +91,7 @@ def push(
         )
     note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
-    registry = open_registry(target)
+    registry = open_registry(target, options=here.registries)
     sent = _send(directory, manifest, built, registry, here)
     attached = _attach(judged.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tuneguard.ledger.store import SqliteStore
+    from tuneguard.oci.open import RegistryOptions
     from tuneguard.signing.signer import Signer
     from tuneguard.spec import Pipeline
     from tuneguard.trust.policy import Policy
@@ -48,6 +49,8 @@ class Surroundings:
     key_options: Mapping[str, str] = field(default_factory=dict)
     passphrase: Callable[[str], bytes] = no_passphrase
     reporter: Reporter = SILENT
+    insecure_registries: tuple[str, ...] = ()
+    registry_ca: Path | None = None
 
     @cached_property
     def now(self) -> datetime:
@@ -138,6 +141,15 @@ class Surroundings:
         if not self.in_project:
             return None
         return SqliteStore(self.room() / "ledger.db")
+
+    @property
+    def registries(self) -> RegistryOptions:
+        """What the person said about registries on servers."""
+        from tuneguard.oci.open import RegistryOptions
+
+        return RegistryOptions.chosen(
+            insecure=self.insecure_registries, ca=self.registry_ca, reporter=self.reporter
+        )
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -27,29 +27,13 @@ from tuneguard.oci import folder
 from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
 from tuneguard.oci.index import Index
 from tuneguard.oci.manifest import subject_of
-from tuneguard.oci.reference import Reference, valid_tag
+from tuneguard.oci.reference import valid_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tuneguard.oci.client import Registry
-
 _CHUNK = 1024 * 1024
 _SHOWN_TAGS = 10
-
-
-def open_registry(reference: Reference) -> Registry:
-    """The registry that a reference names. Nothing is read or made yet.
-
-    Raises:
-        UsageError: a registry on a server.
-    """
-    if reference.kind == "layout" and reference.path is not None:
-        return Layout(Path(reference.path))
-    raise UsageError(
-        f"{reference.name} is on a server, and this version pushes to folders only",
-        help="use oci:FOLDER:TAG, and copy from there with oras or skopeo",
-    )
 
 
 class Layout:

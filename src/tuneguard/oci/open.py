@@ -1,0 +1,57 @@
+"""The one place where a reference becomes a registry: a folder, or a server."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from tuneguard.oci.client import Registry
+    from tuneguard.oci.reference import Reference
+
+CA_VARIABLE = "TUNEGUARD_REGISTRY_CA"
+INSECURE_VARIABLE = "TUNEGUARD_INSECURE_REGISTRY"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryOptions:
+    """What the person said about servers.
+
+    ``insecure`` are the hosts (``HOST[:PORT]``) that may be spoken to without TLS, ``ca`` a PEM file of
+    authorities believed instead of the system's. Where a retry is said is ``reporter``.
+    """
+
+    insecure: frozenset[str] = frozenset()
+    ca: Path | None = None
+    reporter: Reporter = SILENT
+
+    @classmethod
+    def chosen(
+        cls, *, insecure: tuple[str, ...] = (), ca: Path | None = None, reporter: Reporter = SILENT
+    ) -> RegistryOptions:
+        """Options from flags, then from the environment."""
+        named = insecure or tuple(os.environ.get(INSECURE_VARIABLE, "").split(","))
+        file = ca or (Path(found) if (found := os.environ.get(CA_VARIABLE)) else None)
+        return cls(frozenset(host.strip() for host in named if host.strip()), file, reporter)
+
+
+def open_registry(reference: Reference, *, options: RegistryOptions | None = None) -> Registry:
+    """The registry that a reference names. Nothing is read or made yet.
+
+    Raises:
+        UsageError: the file of authorities cannot be used.
+    """
+    from tuneguard.oci.layout import Layout
+
+    if reference.kind == "layout" and reference.path is not None:
+        return Layout(Path(reference.path))
+    from tuneguard.errors import UsageError
+
+    raise UsageError(
+        f"{reference.name} is on a server, and this version pushes to folders only",
+        help="use oci:FOLDER:TAG, and copy from there with oras or skopeo",
+    )
