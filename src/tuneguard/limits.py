@@ -74,6 +74,14 @@ OCI_INDEX_BYTES = 16 * MIB
 """Bytes of an image layout's index.json: about 50,000 manifests."""
 OCI_SEARCH_BYTES = GIB
 """Bytes of the manifests that are read to find the referrers of one: a million pieces of evidence."""
+REGISTRY_REDIRECTS = 5
+"""Redirects of one read: registries need one, to their storage."""
+REGISTRY_TOKEN_BYTES = 64 * KIB
+"""Bytes of a token server's or a credential helper's answer."""
+REGISTRY_ERROR_BYTES = 64 * KIB
+"""Bytes of an answer that nobody needs, read so that its connection can be used again."""
+REGISTRY_PAGES = 100
+"""Pages of one list of referrers."""
 
 # Scanner
 PICKLE_OPCODES = 50_000_000

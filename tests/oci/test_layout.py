@@ -195,10 +195,9 @@ def test_looking_for_evidence_in_a_layout_without_end_is_given_up(layout, monkey
         layout.referrers(MODEL.digest)
 
 
-def test_a_reference_opens_a_layout_and_a_server_is_for_later(tmp_path):
+def test_a_reference_opens_a_layout_or_a_server(tmp_path):
     assert open_registry(parse(f"oci:{tmp_path}:v1")).name == f"oci:{tmp_path}"
-    with pytest.raises(UsageError, match="is on a server"):
-        open_registry(parse("host.example/a:v1"))
+    assert open_registry(parse("host.example/a:v1")).name == "host.example/a"
 
 
 def test_reading_makes_nothing(tmp_path):

@@ -49,9 +49,11 @@ def open_registry(reference: Reference, *, options: RegistryOptions | None = Non
 
     if reference.kind == "layout" and reference.path is not None:
         return Layout(Path(reference.path))
-    from tuneguard.errors import UsageError
+    from tuneguard.oci.http import Transport
+    from tuneguard.oci.server import Server
 
-    raise UsageError(
-        f"{reference.name} is on a server, and this version pushes to folders only",
-        help="use oci:FOLDER:TAG, and copy from there with oras or skopeo",
-    )
+    assert reference.host is not None
+    assert reference.repository is not None
+    options = options or RegistryOptions()
+    transport = Transport(reference.host, insecure=options.insecure, ca=options.ca, reporter=options.reporter)
+    return Server(transport, reference.repository)

@@ -1,0 +1,396 @@
+"""One request to a registry: TLS, time bounds, bounded bodies, retries that are seen, redirects by hand.
+
+A response is never decoded, its head is bounded by the HTTP reader, and a watch ends the connection
+when the whole request has taken too long: a server that drips one byte a second cannot hold us.
+What credentials a request bears is said for one origin and sent to no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from tuneguard import limits
+from tuneguard.errors import CannotLook, Refused, TuneguardError, UsageError
+from tuneguard.files import fault_point, printable
+from tuneguard.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from urllib.parse import SplitResult
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_MOVED = frozenset({301, 302, 303, 307, 308})
+BLOCK = 1024 * 1024
+_JITTER = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time bounds in seconds, and how often is tried. Tests set them small."""
+
+    connect: float = 10
+    idle: float = 60
+    whole: float = 120
+    bytes_a_second: float = 64 * 1024
+    """The slowest rate at which a blob may come or go, beyond `whole`."""
+    tries: int = 4
+    wait: float = 0.5
+    longest_wait: float = 30
+    settle: tuple[float, ...] = (0.05, 0.15)
+    """When a fallback tag is read again after it was written, to see that nobody wrote over it."""
+    sleep: Callable[[float], None] = time.sleep
+
+    def for_size(self, size: int) -> float:
+        """How long a request with `size` bytes may take."""
+        return self.whole + size / self.bytes_a_second
+
+
+class Broken(CannotLook):
+    """The connection failed or a server faltered: another try may help. `after` is its Retry-After."""
+
+    def __init__(self, what: str, *, where: str, after: float | None = None) -> None:
+        super().__init__(what, where=where, help="check the network and the registry, then run again")
+        self.after = after
+
+
+class Response:
+    """A status, a head, and a body that is read once, within the request's time."""
+
+    def __init__(self, raw: Any, url: str, watch: _Watch) -> None:
+        self._raw, self.url, self._watch = raw, url, watch
+        self.status: int = raw.status
+        self.headers: Mapping[str, str] = raw.headers
+
+    def stream(self) -> Iterator[bytes]:
+        """The body as it comes, undecoded.
+
+        Raises:
+            Broken: it ended early, or took too long.
+        """
+        with self.closing(), _translated(self.url, self._watch):
+            while chunk := self._raw.read(BLOCK, decode_content=False):
+                yield chunk
+
+    def read(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refused: it has more than `limit` bytes.
+        """
+        parts, left = [], limit
+        for chunk in self.stream():
+            left -= len(chunk)
+            if left < 0:
+                raise Refused(f"an answer has more than {limit:,} bytes", where=shown(self.url))
+            parts.append(chunk)
+        return b"".join(parts)
+
+    @contextlib.contextmanager
+    def closing(self) -> Iterator[None]:
+        """End the request when left: its connection is used again only if all was read."""
+        try:
+            yield
+        except BaseException:
+            self._raw.close()
+            raise
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Done with it. A short rest is read so that the connection can serve again."""
+        try:
+            if not self._raw.closed and self._raw.length_remaining in (0, None):
+                self._raw.release_conn()
+            elif not self._raw.closed:
+                if self._raw.length_remaining > limits.REGISTRY_ERROR_BYTES:
+                    self._raw.close()
+                else:
+                    self._raw.drain_conn()
+                    self._raw.release_conn()
+        except Exception:  # noqa: BLE001 (whatever state it is in, it is not used again)
+            self._raw.close()
+        finally:
+            self._watch.end()
+
+
+class Transport:
+    """Sends requests to one registry and to where it redirects reads."""
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        insecure: frozenset[str] = frozenset(),
+        ca: Path | None = None,
+        timing: Timing | None = None,
+        reporter: Reporter = SILENT,
+    ) -> None:
+        self.host, self._insecure, self._reporter = host, insecure, reporter
+        self.timing = timing or Timing()
+        scheme = "http" if self.plain(urlsplit(f"//{host}")) else "https"
+        self.base = f"{scheme}://{host}"
+        self._pool = _pool(ca, self.timing)
+
+    def plain(self, at: SplitResult) -> bool:
+        """Whether a host may be spoken to without TLS: it is this machine, or the person said so."""
+        return (at.hostname or "").lower() in _LOOPBACK or at.netloc in self._insecure
+
+    def same_origin(self, url: str) -> bool:
+        """Whether a URL lies on the registry itself: scheme, host and port."""
+        return _origin(url) == _origin(self.base)
+
+    def allowed(self, url: str, *, before: str) -> None:
+        """Refuse a URL that we do not go to.
+
+        Raises:
+            Refused: it is not HTTP, has credentials in it, or leaves TLS.
+        """
+        at = urlsplit(url)
+        leaves = urlsplit(before).scheme == "https" and at.scheme != "https"
+        if at.scheme not in ("http", "https") or not at.hostname or at.username is not None or leaves:
+            raise Refused(f"{shown(before)} sends us to {shown(url)}, where we do not go", where=self.host)
+        if at.scheme == "http" and not self.plain(at):
+            raise Refused(
+                f"{shown(url)} is without TLS",
+                where=self.host,
+                help="have TLS set up there; --insecure-registry HOST goes without, at your own risk",
+            )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        kind: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        secret: str | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        size: int = 0,
+    ) -> Response:
+        """One request, with redirects of reads followed; `secret` is for the URL's own origin alone.
+
+        A body of bytes or none is tried again where that may help; a stream is sent once.
+
+        Raises:
+            Broken: the server cannot be reached or falters, after all tries.
+            Refused: a redirect leads where we do not go, or the answer is encoded.
+        """
+        again = body is None or isinstance(body, bytes)
+        return self.tried(
+            lambda: self._followed(method, url, kind, dict(headers or {}), secret, body, size),
+            tries=None if again else 1,
+        )
+
+    def tried(self, call: Callable[[], Response], *, tries: int | None = None) -> Response:
+        """Call until it is not `Broken`: bounded, with growing waits, each of which is said."""
+        most = tries or self.timing.tries
+        for number in range(1, most + 1):
+            try:
+                return call()
+            except Broken as error:
+                if number == most:
+                    raise
+                self.wait(error, number)
+        raise AssertionError
+
+    def wait(self, error: Broken, number: int) -> None:
+        """Wait before try `number` + 1, as long as the server asks, within our bound, and say so."""
+        pause = self.timing.wait * 2 ** (number - 1) * _JITTER.uniform(0.8, 1.2)
+        if error.after is not None:
+            if error.after > self.timing.longest_wait:
+                raise error
+            pause = max(pause, error.after)
+        pause = min(pause, self.timing.longest_wait)
+        self._reporter.say("Retrying", f"{error.what}, try {number + 1} of {self.timing.tries}")
+        self.timing.sleep(pause)
+
+    def _followed(
+        self,
+        method: str,
+        url: str,
+        kind: str,
+        headers: dict[str, str],
+        secret: str | None,
+        body: bytes | Iterable[bytes] | None,
+        size: int,
+    ) -> Response:
+        first = _origin(url)
+        until = time.monotonic() + self.timing.for_size(size)
+        for _ in range(limits.REGISTRY_REDIRECTS + 1):
+            sent = dict(headers)
+            if secret is not None and _origin(url) == first:
+                sent["Authorization"] = secret
+            response = self._once(method, url, kind, sent, body, until)
+            if response.status not in _MOVED or method not in ("GET", "HEAD"):
+                return response
+            response.drop()
+            target = urljoin(url, response.headers.get("Location", ""))
+            self.allowed(target, before=url)
+            url = target
+        raise Refused(f"redirects more than {limits.REGISTRY_REDIRECTS} times", where=shown(url))
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        kind: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None,
+        until: float,
+    ) -> Response:
+        fault_point(f"http:{method}:{kind}")
+        watch = _Watch(until)
+        try:
+            with _translated(url, watch):
+                raw = self._pool.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers={"Accept-Encoding": "identity", "User-Agent": "tuneguard", **headers},
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+        except BaseException:
+            watch.end()
+            raise
+        response = Response(raw, url, watch)
+        if response.status in _RETRIED:
+            after = _seconds(response.headers.get("Retry-After"))
+            response.drop()
+            raise Broken(f"answers {response.status}", where=shown(url), after=after)
+        if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+            response.drop()
+            raise Refused("answers in an encoding that was not asked for", where=shown(url))
+        return response
+
+
+class _Watch:
+    """Shuts the request's socket at a moment, wherever it is being waited for."""
+
+    current = threading.local()
+
+    def __init__(self, until: float) -> None:
+        self.late = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(max(0.0, until - time.monotonic()), self._end_it)
+        self._timer.daemon = True
+        _Watch.current.watch = self
+        self._timer.start()
+
+    def hold(self, connected: socket.socket | None) -> None:
+        self._socket = connected
+        if self.late:
+            self._end_it()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        self._socket = None
+
+    def _end_it(self) -> None:
+        self.late = True
+        held = self._socket
+        if held is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(held, socket.SHUT_RDWR)
+
+
+def _pool(ca: Path | None, timing: Timing) -> Any:
+    """A pool of connections of ours: watched, and with TLS checked against the authorities chosen."""
+    import ssl
+
+    import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    def watched(kind: Any) -> Any:
+        class Connection(kind):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                _Watch.current.watch.hold(self.sock)
+
+            def request(self, *arguments: Any, **more: Any) -> None:
+                if self.sock is not None:
+                    _Watch.current.watch.hold(self.sock)
+                super().request(*arguments, **more)
+
+        return Connection
+
+    try:
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except OSError as error:
+        raise UsageError(
+            "holds no authorities' certificates", where=printable(str(ca)), help="give a file in PEM"
+        ) from error
+    manager = urllib3.PoolManager(
+        num_pools=8,
+        maxsize=8,
+        timeout=urllib3.Timeout(connect=timing.connect, read=timing.idle),
+        ssl_context=context,
+        blocksize=BLOCK,
+    )
+    manager.pool_classes_by_scheme = {
+        "http": type("Plain", (HTTPConnectionPool,), {"ConnectionCls": watched(HTTPConnection)}),
+        "https": type("Secure", (HTTPSConnectionPool,), {"ConnectionCls": watched(HTTPSConnection)}),
+    }
+    return manager
+
+
+@contextlib.contextmanager
+def _translated(url: str, watch: _Watch) -> Iterator[None]:
+    """What goes wrong on the way, as an error of ours."""
+    import http.client
+    import ssl
+
+    import urllib3.exceptions as wrong
+
+    try:
+        yield
+    except TuneguardError:
+        raise
+    except (wrong.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        where = shown(url)
+        cause: object = error
+        while isinstance(cause, BaseException) and (inner := cause.__cause__ or cause.__context__):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                break
+            cause = inner
+        if isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, wrong.SSLError):
+            raise CannotLook(
+                f"its TLS certificate is not believed: {printable(str(error))[:200]}",
+                where=where,
+                help="name its authorities with --registry-ca FILE",
+            ) from error
+        if watch.late:
+            raise Broken("took too long", where=where) from error
+        raise Broken(
+            f"the connection failed ({type(error).__name__}: {printable(str(error))[:120]})", where=where
+        ) from error
+
+
+def shown(url: str) -> str:
+    """A URL for people: without query (it may be a secret), escaped, not endless."""
+    return printable(url.partition("?")[0])[:200]
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        at = urlsplit(url)
+        return at.scheme, (at.hostname or "").lower(), at.port or (443 if at.scheme == "https" else 80)
+    except ValueError as error:
+        raise Refused("a URL is not one", where=shown(url)) from error
+
+
+def _seconds(text: str | None) -> float | None:
+    """Retry-After in seconds; a date is left to our own waits."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 9 else None

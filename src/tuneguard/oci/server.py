@@ -1,0 +1,326 @@
+"""A repository on a registry's server as a `Registry` (OCI distribution specification v1.1).
+
+Nothing that the server says is believed: bytes are hashed here, a tag and a manifest are read again
+after they were written, and a referrer is one by its own ``subject``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urljoin
+
+from tuneguard import limits
+from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
+from tuneguard.files import printable
+from tuneguard.oci import fallback, upload
+from tuneguard.oci.auth import Authenticator
+from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
+from tuneguard.oci.http import Broken, shown
+from tuneguard.oci.index import Index
+from tuneguard.oci.manifest import subject_of
+from tuneguard.oci.reference import valid_tag
+from tuneguard.records import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tuneguard.oci.http import Response, Transport
+
+_MANIFESTS = f"{MANIFEST_TYPE}, {INDEX_TYPE}"
+
+
+class Server:
+    """A `Registry` over HTTP. Its methods may be called from several threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        repository: str,
+        *,
+        mount_from: str | None = None,
+        piece: int = upload.PIECE,
+    ) -> None:
+        self.transport, self.repository = transport, repository
+        self._mount_from, self._piece = mount_from, piece
+        self._auth = Authenticator(transport)
+
+    @property
+    def name(self) -> str:
+        """Host and repository."""
+        return f"{self.transport.host}/{self.repository}"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        kind: str,
+        *,
+        write: bool = False,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        size: int = 0,
+    ) -> Response:
+        """One request below this repository, or at a URL of the same origin, with who we are.
+
+        Raises:
+            UsageError: the registry does not let us in.
+        """
+        url = path if "://" in path else f"{self.transport.base}/v2/{self.repository}/{path}"
+        scope = f"repository:{self.repository}:{'pull,push' if write else 'pull'}"
+        if write and self._mount_from is not None:
+            scope += f" repository:{self._mount_from}:pull"
+        secret = self._auth.header(scope)
+        streamed = body is not None and not isinstance(body, bytes)
+        for _ in range(3):
+            response = self.transport.request(
+                method, url, kind, headers=headers, secret=secret, body=body, size=size
+            )
+            if response.status != 401 or not self.transport.same_origin(response.url):
+                break
+            response.drop()
+            secret = self._auth.answer(response, scope, secret)
+            if streamed:  # the stream is spent: whoever gave it begins again
+                raise Broken("asked who we are in the middle of an upload", where=self.name)
+        if response.status in (401, 403):
+            response.drop()
+            raise UsageError(
+                f"does not let us {'push' if write else 'pull'} ({response.status})",
+                where=self.name,
+                help="log in as somebody who may, as with docker login",
+            )
+        return response
+
+    # --- blobs ------------------------------------------------------------------------------------
+
+    def has_blob(self, digest: str, size: int | None = None) -> bool:
+        """Whether the server says that it has the blob, with that size."""
+        response = self.call("HEAD", f"blobs/{_checked(digest)}", "blob")
+        response.drop()
+        if response.status == 404:
+            return False
+        if response.status != 200:
+            raise self.unexpected(response, "a blob")
+        found = response.headers.get("Content-Length")
+        return size is None or found is None or found == str(size)
+
+    def put_blob(self, digest: str, size: int, open: Callable[[], BinaryIO]) -> bool:
+        """Upload a blob, mounted or sent; False if it was there already."""
+        if self.has_blob(digest, size):
+            return False
+        upload.put(self, _checked(digest), size, open, mount_from=self._mount_from, piece=self._piece)
+        if not self.has_blob(digest, size):
+            raise CannotLook("said that it stored a blob, and has none", where=f"{self.name}@{digest}")
+        return True
+
+    def read_blob(self, digest: str, size: int) -> Iterator[bytes]:
+        """The blob in chunks, verified; see `Registry.read_blob`. A broken connection is resumed."""
+        hasher, at, held, number = hashlib.sha256(), 0, b"", 1
+        while True:
+            before = at
+            try:
+                for chunk in self._from(digest, size, at):
+                    at += len(chunk)
+                    if at > size:
+                        raise self.wrong(digest, f"has more than {size:,} bytes")
+                    hasher.update(chunk)
+                    if held:
+                        yield held
+                    held = chunk
+                if at < size:
+                    raise Broken(f"sent {at:,} of {size:,} bytes", where=f"{self.name}@{digest[:19]}")
+                break
+            except Broken as error:
+                if number >= self.transport.timing.tries:
+                    raise
+                self.transport.wait(error, number)
+                number += at == before or number < self.transport.timing.tries - 1
+        if f"sha256:{hasher.hexdigest()}" != digest:
+            raise self.wrong(digest, f"hashes to {hasher.hexdigest()[:12]}")
+        if held:
+            yield held
+
+    def _from(self, digest: str, size: int, at: int) -> Iterator[bytes]:
+        """What follows the first `at` bytes."""
+        headers = {"Range": f"bytes={at}-"} if at else {}
+        response = self.call("GET", f"blobs/{_checked(digest)}", "blob", headers=headers, size=size)
+        with response.closing():
+            if response.status == 404:
+                raise CannotLook(
+                    "the registry lacks a blob", where=f"{self.name}@{digest}", help="push again"
+                )
+            skip = at if response.status == 200 else 0
+            if response.status == 206:
+                if not response.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
+                    raise Refused("gave another range than was asked for", where=self.name)
+            elif response.status != 200:
+                raise self.unexpected(response, "a blob")
+            length = response.headers.get("Content-Length", "")
+            if response.status == 200 and length.isascii() and length.isdigit() and int(length) != size:
+                raise self.wrong(digest, f"has {int(length):,} bytes, not {size:,}")
+            for chunk in response.stream():
+                if skip >= len(chunk):
+                    skip -= len(chunk)
+                    continue
+                yield chunk[skip:] if skip else chunk
+                skip = 0
+
+    # --- manifests and tags -----------------------------------------------------------------------
+
+    def put_manifest(self, data: bytes, media_type: str = MANIFEST_TYPE) -> str:
+        """Store a manifest by its digest and, where it has a subject, see that it is listed for it."""
+        if len(data) > limits.OCI_MANIFEST_BYTES:
+            raise Refused(f"a manifest of {len(data):,} bytes is too large for registries", where=self.name)
+        digest = digest_of(data)
+        subject, kind, notes = subject_of(data, f"{self.name}@{digest}")
+        listed = self.put_named(digest, data, media_type)
+        if self._manifest(digest) != data:
+            raise CannotLook("said that it stored a manifest, and has none", where=f"{self.name}@{digest}")
+        if subject is not None and listed != subject and self._listed(subject) is None:
+            fallback.add(self, subject, Descriptor(media_type, digest, len(data), kind, notes))
+        return digest
+
+    def put_named(self, reference: str, data: bytes, media_type: str, match: str | None = None) -> str | None:
+        """PUT a manifest; returns the header ``OCI-Subject``. With `match` only over that ETag.
+
+        Raises:
+            fallback.Overtaken: another manifest stands there by now.
+        """
+        headers = {"Content-Type": media_type} | ({} if match is None else {"If-Match": match})
+        response = self.call(
+            "PUT", f"manifests/{reference}", "manifest", write=True, headers=headers, body=data
+        )
+        if response.status in (409, 412) and match is not None:
+            response.drop()
+            raise fallback.Overtaken
+        if response.status not in (200, 201, 202):
+            raise self.unexpected(response, "a manifest")
+        response.drop()
+        said = response.headers.get("Docker-Content-Digest")
+        if said is not None and said != digest_of(data):
+            raise Refused("stored another manifest than it was given", where=f"{self.name}:{reference}")
+        return response.headers.get("OCI-Subject")
+
+    def read_manifest(self, reference: str) -> bytes:
+        """The manifest that a digest or a tag names, checked against the digest."""
+        data = self._manifest(reference)
+        if data is None:
+            raise UsageError(
+                f"has no manifest {printable(reference)[:128]}", where=self.name, help="check tag or digest"
+            )
+        return data
+
+    def tagged(self, tag: str) -> tuple[bytes, str | None] | None:
+        """The manifest that a tag names and its ETag, or None."""
+        response = self.call("GET", f"manifests/{tag}", "manifest", headers={"Accept": _MANIFESTS})
+        if response.status == 404:
+            response.drop()
+            return None
+        if response.status != 200:
+            raise self.unexpected(response, "a manifest")
+        data = response.read(limits.OCI_MANIFEST_BYTES)
+        said = response.headers.get("Docker-Content-Digest")
+        if said is not None and said != digest_of(data):
+            raise Refused("gave another manifest than it said", where=f"{self.name}:{printable(tag)[:128]}")
+        return data, response.headers.get("ETag")
+
+    def _manifest(self, reference: str) -> bytes | None:
+        if not is_digest(reference) and not valid_tag(reference):
+            raise UsageError(
+                f"{printable(reference)[:128]} cannot be a tag", help="letters, digits, . _ and -"
+            )
+        found = self.tagged(reference)
+        if found is None:
+            return None
+        if is_digest(reference) and digest_of(found[0]) != reference:
+            raise self.wrong(reference, f"hashes to {digest_of(found[0])[7:19]}")
+        return found[0]
+
+    def tag(self, name: str, digest: str) -> str | None:
+        """Make a tag name a manifest that is there: read, written, read again (TRUST.md rule 23)."""
+        before = self.resolve(name)
+        data = self.read_manifest(digest)
+        if before != digest:
+            found = read_json(data, self.name, limit=limits.OCI_MANIFEST_BYTES)
+            kind = found.get("mediaType") if isinstance(found, dict) else None
+            self.put_named(name, data, kind if kind in (MANIFEST_TYPE, INDEX_TYPE) else MANIFEST_TYPE)
+            if self.resolve(name) != digest:
+                raise Refused(f"the tag {name} was moved by somebody else", where=self.name, help="tag again")
+        return before
+
+    def resolve(self, tag: str) -> str | None:
+        """The digest that a tag names now, hashed here, or None."""
+        if not valid_tag(tag):
+            raise UsageError(f"{printable(tag)[:128]} cannot be a tag", help="letters, digits, . _ and -")
+        found = self.tagged(tag)
+        return None if found is None else digest_of(found[0])
+
+    # --- referrers --------------------------------------------------------------------------------
+
+    def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
+        """The manifests whose subject is `digest`, each read and its own subject checked."""
+        entries = self._listed(digest)
+        if entries is None:
+            entries = fallback.read(self, digest)[0].descriptors()
+        found: dict[str, Descriptor] = {}
+        left = limits.OCI_SEARCH_BYTES
+        for entry in entries:
+            if entry.digest in found or entry.media_type not in (MANIFEST_TYPE, INDEX_TYPE):
+                continue
+            if artifact_type is not None and entry.artifact_type not in (None, artifact_type):
+                continue
+            data = self._manifest(entry.digest)
+            if data is None:  # it was removed, and its listing was left
+                continue
+            left -= len(data)
+            if left < 0:
+                raise CannotLook(f"the referrers are over {limits.OCI_SEARCH_BYTES:,} bytes", where=self.name)
+            subject, kind, notes = subject_of(data, f"{self.name}@{entry.digest}")
+            if subject == digest and artifact_type in (None, kind):
+                found[entry.digest] = Descriptor(entry.media_type, entry.digest, len(data), kind, notes)
+        return tuple(found.values())
+
+    def _listed(self, digest: str) -> tuple[Descriptor, ...] | None:
+        """What the referrers API lists, unchecked; None where the registry has no such API."""
+        found: list[Descriptor] = []
+        path = f"referrers/{_checked(digest)}"
+        for _ in range(limits.REGISTRY_PAGES):
+            response = self.call("GET", path, "referrers", headers={"Accept": INDEX_TYPE})
+            if response.status in (404, 405) and not found:
+                response.drop()
+                return None
+            if response.status != 200:
+                raise self.unexpected(response, "a list of referrers")
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+            if kind != INDEX_TYPE:
+                raise NotUnderstood("a list of referrers is not an index", where=shown(response.url))
+            index = Index.parse(response.read(limits.OCI_MANIFEST_BYTES), shown(response.url))
+            found.extend(index.descriptors())
+            link = response.headers.get("Link", "")
+            if 'rel="next"' not in link and "rel=next" not in link:
+                return tuple(found)
+            path = urljoin(response.url, link.partition("<")[2].partition(">")[0])
+            if not self.transport.same_origin(path):
+                raise Refused("the list of referrers goes on at another host", where=shown(path))
+        raise CannotLook("the list of referrers does not end", where=self.name)
+
+    # --- what went wrong --------------------------------------------------------------------------
+
+    def unexpected(self, response: Response, what: str) -> CannotLook:
+        """A status that the specification does not have here; the server's words are not repeated."""
+        response.drop()
+        return CannotLook(f"answers {response.status} for {what}", where=shown(response.url))
+
+    def wrong(self, digest: str, what: str) -> Refused:
+        """Bytes that are not those that were named."""
+        return Refused(
+            f"what the registry gave for {digest[:19]} {what}",
+            where=self.name,
+            help="the registry was damaged or tampered with: push again from the source",
+        )
+
+
+def _checked(digest: str) -> str:
+    if not is_digest(digest):
+        raise UsageError(f"{printable(digest)[:80]} is not a digest", help="sha256: and 64 hex digits")
+    return digest

@@ -1,0 +1,201 @@
+"""An honest registry on a server: what is pushed is what is pulled, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+
+import pytest
+
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.oci import client
+from tuneguard.oci import manifest as oci
+from tuneguard.oci.auth import find
+from tuneguard.oci.descriptor import digest_of
+from tuneguard.oci.http import Timing, Transport
+from tuneguard.oci.server import Server
+from world.layouts import EVIDENCE, FILES, MODEL
+from world.registries import serving
+
+FAST = Timing(idle=5, whole=5, wait=0, sleep=lambda _: None)
+DATA = b"weights" * 1000
+DIGEST = digest_of(DATA)
+
+
+def opened(world, timing=FAST, **more):
+    return Server(Transport(world.host, timing=timing), "m", **more)
+
+
+def push(registry):
+    """How many blobs were sent."""
+    sent = sum(
+        registry.put_blob(layer.digest, layer.size, lambda path=layer.path: io.BytesIO(FILES[path]))
+        for layer in MODEL.layers
+    )
+    sent += registry.put_blob(
+        MODEL.config_descriptor.digest, len(MODEL.config), lambda: io.BytesIO(MODEL.config)
+    )
+    registry.put_manifest(MODEL.data)
+    for piece in EVIDENCE:
+        client.attach(registry, oci.referrer(MODEL.descriptor, piece))
+    registry.tag("v1", MODEL.digest)
+    return sent
+
+
+@pytest.mark.parametrize("api", [True, False])
+@pytest.mark.parametrize("token", [None, "secret-token"])
+def test_what_is_pushed_is_pulled_with_its_evidence_with_or_without_referrers_and_tokens(api, token):
+    with serving(api=api, token=token) as world:
+        registry = opened(world)
+        push(registry)
+        assert registry.resolve("v1") == MODEL.digest
+        assert registry.read_manifest("v1") == MODEL.data
+        for layer in MODEL.layers:
+            assert b"".join(registry.read_blob(layer.digest, layer.size)) == FILES[layer.path]
+        assert sorted(client.bundles(registry, MODEL.digest, files=9, limit=9999)) == sorted(EVIDENCE)
+
+
+def test_a_second_push_of_the_same_bytes_uploads_nothing():
+    with serving() as world:
+        assert push(opened(world)) == 4
+        del world.log[:]
+        assert push(opened(world)) == 0
+        assert not any("uploads" in line for line in world.log)
+
+
+def test_a_large_blob_goes_in_pieces():
+    with serving() as world:
+        assert opened(world, piece=1000).put_blob(DIGEST, len(DATA), lambda: io.BytesIO(DATA))
+        assert world.blobs[DIGEST] == DATA
+        assert sum(line.startswith("PATCH") for line in world.log) == 7
+
+
+def test_an_upload_that_breaks_goes_on_where_the_server_is():
+    with serving() as world:
+        seen = []
+
+        def script(handler):
+            if handler.command == "PATCH":
+                seen.append(handler.headers["Content-Range"])
+                if len(seen) == 2:  # half of the piece arrives
+                    name = handler.path.rpartition("/")[2]
+                    world.uploads[name] += handler.rfile.read(500)
+                    handler.connection.close()
+                    return True
+            return False
+
+        world.script = script
+        assert opened(world, piece=3000).put_blob(DIGEST, len(DATA), lambda: io.BytesIO(DATA))
+        assert world.blobs[DIGEST] == DATA
+        assert seen == ["0-2999", "3000-5999", "3500-6499", "6500-6999"]
+
+
+def test_a_download_that_breaks_goes_on_with_a_range():
+    with serving() as world:
+        world.blobs[DIGEST] = DATA
+        ranges = []
+
+        def script(handler):
+            ranges.append(handler.headers["Range"])
+            if len(ranges) == 1:
+                handler.answer(200, DATA[:3000], Content_Length=str(len(DATA)), Connection="close")
+                handler.close_connection = True
+                return True
+            return False
+
+        world.script = script
+        assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
+        assert ranges[0] is None
+        assert len(ranges) == 2
+
+
+def test_a_blob_of_another_repository_is_mounted_and_not_sent():
+    with serving() as world:
+        head = iter([404])
+
+        def script(handler):
+            if handler.command == "HEAD" and next(head, None):
+                handler.answer(404)
+                return True
+            return False
+
+        world.script = script
+        world.blobs[DIGEST] = DATA
+        registry = opened(world, mount_from="base")
+        registry.put_blob(DIGEST, len(DATA), lambda: pytest.fail("was sent"))
+        assert not world.uploads
+
+
+def test_bytes_that_changed_since_they_were_hashed_are_never_stored():
+    with serving() as world:
+        for wrong in (DATA[:-1] + b"!", DATA[:-1], DATA + b"!"):
+            with pytest.raises(Refused, match="changed since it was hashed"):
+                opened(world).put_blob(DIGEST, len(DATA), lambda wrong=wrong: io.BytesIO(wrong))
+        assert not world.blobs
+
+
+@pytest.mark.parametrize("etags", [True, False])
+def test_signers_at_once_lose_nothing_of_a_fallback_tag(etags):
+    with serving(api=False, etags=etags) as world:
+        push(opened(world))
+        timing = Timing(settle=(0.05, 0.2))
+        pieces = [b'{"signer":%d}' % number for number in range(4)]
+        signers = [
+            threading.Thread(
+                target=client.attach, args=(opened(world, timing), oci.referrer(MODEL.descriptor, piece))
+            )
+            for piece in pieces
+        ]
+        for signer in signers:
+            signer.start()
+        for signer in signers:
+            signer.join()
+        found = list(client.bundles(opened(world), MODEL.digest, files=9, limit=9999))
+        assert sorted(found) == sorted([*EVIDENCE, *pieces])
+
+
+def test_credentials_come_from_the_configuration_of_docker(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    entry = {"auth": base64.b64encode(b"ann:pa:ss").decode()}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example": entry}}))
+    found = find("r.example")
+    assert (found.user, found.secret) == ("ann", "pa:ss")
+    assert "pa:ss" not in repr(found)
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example": {"auth": "!"}}}))
+    with pytest.raises(NotUnderstood):
+        find("r.example")
+
+
+def test_a_credential_helper_is_asked_for_the_host(tmp_path, monkeypatch):
+    helper = tmp_path / "docker-credential-demo"
+    helper.write_text(
+        '#!/bin/sh\nread host || true\necho "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"$host\\"}"\n'
+    )
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {"r.example": "demo"}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    assert find("r.example").identity == "r.example"
+
+
+def test_a_helper_that_is_a_path_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "../../bin/x"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(Refused, match="not a name"):
+        find("r.example")
+
+
+def test_a_registry_that_never_lets_us_in_is_not_asked_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with serving(token="right") as world:
+        registry = opened(world)
+        world.script = lambda handler: (
+            "token" in handler.path and (handler.answer(200, b'{"token":"wrong"}') or True)
+        )
+        with pytest.raises(UsageError, match="does not let us"):
+            registry.read_manifest("v1")
+        assert len(world.log) < 10
