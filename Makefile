@@ -4,16 +4,20 @@ BIN := .venv/bin
 # What `make check` leaves to `make test`: whole journeys, and what needs PyTorch, a sandbox or a counterpart.
 ROOMS := tests --ignore=tests/journey --ignore=tests/attacks --ignore=tests/interop --ignore=tests/sandbox
 
-.PHONY: demo test check lint bench accept lock clean help
+.PHONY: demo test test-peers check lint bench accept accept-peers lock clean help
 
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 demo: .all       ## set up, then the whole journey and the attacks that it stops
 	@$(BIN)/python tools/demo.py
 
 test: .all       ## set up, then every test
 	@$(BIN)/python -m pytest -q
+
+test-peers: .all ## set up, build the real counterparts once, then the tests against them (needs Go)
+	@$(PYTHON) tools/peers.py >/dev/null
+	@$(BIN)/python -m pytest -q tests/peers
 
 check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the rooms' tests
 	@$(BIN)/python -m pytest -q -n auto -m "not torch and not slow and not sandbox" $(ROOMS)
@@ -29,6 +33,10 @@ bench: .all      ## the figures that the documentation quotes, as ratios
 
 accept: .all     ## rewrite golden outputs and generated documents, so that a diff shows what changed
 	@TUNEGUARD_ACCEPT=1 $(BIN)/python -m pytest -q -m golden
+
+accept-peers: .all  ## as test-peers, and rewrite docs/interop.md with what was proved
+	@$(PYTHON) tools/peers.py >/dev/null
+	@TUNEGUARD_ACCEPT=1 $(BIN)/python -m pytest -q tests/peers
 
 lock: .check     ## resolve the requirements anew (needs uv)
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header all.in -o all.txt
