@@ -5,7 +5,8 @@
 
 The cache folder is named after the content of the Go module's files, so that a changed version is built
 anew and an unchanged one never. `TUNEGUARD_CACHE` moves the cache; `TUNEGUARD_PEERS=required` (CI) makes
-a peer that cannot be had an error. Go's own build cache is a temporary folder beside it, gone at the end.
+a peer that cannot be had an error. Go's build and module caches (5 GB) are a temporary folder beside it,
+gone at the end, unless GOCACHE and GOMODCACHE name others.
 """
 
 from __future__ import annotations
@@ -117,10 +118,19 @@ def build() -> dict[str, str]:
 def build_one(name: str, work: Path, bin: Path) -> str | None:
     """Build beside, flush, rename. The reason if it failed."""
     beside = work / name
-    command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w"]
-    environment = {**os.environ, "GOCACHE": str(work / "gocache"), "GOFLAGS": ""}
+    command = [
+        "go",
+        "build",
+        "-mod=readonly",
+        "-modcacherw",
+        "-buildvcs=false",
+        "-trimpath",
+        "-ldflags=-s -w",
+    ]
+    caches = {"GOCACHE": str(work / "gocache"), "GOMODCACHE": str(work / "modules")}
+    environment = {**caches, **os.environ, "GOFLAGS": ""}
     done = subprocess.run(
-        [*command, "-o", str(beside), BUILT[name]],
+        [*command, "-ldflags=-s -w", "-o", str(beside), BUILT[name]],
         cwd=MODULE,
         env=environment,
         capture_output=True,
