@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -279,13 +280,17 @@ def test_an_expected_run_alone_is_one_of_the_projects_model(
     assert "speaks of run 042, expected is run 043" in capsys.readouterr().out
 
 
-def test_a_registry_on_a_server_is_refused_before_anything_is_judged(
+def test_a_registry_that_cannot_be_reached_is_told_before_anything_is_judged(
     trained: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    to = "registry.internal/models/support-llama:ft-042"
-    assert trained("promote", "runs/042", "--to", to, "--run", "042") == 2
+    with socket.socket() as bound:  # and not listening: nobody answers, and nobody else can
+        bound.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{bound.getsockname()[1]}/models/support-llama:ft-042"
+        assert trained("promote", "runs/042", "--to", to, "--run", "042", "--model", MODEL) == 3
 
-    assert "this version pushes to folders only" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "the connection failed: Connection refused" in said.err
+    assert "try 4 of 4" in said.out
     assert not (trained.path / ".tuneguard/attempts").exists()
 
 

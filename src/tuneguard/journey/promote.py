@@ -45,7 +45,7 @@ def promote(
     if not here.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
     name = expected_model(here, to, model)
-    open_registry(parse(to), options=here.registries)  # where nothing can be pushed to, nothing is judged
+    _reach(to, here)
     attempt = new_attempt()
     steps = plan.promotion_plan(
         here, directory=directory, reference=to, model=name, run=run, attempt=attempt, tightened=tightened
@@ -56,6 +56,14 @@ def promote(
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
     return _result(directory, to, conducted, name)
+
+
+def _reach(to: str, here: Surroundings) -> None:
+    """Where nothing can be pushed to, nothing is judged: an hour later would be late to hear it."""
+    target = parse(to)
+    registry = open_registry(target, options=here.registries)
+    if target.tag is not None:
+        registry.resolve(target.tag)
 
 
 def expected_model(here: Surroundings, reference: str, model: str | None) -> str:

@@ -108,14 +108,12 @@ class Response:
     def drop(self) -> None:
         """Done with it. A short rest is read so that the connection can serve again."""
         try:
-            if not self._raw.closed and self._raw.length_remaining in (0, None):
-                self._raw.release_conn()
-            elif not self._raw.closed:
-                if self._raw.length_remaining > limits.REGISTRY_ERROR_BYTES:
-                    self._raw.close()
-                else:
-                    self._raw.drain_conn()
-                    self._raw.release_conn()
+            left = self._raw.length_remaining
+            if left is None or left > limits.REGISTRY_ERROR_BYTES:
+                self._raw.close()
+            else:
+                self._raw.drain_conn()
+            self._raw.release_conn()
         except Exception:  # noqa: BLE001 (whatever state it is in, it is not used again)
             self._raw.close()
         finally:
@@ -154,6 +152,7 @@ class Transport:
         Raises:
             Refused: it is not HTTP, has credentials in it, or leaves TLS.
         """
+        _origin(url)
         at = urlsplit(url)
         leaves = urlsplit(before).scheme == "https" and at.scheme != "https"
         if at.scheme not in ("http", "https") or not at.hostname or at.username is not None or leaves:
@@ -233,7 +232,7 @@ class Transport:
             if response.status not in _MOVED or method not in ("GET", "HEAD"):
                 return response
             response.drop()
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = joined(url, response.headers.get("Location", ""))
             self.allowed(target, before=url)
             url = target
         raise Refused(f"redirects more than {limits.REGISTRY_REDIRECTS} times", where=shown(url))
@@ -360,12 +359,8 @@ def _translated(url: str, watch: _Watch) -> Iterator[None]:
         raise
     except (wrong.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
         where = shown(url)
-        cause: object = error
-        while isinstance(cause, BaseException) and (inner := cause.__cause__ or cause.__context__):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                break
-            cause = inner
-        if isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, wrong.SSLError):
+        causes = list(_causes(error))
+        if any(isinstance(cause, ssl.SSLCertVerificationError | wrong.SSLError) for cause in causes):
             raise CannotLook(
                 f"its TLS certificate is not believed: {printable(str(error))[:200]}",
                 where=where,
@@ -373,14 +368,37 @@ def _translated(url: str, watch: _Watch) -> Iterator[None]:
             ) from error
         if watch.late:
             raise Broken("took too long", where=where) from error
-        raise Broken(
-            f"the connection failed ({type(error).__name__}: {printable(str(error))[:120]})", where=where
-        ) from error
+        said = next(
+            (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None
+        )
+        reason = said or f"{type(error).__name__}: {error}"
+        raise Broken(f"the connection failed: {printable(reason)[:120]}", where=where) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what is behind it, the deepest last."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def shown(url: str) -> str:
     """A URL for people: without query (it may be a secret), escaped, not endless."""
     return printable(url.partition("?")[0])[:200]
+
+
+def joined(url: str, location: str) -> str:
+    """Where a server sends us, as a whole URL.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Refused("sends us to something that is no URL", where=shown(url)) from error
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urljoin
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
@@ -16,7 +15,7 @@ from tuneguard.files import printable
 from tuneguard.oci import fallback, upload
 from tuneguard.oci.auth import Authenticator
 from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
-from tuneguard.oci.http import Broken, shown
+from tuneguard.oci.http import Broken, joined, shown
 from tuneguard.oci.index import Index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
@@ -299,7 +298,7 @@ class Server:
             link = response.headers.get("Link", "")
             if 'rel="next"' not in link and "rel=next" not in link:
                 return tuple(found)
-            path = urljoin(response.url, link.partition("<")[2].partition(">")[0])
+            path = joined(response.url, link.partition("<")[2].partition(">")[0])
             if not self.transport.same_origin(path):
                 raise Refused("the list of referrers goes on at another host", where=shown(path))
         raise CannotLook("the list of referrers does not end", where=self.name)

@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import re
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 from tuneguard.errors import CannotLook, Refused
 from tuneguard.files import cannot_look
-from tuneguard.oci.http import BLOCK, Broken, shown
+from tuneguard.oci.http import BLOCK, Broken, joined, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,7 +167,7 @@ class _Session:
         location = response.headers.get("Location")
         if location is None:
             return
-        url = urljoin(response.url, location)
+        url = joined(response.url, location)
         if not self._server.transport.same_origin(url):
             raise Refused(
                 f"wants the upload to go to another host, {shown(url)}",
