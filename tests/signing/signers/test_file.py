@@ -58,16 +58,6 @@ def test_a_public_key_in_the_private_ones_place_says_so(key):
         open_file(str(key.with_suffix(".pub")), no_passphrase)
 
 
-def test_cosigns_own_key_format_is_named_rather_than_called_broken(tmp_path):
-    path = tmp_path / "cosign.key"
-    path.write_text(
-        "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neHg=\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"
-    )
-
-    with pytest.raises(NotUnderstood, match="cosign"):
-        open_file(str(path), no_passphrase)
-
-
 @pytest.mark.parametrize(
     "arguments", [["-algorithm", "RSA"], ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"]]
 )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from tuneguard.signing.key import KeyType, make_pair
+from world.keys import cosign_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +26,11 @@ def keys(folder: Path) -> dict[str, str]:
     for type in KeyType:
         make_pair(folder / f"{type}.key", type=type, passphrase=PASSPHRASE)
         uris[f"encrypted {type}"] = str(folder / f"{type}.key")
+        inside = load_pem_private_key((folder / f"{type}.key").read_bytes(), PASSPHRASE).private_bytes(
+            Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+        )
+        (folder / f"cosign-{type}.key").write_bytes(cosign_key(inside, PASSPHRASE))
+        uris[f"cosign's {type}"] = str(folder / f"cosign-{type}.key")
     make_pair(folder / "plain.key", passphrase=None)
     uris["unencrypted, by file URI"] = f"file://{folder}/plain.key"
     return uris

@@ -1,8 +1,8 @@
 """A key in a PEM file: a path, ``file:PATH`` or ``file:///PATH``.
 
-PKCS#8, encrypted or not, and the older ``EC PRIVATE KEY``. The path is taken as it is written, without
-percent-decoding. The file is read once and the key kept in memory until the process ends, which is why
-one process signs with one role only.
+PKCS#8, encrypted or not, the older ``EC PRIVATE KEY``, and cosign's own encrypted form. The path is taken
+as it is written, without percent-decoding. The file is read once and the key kept in memory until the
+process ends, which is why one process signs with one role only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from tuneguard import limits
 from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
 from tuneguard.files import printable, read_bounded
-from tuneguard.signing import pkcs8
+from tuneguard.signing import cosign_key, pkcs8
 from tuneguard.signing.key import PublicKey, Secret, public_of, sign_with, usable_secret
 from tuneguard.signing.signer import PLAIN_PATH, PassphraseSource, SignerKind
 
@@ -50,11 +50,20 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
         CannotLook: it cannot be read.
     """
     where, data = _read(uri)
+    return open_pem(data, where, passphrase)
+
+
+def open_pem(data: bytes, where: str, passphrase: PassphraseSource) -> FileSigner:
+    """The key in a PEM text that was read from `where`. Raises as `open_file` does."""
     if pkcs8.costs_too_much(data):
         raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
-    secret = passphrase(where) if _is_encrypted(data) else None
-    if secret is not None and not 0 < len(secret) <= limits.PASSPHRASE_BYTES:
+    cosigns = cosign_key.is_cosign_key(data)
+    secret = passphrase(where) if is_encrypted_pem(data) else None
+    if secret is not None and not 0 < len(secret) + cosigns <= limits.PASSPHRASE_BYTES:
         raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES:,} bytes", where=where)
+    if cosigns:
+        assert secret is not None
+        return FileSigner(_inside(cosign_key.open_key(data, secret, where), where))
     try:
         key = load_pem_private_key(data, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -67,9 +76,19 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
     return FileSigner(usable_secret(key, where))
 
 
+def _inside(der: bytes, where: str) -> Secret:
+    """The key in a box of cosign's."""
+    try:
+        return usable_secret(load_der_private_key(der, None), where)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise NotUnderstood(
+            "is a key of cosign's with something else than a key in it", where=where
+        ) from error
+
+
 def is_encrypted(uri: str) -> bool:
     """Whether the key file that `uri` names asks for a passphrase."""
-    return _is_encrypted(_read(uri)[1])
+    return is_encrypted_pem(_read(uri)[1])
 
 
 def path_of(uri: str) -> Path:
@@ -92,19 +111,18 @@ def _read(uri: str) -> tuple[str, bytes]:
     path = path_of(uri)
     where = printable(str(path))
     data = read_bounded(path, limits.KEY_BYTES)
-    if b"SIGSTORE PRIVATE KEY-----" in data or b"COSIGN PRIVATE KEY-----" in data:
-        raise NotUnderstood(
-            "is a key in cosign's own file format",
-            where=where,
-            help="make a PKCS#8 key with `tuneguard keygen`",
-        )
     if b"-----BEGIN PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
         raise ConfigurationError([Problem("this is a public key", where, "name the private key beside it")])
     return where, data
 
 
-def _is_encrypted(data: bytes) -> bool:
-    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data or b"Proc-Type: 4,ENCRYPTED" in data
+def is_encrypted_pem(data: bytes) -> bool:
+    """Whether the key in a PEM text asks for a passphrase."""
+    return (
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data
+        or b"Proc-Type: 4,ENCRYPTED" in data
+        or cosign_key.is_cosign_key(data)
+    )
 
 
 SIGNER = SignerKind(id="file", schemes=(PLAIN_PATH, "file"), open=open_file, needs_passphrase=is_encrypted)
