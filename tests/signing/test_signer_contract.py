@@ -1,7 +1,8 @@
 """What every signer owes, checked for each module in ``signers/``; a new one needs only its world.
 
 ``tests/world/signers/<module>.py`` makes the place where its keys live, with the passphrase `PASSPHRASE`:
-``keys(folder)`` gives URIs by description, ``missing(folder)`` the URI of a key that is not there.
+``place(folder)`` is a context that gives URIs by description, ``missing(folder)`` the URI of a key that is
+not there. Where the real place cannot be had, `place` runs a stub that speaks its wire protocol.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def world(request):
 @pytest.fixture(scope="module")
 def uris(world, tmp_path_factory):
     """Every sort of key of one place."""
-    return world.keys(tmp_path_factory.mktemp("keys"))
+    with world.place(tmp_path_factory.mktemp("keys")) as uris:
+        yield uris
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_a_wrong_passphrase_is_one_clear_sentence_with_what_to_do(uris):
         assert "wrong horse" not in str(caught.value)
 
 
-def test_a_key_that_is_not_there_is_our_error_and_no_foreign_one(world, tmp_path):
+def test_a_key_that_is_not_there_is_our_error_and_no_foreign_one(world, uris, tmp_path):
     with pytest.raises(TuneguardError) as caught:
         open_signer(world.missing(tmp_path), no_passphrase)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import (
@@ -15,12 +16,14 @@ from tuneguard.signing.key import KeyType, make_pair
 from world.keys import cosign_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PASSPHRASE = b"correct horse"
 
 
-def keys(folder: Path) -> dict[str, str]:
+@contextlib.contextmanager
+def place(folder: Path) -> Iterator[dict[str, str]]:
     """One URI for each sort of key that can live here."""
     uris = {}
     for type in KeyType:
@@ -33,7 +36,7 @@ def keys(folder: Path) -> dict[str, str]:
         uris[f"cosign's {type}"] = str(folder / f"cosign-{type}.key")
     make_pair(folder / "plain.key", passphrase=None)
     uris["unencrypted, by file URI"] = f"file://{folder}/plain.key"
-    return uris
+    yield uris
 
 
 def missing(folder: Path) -> str:
