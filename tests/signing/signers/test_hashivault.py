@@ -1,4 +1,4 @@
-"""Vault's transit engine, against a stub of its calls: each way in which it says no, and who gets the token."""
+"""Vault's transit engine, against a stub of its calls: each way to say no, and who gets the token."""
 
 from __future__ import annotations
 
