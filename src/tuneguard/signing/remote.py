@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from tuneguard.errors import CannotLook, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, TuneguardError, UsageError
 from tuneguard.signing.key import KeyType, PublicKey
 
 if TYPE_CHECKING:
@@ -52,11 +52,21 @@ class Faltered(Exception):
         self.reason, self.after, self.help = reason, after, help
 
 
+def faltered(error: Exception, help: str) -> Faltered:
+    """What went wrong with a connection of urllib3's, in a word or two."""
+    import urllib3.exceptions as wrong
+
+    if isinstance(error, wrong.TimeoutError) and not isinstance(error, wrong.NewConnectionError):
+        return Faltered("timed out", help=help)
+    return Faltered(f"cannot be reached ({type(error).__name__})", help=help)
+
+
 def attempts(where: str, call: Callable[[], T]) -> T:
     """What `call` returns, tried again while it raises `Faltered`: at most `TRIES` times.
 
     Raises:
         CannotLook: the last try faltered, or there is no time left for another.
+        NotUnderstood: the service's library choked on what it got.
     """
     until = time.monotonic() + BUDGET_SECONDS
     for number in range(1, TRIES + 1):
@@ -73,6 +83,12 @@ def attempts(where: str, call: Callable[[], T]) -> T:
                 ) from error
             announce(f"{'Retrying':>12}  {where}: {error.reason}, try {number + 1} of {TRIES}")
             sleep(pause)
+        except TuneguardError:
+            raise
+        except Exception as error:  # an answer that a library did not expect can raise anything
+            raise NotUnderstood(
+                f"the service's library could not read an answer ({type(error).__name__})", where=where
+            ) from error
     raise AssertionError
 
 

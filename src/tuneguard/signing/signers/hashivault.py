@@ -34,6 +34,7 @@ from tuneguard.signing.remote import (
     Faltered,
     RemoteSigner,
     attempts,
+    faltered,
     prehashed,
 )
 from tuneguard.signing.signer import SignerKind
@@ -161,14 +162,12 @@ class _Vault:
                 preload_content=False,
             ) as response:
                 status, data = response.status, response.read(ANSWER_BYTES + 1)
-        except urllib3.exceptions.TimeoutError as error:
-            raise Faltered("timed out") from error
         except urllib3.exceptions.SSLError as error:
             raise UsageError(
                 "Vault's TLS certificate is not believed", where=self.where, help="set VAULT_CACERT"
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Faltered(f"cannot be reached ({type(error).__name__})", help="check VAULT_ADDR") from error
+            raise faltered(error, "check VAULT_ADDR") from error
         finally:
             pool.clear()
         if status != 200:
