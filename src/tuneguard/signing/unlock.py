@@ -4,11 +4,14 @@ A wrong passphrase must show before hours of training, not after them. But the c
 no key, and a run's supervisor opens one only when the sandbox is dead. So a child gets the passphrase
 through a pipe, opens the key, prints the public half and ends; the asking process never sees the key.
 
-    python -P -m tuneguard.signing.unlock URI      (passphrase on standard input, public key on output)
+    python -P -m tuneguard.signing.unlock      (on standard input the URI, a NUL, the passphrase)
+
+The URI is not an argument: it may hold a token's PIN, and everybody sees arguments.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -26,8 +29,8 @@ def public_key_of(uri: str, passphrase: bytes = b"") -> PublicKey:
         CannotLook: it cannot be read or reached.
     """
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tuneguard.signing.unlock", uri],
-        input=passphrase,
+        [sys.executable, "-P", "-m", "tuneguard.signing.unlock"],
+        input=os.fsencode(uri) + b"\0" + passphrase,
         capture_output=True,
         check=False,
     )
@@ -43,7 +46,8 @@ def public_key_of(uri: str, passphrase: bytes = b"") -> PublicKey:
 def main() -> int:
     """The child: one key opened, one public key or one error printed."""
     try:
-        signer = open_signer(sys.argv[1], lambda _: sys.stdin.buffer.read())
+        uri, _, passphrase = sys.stdin.buffer.read().partition(b"\0")
+        signer = open_signer(os.fsdecode(uri), lambda _: passphrase)
     except TuneguardError as error:
         first = error.problems[0]
         said = {"what": first.what, "where": first.where, "help": first.help}
