@@ -102,6 +102,7 @@ def test_one_label_on_two_keys_is_not_guessed_and_the_id_chooses():
         ("pkcs11:slot-id=7;object=p256", "no such token"),
         (f"pkcs11:token={world.LABEL};object=nobody", "no such key"),
         (f"pkcs11:token={world.LABEL};object=rsa", "of type RSA"),
+        (f"pkcs11:token={world.LABEL};object=ed25519", "of type EC_EDWARDS"),
         (f"pkcs11:token={world.LABEL};object=bare", "no public half"),
     ],
 )

@@ -30,13 +30,14 @@ MODULES = (
 TYPES = {
     "p256": ("EC:prime256v1", "01"),
     "p384": ("EC:secp384r1", "02"),
-    "rsa": ("rsa:2048", "03"),
+    "ed25519": ("EC:edwards25519", "03"),
+    "rsa": ("rsa:2048", "04"),
     "ed25519": ("EC:edwards25519", "04"),
 }
 
 
 def module() -> str:
-    """SoftHSM2's module; without it, or without OpenSC's tool, the test is skipped, or fails where peers must be."""
+    """SoftHSM2's module; without it or OpenSC's tool the test is skipped, or fails where peers must be."""
     found = next((path for path in MODULES if Path(path).exists()), None)
     if found is None or not shutil.which("pkcs11-tool") or not shutil.which("softhsm2-util"):
         required = os.environ.get("TUNEGUARD_PEERS") == "required"
@@ -89,7 +90,6 @@ def place(folder: Path) -> Iterator[dict[str, str]]:
     yield {
         "p256 by label": uri("p256"),
         "p384 by id": uri("%02", path="id"),
-        "ed25519": uri("ed25519"),
         "p256 with the PIN in a file": uri("p256", f"&pin-source={source}"),
     }
 

@@ -5,10 +5,10 @@
     pkcs11:token=ml;object=builder?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/run/secrets/pin
 
 Path attributes: ``token``, ``serial``, ``manufacturer``, ``model``, ``slot-id``, ``object``, ``id``, and
-``type=private``. Query attributes: ``module-path`` (or ``COSIGN_PKCS11_MODULE_PATH``), ``pin-source`` (a file)
-and ``pin-value``. The PIN may also be in ``COSIGN_PKCS11_PIN``, and is asked for otherwise; a ``pin-value``
-shows in process lists. It is tried once, since tokens lock themselves. An attribute that we do not know is
-refused: it would narrow the choice.
+``type=private``. Query attributes: ``module-path`` (or ``COSIGN_PKCS11_MODULE_PATH``), ``pin-source`` (a
+file) and ``pin-value``. The PIN may also be in ``COSIGN_PKCS11_PIN``, and is asked for otherwise; a
+``pin-value`` shows in process lists. It is tried once, since tokens lock themselves. An attribute that we do
+not know is refused: it would narrow the choice.
 
 A session lasts for one operation, so that nobody else's use of the token is held up. Digests are made here
 and signed with raw ``CKM_ECDSA``: not every token hashes. A module that hangs is not interrupted from here.
@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, UsageError
 from tuneguard.files import printable, read_bounded
-from tuneguard.signing.key import KeyType, PublicKey
+from tuneguard.signing.key import PublicKey
 from tuneguard.signing.remote import RemoteSigner, der, library, prehashed
 from tuneguard.signing.signer import SignerKind
 from tuneguard.signing.signers.file import path_of
@@ -91,8 +90,6 @@ def open_key(uri: str, passphrase: PassphraseSource) -> RemoteSigner:
         from pkcs11 import Mechanism
 
         with _key(place, module, pin) as (_, key):
-            if public.type is KeyType.ED25519:
-                return bytes(key.sign(message, mechanism=Mechanism.EDDSA))
             return der(key.sign(prehashed(public, message), mechanism=Mechanism.ECDSA), public, place.where)
 
     return RemoteSigner(place.where, public, sign_once)
@@ -220,11 +217,9 @@ def _public_half(place: _Place, session: Any, key: Any) -> PublicKey:
     import pkcs11
     from pkcs11 import Attribute, ObjectClass
 
-    if key.key_type not in (pkcs11.KeyType.EC, pkcs11.KeyType.EC_EDWARDS):
+    if key.key_type is not pkcs11.KeyType.EC:
         raise UsageError(
-            f"is a key of type {key.key_type.name}",
-            where=place.where,
-            help="use ECDSA P-256 or P-384, or Ed25519",
+            f"is a key of type {key.key_type.name}", where=place.where, help="use ECDSA over P-256 or P-384"
         )
     same = {Attribute.ID: key[Attribute.ID]}
     for public in session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, **same}):
@@ -244,16 +239,10 @@ def _public_half(place: _Place, session: Any, key: Any) -> PublicKey:
 
 
 def _spki(place: _Place, public: Any) -> bytes:
-    import pkcs11
     from pkcs11.util.ec import encode_ec_public_key
 
     try:
-        if public.key_type is pkcs11.KeyType.EC:
-            return bytes(encode_ec_public_key(public))
-        raw = public[pkcs11.Attribute.EC_POINT].removeprefix(b"\x04\x20")  # an OCTET STRING, or bare
-        return Ed25519PublicKey.from_public_bytes(raw).public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        )
+        return bytes(encode_ec_public_key(public))
     except (ValueError, TypeError) as error:
         raise NotUnderstood("the token's public key is none", where=place.where) from error
 
