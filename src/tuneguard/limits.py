@@ -48,6 +48,8 @@ BUNDLE_BYTES = 32 * MIB
 """Bytes of one bundle: an OMS signature over 100,000 files takes about 20 MB."""
 CERTIFICATES = 16
 """Certificates in one bundle's chain."""
+AUTHORITIES_BYTES = 4 * MIB
+"""Bytes of a file of authorities: a system's whole store has 220 KiB, a trusted root of Sigstore's 10."""
 ROW_HASHES_BYTES = GIB
 """Bytes of one file of row hashes: 33 million hashes of 32 bytes."""
 

@@ -303,9 +303,14 @@ def test_a_truncated_signature_could_not_be_looked_at(model: Path, key: Path) ->
 
 @pytest.mark.parametrize(
     "given",
-    [("--signature", "x"), ("--public-key", "x"), ("--allow-ignored", "x")],
+    [
+        ("--public-key", "x"),
+        ("--certificate-root", "x"),
+        ("--trusted-root", "x"),
+        ("--allow-ignored", "x"),
+    ],
 )
-def test_signature_and_key_go_together(
+def test_who_signed_goes_together_with_the_signature(
     model: Path, given: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tuneguard("verify", model, *given) == 2
@@ -319,3 +324,21 @@ def test_a_seal_is_no_model_signature(model: Path, key: Path, capsys: pytest.Cap
 
     assert verify(model, seal, key) == 3
     assert "not a model signature" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("--public-key", "x", "--certificate-root", "x"),
+        ("--public-key", "x", "--certificate-identity", "x"),
+        ("--trusted-root", "x"),
+        ("--trusted-root", "x", "--certificate-identity", "a@b.example"),
+        ("--certificate-root", "x", "--certificate-oidc-issuer", "https://b.example"),
+    ],
+)
+def test_who_signed_is_named_in_one_whole_way(
+    model: Path, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tuneguard("verify", model, "--signature", "x", *given) == 2
+    assert "one of three methods" in capsys.readouterr().err

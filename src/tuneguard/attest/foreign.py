@@ -1,9 +1,9 @@
 """Checks a tree against a signature that somebody else made: integrity, and nothing about who or which run.
 
-It reads OpenSSF Model Signing v1.0, as ``model_signing sign key`` writes it. First: is the signature by the
-key that the person named? Only then: does every listed file have its digest, is every file listed, and what
-did the signature leave out? Paths that a signature leaves out are refused one by one until the person
-allows exactly them.
+It reads OpenSSF Model Signing v1.0, with its three methods of signing. First: is the signature by the key, or
+by the holder of the certificate, that the person named? Only then: does every listed file have its digest, is
+every file listed, and what did the signature leave out? Paths that a signature leaves out are refused one by
+one until the person allows exactly them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
 from tuneguard.progress import SILENT
+from tuneguard.signing.key import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,15 +34,20 @@ if TYPE_CHECKING:
     from tuneguard.attest.predicates.oms import Signature
     from tuneguard.progress import Reporter, Task
     from tuneguard.signing.bundle import Bundle
-    from tuneguard.signing.key import PublicKey
 
 RangeHasher = Callable[[File, int], "Sequence[str]"]
 """SHA-256 of a file's consecutive ranges of so many bytes (the last one shorter), from the bytes that have
 the file's own digest."""
 
+Vouches = Callable[["Bundle"], "str | None"]
+"""What is wrong with who signed a bundle, in a few words; None where it is believed."""
+
 RULES: Mapping[str, str] = {
     "S-KEY": "The signature over this bundle's payload is not by the key that was named, so nothing that the "
     "bundle says is believed.",
+    "S-CERTIFICATE": "The signature over this bundle's payload is not by a certificate that the authorities "
+    "named on the command line vouch for, with the usage, validity and identity that were asked for. Nothing "
+    "that the bundle says is believed.",
     "S-CHANGED": "A file's bytes are not those that were signed.",
     "S-MISSING": "A file that was signed is not there.",
     "S-ADDED": "A file is there that the signature does not list.",
@@ -58,13 +64,13 @@ RULES: Mapping[str, str] = {
 def verify_foreign(
     manifest: Manifest,
     bundle: Bundle,
-    key: PublicKey,
+    signed_by: PublicKey | Vouches,
     allow_ignored: Collection[str] = (),
     *,
     where: str = "the signature",
     hash_ranges: RangeHasher | None = None,
 ) -> tuple[Finding, ...]:
-    """What is wrong with a tree, judged by a model signature and the key that the person named.
+    """What is wrong with a tree, judged by a model signature and the signer that the person named.
 
     No finding of medium severity or above means integrity, and integrity only. `hash_ranges` (see
     `range_hasher`) is needed for bundles in the shard form.
@@ -73,8 +79,11 @@ def verify_foreign(
         NotUnderstood: the signature is by that key, and what it signs is not an OMS v1.0 statement, or one in
             the shard form while `hash_ranges` is missing.
     """
-    if not bundle.signed_by(key):
-        return (_not_by(key, where),)
+    if isinstance(signed_by, PublicKey):
+        if not bundle.signed_by(signed_by):
+            return (_not_by(signed_by, where),)
+    elif (fault := signed_by(bundle)) is not None:
+        return (_not_vouched(fault, where),)
     if bundle.payload_type != PAYLOAD_TYPE:
         raise NotUnderstood(f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where))
     statement = Statement.decode(bundle.payload, where)
@@ -186,6 +195,16 @@ def _not_by(key: PublicKey, where: str) -> Finding:
         message=f"is not signed by the key {key.keyid[:12]}",
         location=Location(where),
         fix="ask the signer for the public key, by a way that you trust",
+    )
+
+
+def _not_vouched(fault: str, where: str) -> Finding:
+    return Finding(
+        rule="S-CERTIFICATE",
+        severity=Severity.CRITICAL,
+        message=fault,
+        location=Location(where),
+        fix="ask the signer for authorities and identity, by a way that you trust",
     )
 
 

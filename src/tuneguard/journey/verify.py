@@ -22,8 +22,10 @@ from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.signing.key import PublicKey
     from tuneguard.trust.claims import Claim, Purpose, Verification
 
 LATER = frozenset({"scan", "evaluation"})
@@ -134,39 +136,93 @@ def _made(claim: Claim) -> str:
     return f"provenance: run {body.run}, data {data}, base {base}, {walls}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Signers:
+    """Who is to have made a foreign signature."""
+
+    public_key: Path | None = None
+    roots: Path | None = None
+    trusted_root: Path | None = None
+    identity: str | None = None
+    issuer: str | None = None
+
+    def judge(self, now: datetime) -> PublicKey | foreign.Vouches:
+        """What `foreign.verify_foreign` asks. Imports and reads what the method needs."""
+        others = (self.roots, self.trusted_root, self.identity, self.issuer)
+        if self.public_key is not None and not any(others):
+            return read_public(self.public_key)
+        if self.public_key is None and self.roots is not None and self.issuer is None:
+            from tuneguard.signing import certificate, keyless
+
+            root = None if self.trusted_root is None else keyless.read_trusted_root(self.trusted_root)
+            return certificate.vouches(
+                certificate.read_certificates(self.roots),
+                now=now,
+                identity=self.identity,
+                time_of=None if root is None else keyless.time_of(root),
+            )
+        if self.public_key is None and self.trusted_root is not None and self.identity and self.issuer:
+            from tuneguard.signing import keyless
+
+            root = keyless.read_trusted_root(self.trusted_root)
+            return keyless.vouches(root, identity=self.identity, issuer=self.issuer)
+        raise UsageError(
+            "who signed is named by one of three methods",
+            help="--public-key; or --certificate-root; or --trusted-root with --certificate-identity and "
+            "--certificate-oidc-issuer",
+        )
+
+    def __str__(self) -> str:
+        if self.public_key is not None:
+            return f"the key {shown(self.public_key)}"
+        if self.identity is not None:
+            return files.printable(self.identity)
+        return f"a certificate under {shown(self.roots)}" if self.roots is not None else "nobody"
+
+
 def verify_foreign(
     directory: str | Path,
     *,
     signature: str | Path,
-    public_key: str | Path,
+    public_key: str | Path | None = None,
+    certificate_root: str | Path | None = None,
+    trusted_root: str | Path | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
     allow_ignored: Sequence[str] = (),
     here: Surroundings | None = None,
 ) -> Result:
-    """Verify a foreign OMS signature against one key: integrity only, which never passes (exit 3).
+    """Verify a foreign OMS signature by one signer: integrity only, which never passes (exit 3).
+
+    Who signed is named by one of three methods (OMS v1.0, section 4.1): ``public_key``; or
+    ``certificate_root``,
+    a PEM file of authorities, of whose certificates ``identity`` may name one; or ``trusted_root``,
+    Sigstore's, with ``identity`` and ``issuer``. Beside ``certificate_root``, ``trusted_root`` has the
+    authorities whose timestamps prove when a certificate signed.
 
     Raises:
+        UsageError: no method is named, or parts of two.
         NotUnderstood: the signature is not a bundle of a form that we read.
     """
     directory = Path(directory)
     signature = Path(signature)
-    public_key = Path(public_key)
     here = here or Surroundings()
+    signer = _Signers(_path(public_key), _path(certificate_root), _path(trusted_root), identity, issuer)
+    signed_by = signer.judge(here.now)
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     bundle = read_bundle(files.read_bounded(signature, limits.BUNDLE_BYTES), shown(signature))
     with files.directory(directory) as root, foreign.range_hasher(root, manifest, here.reporter) as ranges:
         found = foreign.verify_foreign(
             manifest,
             bundle,
-            read_public(public_key),
+            signed_by,
             allow_ignored,
             where=shown(signature),
             hash_ranges=ranges,
         )
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
-        here.reporter.say(
-            "Intact", f"tree {short(manifest.digest)}  every file is as the key {shown(public_key)} signed it"
-        )
+        here.reporter.say("Intact", f"tree {short(manifest.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
         verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
@@ -175,6 +231,10 @@ def verify_foreign(
         facts={"purpose": "integrity"},
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
     )
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 @dataclass(frozen=True, slots=True)

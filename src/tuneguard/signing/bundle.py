@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
@@ -21,6 +21,8 @@ from tuneguard.records import read_json, to_json
 from tuneguard.signing.envelope import pae
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
 
@@ -33,7 +35,10 @@ _READ_TYPES = (BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.
 class Bundle:
     """What a bundle holds. Nothing of it is believed before `signed_by` has said yes.
 
-    ``certificates`` are DER, the leaf first; empty for a bundle that names a plain key.
+    ``certificates`` are DER, the leaf first; empty for a bundle that names a plain key. ``material`` is how
+    the bundle names its signer: ``publicKey``, ``certificate`` or ``x509CertificateChain``. ``timestamps``
+    are RFC 3161 responses, and ``document`` the bundle's own bytes, for readers of the parts that are not
+    read here.
     """
 
     payload_type: str
@@ -42,14 +47,22 @@ class Bundle:
     keyid: str = ""
     hint: str | None = None
     certificates: tuple[bytes, ...] = ()
+    material: str = "publicKey"
+    timestamps: tuple[bytes, ...] = ()
+    document: bytes = field(default=b"", repr=False, compare=False)
 
     def signed_by(self, key: PublicKey) -> bool:
         """Whether the signature over payload type and payload is by `key`."""
         return key.verify(self.signature, pae(self.payload_type, self.payload))
 
 
-def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
+def make_bundle(
+    signer: Signer, payload_type: str, payload: bytes, *, certificates: Sequence[bytes] = ()
+) -> bytes:
     """Sign `payload` and wrap it. The signature is checked before it is returned.
+
+    With `certificates` (DER, the leaf first, which must be of the signer's key) the bundle names the signer
+    by them rather than by the key's fingerprint.
 
     Raises:
         CannotLook: the signer failed, or gave a signature that its own public key does not verify.
@@ -65,7 +78,7 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
         )
     document = {
         "mediaType": BUNDLE_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": key.hint}},
+        "verificationMaterial": _naming(key, certificates),
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": payload_type,
@@ -81,6 +94,13 @@ def make_bundle(signer: Signer, payload_type: str, payload: bytes) -> bytes:
     return bundle
 
 
+def _naming(key: PublicKey, certificates: Sequence[bytes]) -> dict[str, Any]:
+    if not certificates:
+        return {"publicKey": {"hint": key.hint}}
+    chain = [{"rawBytes": base64.b64encode(link).decode()} for link in certificates]
+    return {"x509CertificateChain": {"certificates": chain}}
+
+
 def read_bundle(data: bytes, where: str) -> Bundle:
     """Take a bundle apart without believing anything in it.
 
@@ -88,7 +108,8 @@ def read_bundle(data: bytes, where: str) -> Bundle:
         NotUnderstood: not a bundle of the form that this module's docstring names, or larger than
             `limits.BUNDLE_BYTES`.
     """
-    return _Reader(printable(where)).bundle(read_json(data, where, limit=limits.BUNDLE_BYTES))
+    found = _Reader(printable(where)).bundle(read_json(data, where, limit=limits.BUNDLE_BYTES))
+    return replace(found, document=data)
 
 
 class _Reader:
@@ -105,9 +126,8 @@ class _Reader:
             raise self._wrong("it signs a bare message, not a DSSE envelope")
         envelope = self._object(top.get("dsseEnvelope"), "dsseEnvelope")
         signature = self._only(envelope.get("signatures"))
-        hint, certificates = self._material(
-            self._object(top.get("verificationMaterial"), "verificationMaterial")
-        )
+        material = self._object(top.get("verificationMaterial"), "verificationMaterial")
+        named, hint, certificates = self._material(material)
         return Bundle(
             payload_type=self._text(envelope.get("payloadType"), "payloadType"),
             payload=self._bytes(envelope.get("payload"), "payload"),
@@ -115,6 +135,20 @@ class _Reader:
             keyid=self._optional_text(signature.get("keyid"), "keyid") or "",
             hint=hint,
             certificates=certificates,
+            material=named,
+            timestamps=self._timestamps(material.get("timestampVerificationData")),
+        )
+
+    def _timestamps(self, data: object) -> tuple[bytes, ...]:
+        """RFC 3161 responses (``TimestampVerificationData``); none is the usual case."""
+        if data is None:
+            return ()
+        listed = self._object(data, "timestampVerificationData").get("rfc3161Timestamps", [])
+        if not isinstance(listed, list) or len(listed) > limits.CERTIFICATES:
+            raise self._wrong(f"there are at most {limits.CERTIFICATES} timestamps, in a list")
+        return tuple(
+            self._bytes(self._object(each, "a timestamp").get("signedTimestamp"), "a timestamp")
+            for each in listed
         )
 
     def _only(self, signatures: object) -> dict[str, Any]:
@@ -124,7 +158,8 @@ class _Reader:
             raise self._wrong(f"it holds {count} signatures where exactly one is allowed")
         return self._object(signatures[0], "the signature")
 
-    def _material(self, material: dict[str, Any]) -> tuple[str | None, tuple[bytes, ...]]:
+    def _material(self, material: dict[str, Any]) -> tuple[str, str | None, tuple[bytes, ...]]:
+        """How the signer is named, the hint, the certificates."""
         given = [name for name in ("publicKey", "certificate", "x509CertificateChain") if name in material]
         if len(given) != 1:
             raise self._wrong(
@@ -135,13 +170,17 @@ class _Reader:
             hint = self._optional_text(content.get("hint"), "hint")
             if hint is None and "rawBytes" not in content:
                 raise self._wrong("publicKey holds neither hint nor rawBytes")
-            return hint, ()
+            return given[0], hint, ()
         chain = [content] if given[0] == "certificate" else content.get("certificates")
         if not isinstance(chain, list) or not 0 < len(chain) <= limits.CERTIFICATES:
             raise self._wrong(f"a chain has 1 to {limits.CERTIFICATES} certificates")
-        return None, tuple(
-            self._bytes(self._object(link, "the certificate").get("rawBytes"), "certificate")
-            for link in chain
+        return (
+            given[0],
+            None,
+            tuple(
+                self._bytes(self._object(link, "the certificate").get("rawBytes"), "certificate")
+                for link in chain
+            ),
         )
 
     def _object(self, value: object, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tuneguard import discover
 from tuneguard.errors import UsageError
@@ -41,6 +41,22 @@ class Signer(Protocol):
 
         Raises:
             CannotLook: the key cannot be reached, or refuses to sign.
+        """
+
+
+@runtime_checkable
+class BundleSigner(Protocol):
+    """A signer with no key of its own, whose signatures come with certificate, log entry and timestamp.
+
+    Policies list keys, so it signs no evidence: only what foreign verifiers read.
+    """
+
+    def sign_statement(self, payload: bytes) -> bytes:
+        """The whole bundle over an in-toto statement, checked.
+
+        Raises:
+            UsageError: there is no identity, or it was not accepted.
+            CannotLook: a service cannot be reached, or its answer does not fit.
         """
 
 

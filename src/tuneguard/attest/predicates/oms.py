@@ -26,6 +26,7 @@ from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.key import KeyType
+from tuneguard.signing.signer import BundleSigner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,16 +113,24 @@ def from_manifest(manifest: Manifest) -> Signature:
     return Signature(tuple(sorted((file.path, file.sha256) for file in manifest.files)))
 
 
-def sign(signer: Signer, tree_name: str, manifest: Manifest) -> bytes:
+def sign(signer: Signer, tree_name: str, manifest: Manifest, *, certificates: Sequence[bytes] = ()) -> bytes:
     """The bundle for a tree. `tree_name` is its folder's name, which proves nothing.
+
+    The method is ``key``, with `certificates` (DER, the leaf first) ``certificate``, and ``sigstore`` where
+    the signer makes whole bundles.
 
     Raises:
         UsageError: as `refuse_unusable`.
         Refused: as `from_manifest`.
         CannotLook: the signer failed.
     """
+    payload = statement(tree_name, from_manifest(manifest)).encode()
+    if isinstance(signer, BundleSigner):
+        if certificates:
+            raise UsageError("a keyless signer brings its own certificate", help="leave --certificate out")
+        return signer.sign_statement(payload)
     refuse_unusable(signer.public_key)
-    return make_bundle(signer, PAYLOAD_TYPE, statement(tree_name, from_manifest(manifest)).encode())
+    return make_bundle(signer, PAYLOAD_TYPE, payload, certificates=certificates)
 
 
 def to_predicate(body: Signature) -> dict[str, Any]:

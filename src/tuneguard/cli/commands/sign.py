@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 @command("sign")
 @click.argument("directory", type=PATH)
 @click.option("--form", type=click.Choice(["oms"]), default="oms", show_default=True, help="Which form.")
-def COMMAND(here: Surroundings, directory: Path, form: str) -> Result:
+@click.option("--certificate", type=PATH, metavar="FILE", help="The key's certificate (PEM), to go along.")
+@click.option("--certificate-chain", type=PATH, metavar="FILE", help="The authorities above it (PEM).")
+def COMMAND(
+    here: Surroundings, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
+) -> Result:
     """Sign DIRECTORY in OMS v1.0, which model_signing reads.
 
     Proves integrity only: what made a checkpoint is in the provenance that `run` writes.
     """
     from tuneguard.journey.sign import sign
 
-    return sign(directory, form=form, here=here)
+    return sign(directory, form=form, certificate=certificate, chain=certificate_chain, here=here)

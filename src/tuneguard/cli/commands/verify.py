@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 @click.option("--run", metavar="ID", help="The run that is expected.")
 @click.option("--signature", type=PATH, metavar="FILE", help="A foreign OMS signature (no policy).")
 @click.option("--public-key", type=PATH, metavar="FILE", help="The key that made it.")
+@click.option("--certificate-root", type=PATH, metavar="FILE", help="The authorities of who made it (PEM).")
+@click.option("--trusted-root", type=PATH, metavar="FILE", help="Sigstore's authorities, logs and clocks.")
+@click.option("--certificate-identity", metavar="NAME", help="Who made it, by the certificate.")
+@click.option("--certificate-oidc-issuer", metavar="URL", help="Who vouched for that (keyless).")
 @click.option("--allow-ignored", multiple=True, metavar="PATH", help="A path that it may leave out.")
 @bound
 def COMMAND(
@@ -35,6 +39,10 @@ def COMMAND(
     run: str | None,
     signature: Path | None,
     public_key: Path | None,
+    certificate_root: Path | None,
+    trusted_root: Path | None,
+    certificate_identity: str | None,
+    certificate_oidc_issuer: str | None,
     allow_ignored: tuple[str, ...],
     attempt: str | None,
     tree: str | None,
@@ -46,13 +54,25 @@ def COMMAND(
     """
     from tuneguard.journey.verify import verify_foreign, verify_tree
 
-    if signature is not None and public_key is not None:
+    signer = {
+        "public_key": public_key,
+        "certificate_root": certificate_root,
+        "trusted_root": trusted_root,
+        "identity": certificate_identity,
+        "issuer": certificate_oidc_issuer,
+    }
+    if signature is not None:
         return verify_foreign(
-            directory, signature=signature, public_key=public_key, allow_ignored=allow_ignored, here=here
+            directory,
+            signature=signature,
+            allow_ignored=allow_ignored,
+            here=here,
+            **signer,  # type: ignore[arg-type]
         )
-    if signature is not None or public_key is not None or allow_ignored:
+    if any(signer.values()) or allow_ignored:
         raise UsageError(
-            "--signature, --public-key and --allow-ignored go together", help="give the signature and the key"
+            "who signed, and --allow-ignored, go together with --signature",
+            help="give the signature and who is to have made it",
         )
     return verify_tree(
         directory,
