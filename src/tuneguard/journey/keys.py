@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files
@@ -13,8 +14,6 @@ from tuneguard.signing import key
 from tuneguard.signing.signer import needs_passphrase, open_signer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneguard.signing.key import PublicKey
 
 
@@ -39,6 +38,31 @@ def keygen(
         outputs=tuple(map(shown, written)),
         facts={"type": type, "keyid": public.keyid},
         notes=() if passphrase else ("the key is not encrypted: who reads the file can sign",),
+    )
+
+
+def public_key(path: str | Path, *, here: Surroundings | None = None) -> Result:
+    """Write the public half of the key that ``--key`` names to the new file `path`.
+
+    Raises:
+        UsageError: the name is taken, no key is named, or the key cannot be used.
+        CannotLook: the key cannot be reached.
+    """
+    path, here = Path(path), here or Surroundings()
+    uri = here.key_uri("")
+    if uri is None:
+        raise UsageError("no key is named", help="name it: --key URI")
+    if os.path.lexists(path):
+        raise UsageError("is there already", where=shown(path), help="choose another name")
+    public = open_signer(uri, here.passphrase).public_key
+    files.write_new(path, public.pem)
+    here.reporter.say("Wrote", f"{public.type} public key  {shown(path)}", f"id: {public.keyid}")
+    return Result(
+        command="public-key",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(path), public.keyid),),
+        outputs=(shown(path),),
+        facts={"type": str(public.type), "keyid": public.keyid},
     )
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime as dt
-import hashlib
 import json
 import os
 import subprocess
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from stack import authority, oidc
 from stack.processes import free_port, server
@@ -50,6 +44,11 @@ class Sigstore:
         """Both in one, as sigstore-python and model_signing take them."""
         return self.folder / "trust_config.json"
 
+    @property
+    def first(self) -> Path:
+        """cosign's bundle of the log's entry 0, by ``first@private.test``."""
+        return self.folder / "first.json"
+
     def token(self, email: str, **changed: object) -> str:
         """An identity token."""
         return self.issuer.token(email, **changed)
@@ -64,8 +63,8 @@ def running(folder: Path, bin: Path) -> Iterator[Sigstore]:
     with contextlib.ExitStack() as stack:
         issuer = stack.enter_context(oidc.serve(keys / "oidc.key"))
         urls = _start(stack, folder, keys, bin, issuer.url)
-        _first_entry(urls["rekor"])
         _write_trust(folder, keys, bin, {**urls, "oidc": issuer.url})
+        _first_entry(folder, bin, issuer.token("first@private.test"))
         yield Sigstore(folder, issuer)
 
 
@@ -117,29 +116,16 @@ def _start_fulcio(up, folder: Path, keys: Path, bin: Path, issuer: str, ct: str)
     return url
 
 
-def _first_entry(rekor: str) -> None:
-    """Entry 0 is special: protojson leaves its index out, and sigstore-python refuses that. So we take it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    data = os.urandom(16)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    entry = {
-        "digest": _base64(hashlib.sha256(data).digest()),
-        "signature": {
-            "content": _base64(key.sign(data, ec.ECDSA(hashes.SHA256()))),
-            "verifier": {
-                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                "publicKey": {"rawBytes": _base64(public)},
-            },
-        },
-    }
-    request = urllib.request.Request(
-        f"{rekor}/api/v2/log/entries",
-        json.dumps({"hashedRekordRequestV002": entry}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=30).close()
+def _first_entry(folder: Path, bin: Path, token: str) -> None:
+    """Entry 0 is special: cosign leaves its zeros out, and sigstore-python refuses that. So we take it."""
+    (folder / "blob").write_text("the first")
+    (folder / "predicate.json").write_text("{}")
+    _cosign(
+        folder, bin, "attest-blob", "--yes", "--predicate", folder / "predicate.json",
+        "--type", "https://private.test/first", "--bundle", folder / "first.json", "--identity-token", token,
+        "--signing-config", folder / "signing_config.json", "--trusted-root", folder / "trusted_root.json",
+        folder / "blob",
+    )  # fmt: skip
 
 
 def _write_trust(folder: Path, keys: Path, bin: Path, urls: dict[str, str]) -> None:
@@ -177,8 +163,5 @@ def _cosign(folder: Path, bin: Path, *arguments: object) -> None:
         env={"HOME": str(folder), "PATH": os.environ["PATH"]},
         check=True,
         capture_output=True,
+        timeout=60,
     )
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

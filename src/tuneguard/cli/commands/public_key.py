@@ -1,0 +1,28 @@
+"""tuneguard public-key: the public half of a key, wherever it lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("public-key")
+@click.argument("file", type=PATH)
+def COMMAND(here: Surroundings, file: Path) -> Result:
+    """Write the public half of the key that --key names to the new FILE, in PEM.
+
+    The key may live in a file, a token, a cloud's key service, Vault or a Kubernetes secret. A policy lists
+    the public half, and other tools verify with it.
+    """
+    from tuneguard.journey.keys import public_key
+
+    return public_key(file, here=here)
