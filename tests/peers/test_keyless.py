@@ -209,7 +209,7 @@ def test_attack_authorities_that_were_not_named_are_not_believed(ours, verify, s
 
 
 def test_the_logs_first_entry_is_believed_although_its_writer_leaves_the_zeros_out(sigstore, proves):
-    """cosign's bundle of entry 0 has no logIndex, since protojson writes no zero; sigstore-python wants it."""
+    """cosign leaves the zeros of entry 0 out, since protojson writes none; sigstore-python wants them."""
     from sigstore.models import Bundle, InvalidBundle
 
     from tuneguard.signing import keyless
