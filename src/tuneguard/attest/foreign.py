@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tuneguard import limits
-from tuneguard.artifact.manifest import File
+from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.artifact.tree import open_file
 from tuneguard.attest.predicates import oms
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
@@ -30,17 +30,17 @@ from tuneguard.signing.key import PublicKey
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.predicates.oms import Signature
     from tuneguard.progress import Reporter, Task
+    from tuneguard.signing.blob import BlobSignature
     from tuneguard.signing.bundle import Bundle
 
 RangeHasher = Callable[[File, int], "Sequence[str]"]
 """SHA-256 of a file's consecutive ranges of so many bytes (the last one shorter), from the bytes that have
 the file's own digest."""
 
-Vouches = Callable[["Bundle"], "str | None"]
-"""What is wrong with who signed a bundle, in a few words; None where it is believed."""
+Vouches = Callable[["Bundle | BlobSignature"], "str | None"]
+"""What is wrong with who made a signature, in a few words; None where it is believed."""
 
 RULES: Mapping[str, str] = {
     "S-KEY": "The signature over this bundle's payload is not by the key that was named, so nothing that the "
@@ -79,11 +79,8 @@ def verify_foreign(
         NotUnderstood: the signature is by that key, and what it signs is not an OMS v1.0 statement, or one in
             the shard form while `hash_ranges` is missing.
     """
-    if isinstance(signed_by, PublicKey):
-        if not bundle.signed_by(signed_by):
-            return (_not_by(signed_by, where),)
-    elif (fault := signed_by(bundle)) is not None:
-        return (_not_vouched(fault, where),)
+    if (stranger := _stranger(bundle, signed_by, where)) is not None:
+        return (stranger,)
     if bundle.payload_type != PAYLOAD_TYPE:
         raise NotUnderstood(f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where))
     statement = Statement.decode(bundle.payload, where)
@@ -97,6 +94,26 @@ def verify_foreign(
     if signature.method == "shards" and hash_ranges is None:
         raise NotUnderstood("is in the shard form", where=printable(where))
     return tuple(_compare(manifest, signature, frozenset(allow_ignored), hash_ranges))
+
+
+def verify_seed_form(
+    manifest: Manifest, signature: BlobSignature, signed_by: PublicKey | Vouches, *, where: str
+) -> tuple[Finding, ...]:
+    """What is wrong with a tree, judged by the seed's ``manifest.json`` and a signature over its bytes.
+
+    The tree must be exactly what the signed list says. Nothing says that the list is a list of a model: any
+    JSON of this form that the signer ever signed would do. Integrity, and integrity only.
+
+    Raises:
+        NotUnderstood: the signature is by that signer, and what it signs is not such a list.
+    """
+    if (stranger := _stranger(signature, signed_by, where)) is not None:
+        return (stranger,)
+    listed = Manifest.read_seed_json(signature.content, where)
+    if not listed:
+        raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
+    body = oms.Signature(tuple(listed.items()))
+    return tuple(_compare(manifest, body, frozenset(), None, ignored=False))
 
 
 @contextlib.contextmanager
@@ -115,14 +132,29 @@ def range_hasher(root: int, manifest: Manifest, reporter: Reporter = SILENT) -> 
         yield lambda file, size: _hash_ranges(root, file, size, task())
 
 
+def _stranger(
+    signature: Bundle | BlobSignature, signed_by: PublicKey | Vouches, where: str
+) -> Finding | None:
+    """The one finding where the signature is not by whom the person named."""
+    if isinstance(signed_by, PublicKey):
+        return None if signature.signed_by(signed_by) else _not_by(signed_by, where)
+    fault = signed_by(signature)
+    return None if fault is None else _not_vouched(fault, where)
+
+
 def _compare(
-    manifest: Manifest, signature: Signature, allowed: frozenset[str], hash_ranges: RangeHasher | None
+    manifest: Manifest,
+    signature: Signature,
+    allowed: frozenset[str],
+    hash_ranges: RangeHasher | None,
+    *,
+    ignored: bool = True,
 ) -> Iterator[Finding]:
     listed = _by_path(signature)
     for file in manifest.files:
         expected = listed.pop(file.path, None)
         if expected is None:
-            yield _unlisted(file, signature, allowed)
+            yield _unlisted(file, signature, allowed) if ignored else _added(file)
         elif signature.method == "files":
             if expected[""] != file.sha256:
                 yield _changed(file.path, f"signed {expected[''][:12]}, found {file.sha256[:12]}")
@@ -218,10 +250,14 @@ def _changed(path: str, how: str) -> Finding:
     )
 
 
+def _added(file: File) -> Finding:
+    return Finding("S-ADDED", Severity.HIGH, "is not in the signed list", Location(file.path))
+
+
 def _unlisted(file: File, signature: Signature, allowed: frozenset[str]) -> Finding:
     rule = signature.rule_hiding(file.path)
     if rule is None and not (signature.method == "shards" and file.size == 0):
-        return Finding("S-ADDED", Severity.HIGH, "is not in the signed list", Location(file.path))
+        return _added(file)
     reason = f"the signature leaves out {shown(rule)}" if rule else "the shard form leaves out empty files"
     if file.path in allowed:
         return Finding("S-ALLOWED", Severity.LOW, f"allowed by name: {reason}", Location(file.path))

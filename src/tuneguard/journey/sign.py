@@ -1,16 +1,27 @@
-"""Sign a tree in OMS v1.0, so that `model_signing` and all that reads it can check its integrity."""
+"""Sign a tree so that other tools can check its integrity: in OMS v1.0, or in the seed's form for cosign."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms
-from tuneguard.errors import UsageError
+from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
 from tuneguard.signing.certificate import chain_for
+from tuneguard.signing.key import KeyType
+
+if TYPE_CHECKING:
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.signing.signer import Signer
+
+SEED_MANIFEST = "manifest.json"
+SEED_SIGNATURE = "manifest.json.sig"
 
 
 def sign(
@@ -24,22 +35,25 @@ def sign(
     """Sign `directory` with the builder's key (or the one that ``--key`` names).
 
     `certificate` and `chain` (PEM files) name the signer by the key's certificate and the authorities above
-    it.
+    it; ``oms`` only. The form ``cosign`` writes ``manifest.json`` and ``manifest.json.sig`` into the
+    directory.
 
     Proves integrity only: run, role and model are in a run's provenance, which this does not write.
 
     Raises:
-        Refused: the tree holds what OMS verifiers ignore (``.gitattributes`` and its like).
-        UsageError: an Ed25519 key, which OMS verifiers do not read; a certificate of another key; or a form
-            that is not built.
+        Refused: the tree holds what OMS verifiers ignore (``.gitattributes`` and its like), or is empty.
+        UsageError: a key that the form's verifiers do not read; a certificate of another key; a tree that is
+            signed already.
     """
     directory = Path(directory)
     here = here or Surroundings()
-    if form != "oms":
-        raise UsageError(f"the form {form} is not built yet", help="use --form oms")
     if certificate is None and chain is not None:
         raise UsageError("a chain needs the certificate that it leads from", help="give --certificate too")
+    if certificate is not None and form != "oms":
+        raise UsageError("a certificate goes along in the form oms only", help="leave --form out")
     signer = here.signer("builder")
+    if form == "cosign":
+        return _sign_for_cosign(directory, signer, here)
     certificates = (
         ()
         if certificate is None
@@ -48,6 +62,45 @@ def sign(
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     bundle = oms.sign(signer, directory.resolve().name, manifest, certificates=certificates)
     written = evidence.write(here.evidence_of(directory), oms.KIND, bundle)
+    return _signed(directory, manifest, (written,), here)
+
+
+def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Result:
+    """The seed's form. The signature is written last: without it, the list is nothing, and is found again.
+
+    The signature is DER, which ``cosign verify-blob`` and ``openssl dgst -verify`` both take.
+    """
+    if signer.public_key.type is not KeyType.P256:
+        raise UsageError(
+            f"a key of type {signer.public_key.type} does not suit both cosign and openssl",
+            help="sign with an ECDSA key over P-256",
+        )
+    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    held = {file.path for file in manifest.files}
+    manifest = manifest.without((SEED_MANIFEST,))
+    if not manifest.files:
+        raise Refused("the tree is empty, and an empty tree cannot be signed", help="check the path")
+    listing, signature = directory / SEED_MANIFEST, directory / SEED_SIGNATURE
+    data = manifest.to_seed_json()
+    if len(data) > limits.MANIFEST_BYTES:
+        raise Refused("the tree has more files than a manifest.json may list", help="pack the small ones")
+    begun = SEED_MANIFEST in held and files.read_bounded(listing, limits.MANIFEST_BYTES) == data
+    if SEED_SIGNATURE in held or (os.path.lexists(listing) and not begun):
+        raise UsageError(
+            f"holds a {SEED_MANIFEST} already",
+            where=shown(directory),
+            help=f"to sign it anew, remove {SEED_MANIFEST} and {SEED_SIGNATURE} first",
+        )
+    made = signer.sign(data)
+    if not signer.public_key.verify(made, data):
+        raise CannotLook("the signer gave a signature that its own public key does not verify")
+    if not begun:
+        files.write_new(listing, data)
+    files.write_new(signature, made)
+    return _signed(directory, manifest, (listing, signature), here)
+
+
+def _signed(directory: Path, manifest: Manifest, written: tuple[Path, ...], here: Surroundings) -> Result:
     here.reporter.say(
         "Signed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
@@ -57,5 +110,5 @@ def sign(
         command="sign",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
-        outputs=(shown(written),),
+        outputs=tuple(map(shown, written)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from tuneguard.findings import Finding, Location, Result, Severity, Subject, Ver
 from tuneguard.journey import judged
 from tuneguard.journey.decide import reference
 from tuneguard.journey.sealed import verify_sealed
+from tuneguard.journey.sign import SEED_MANIFEST
 from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
 from tuneguard.oci import manifest as oci
+from tuneguard.signing.blob import is_blob_signature, read_blob_signature
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import read_public
 from tuneguard.trust.verify import Expectation, verify
@@ -189,10 +192,14 @@ def verify_foreign(
     trusted_root: str | Path | None = None,
     identity: str | None = None,
     issuer: str | None = None,
+    manifest: str | Path | None = None,
     allow_ignored: Sequence[str] = (),
     here: Surroundings | None = None,
 ) -> Result:
-    """Verify a foreign OMS signature by one signer: integrity only, which never passes (exit 3).
+    """Verify a foreign signature by one signer: integrity only, which never passes (exit 3).
+
+    OMS, or the seed's form: a ``manifest.json`` (in the folder, or named by `manifest`) with a signature over
+    it.
 
     Who signed is named by one of three methods (OMS v1.0, section 4.1): ``public_key``; or
     ``certificate_root``,
@@ -209,24 +216,23 @@ def verify_foreign(
     here = here or Surroundings()
     signer = _Signers(_path(public_key), _path(certificate_root), _path(trusted_root), identity, issuer)
     signed_by = signer.judge(here.now)
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
-    bundle = read_bundle(files.read_bounded(signature, limits.BUNDLE_BYTES), shown(signature))
-    with files.directory(directory) as root, foreign.range_hasher(root, manifest, here.reporter) as ranges:
-        found = foreign.verify_foreign(
-            manifest,
-            bundle,
-            signed_by,
-            allow_ignored,
-            where=shown(signature),
-            hash_ranges=ranges,
-        )
+    tree = hashing.hash_tree(directory, reporter=here.reporter)
+    data = files.read_bounded(signature, limits.BUNDLE_BYTES)
+    if is_blob_signature(data):
+        found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
+    else:
+        bundle = read_bundle(data, shown(signature))
+        with files.directory(directory) as root, foreign.range_hasher(root, tree, here.reporter) as ranges:
+            found = foreign.verify_foreign(
+                tree, bundle, signed_by, allow_ignored, where=shown(signature), hash_ranges=ranges
+            )
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
-        here.reporter.say("Intact", f"tree {short(manifest.digest)}  every file is as {signer} signed it")
+        here.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
         verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
-        subjects=(Subject(shown(directory), manifest.digest),),
+        subjects=(Subject(shown(directory), tree.digest),),
         findings=found,
         facts={"purpose": "integrity"},
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
@@ -235,6 +241,28 @@ def verify_foreign(
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _verify_seed_form(
+    directory: Path,
+    tree: Manifest,
+    data: bytes,
+    signature: Path,
+    manifest: str | Path | None,
+    signed_by: PublicKey | foreign.Vouches,
+) -> tuple[Finding, ...]:
+    """The list is read once: what is compared is what was signed. List and signature may lie in the tree."""
+    listing = directory / SEED_MANIFEST if manifest is None else Path(manifest)
+    content = files.read_bounded(listing, limits.MANIFEST_BYTES)
+    inside = {name for path in (listing, signature) if (name := _inside(path, directory)) is not None}
+    signed = read_blob_signature(data, content, shown(signature))
+    return foreign.verify_seed_form(tree.without(inside), signed, signed_by, where=shown(listing))
+
+
+def _inside(path: Path, directory: Path) -> str | None:
+    """A path below the directory as a manifest has it, or None where it lies elsewhere."""
+    below = os.path.relpath(os.path.realpath(path), os.path.realpath(directory))
+    return None if below.startswith("..") else below
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,46 +108,55 @@ def read_bundle(data: bytes, where: str) -> Bundle:
         NotUnderstood: not a bundle of the form that this module's docstring names, or larger than
             `limits.BUNDLE_BYTES`.
     """
-    found = _Reader(printable(where)).bundle(read_json(data, where, limit=limits.BUNDLE_BYTES))
+    found = MaterialReader(printable(where)).bundle(read_json(data, where, limit=limits.BUNDLE_BYTES))
     return replace(found, document=data)
 
 
-class _Reader:
-    """Reads one bundle; holds where it came from, for messages."""
+class MaterialReader:
+    """Reads the parts of one bundle; holds where it came from, for messages.
+
+    Every method raises `NotUnderstood` where a part is missing or of another form.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where
 
     def bundle(self, document: object) -> Bundle:
-        top = self._object(document, "the bundle")
-        if top.get("mediaType") not in _READ_TYPES:
-            raise self._wrong(f"mediaType is not {BUNDLE_TYPE}")
+        """A whole bundle around a DSSE envelope."""
+        top = self.check_type(document)
         if "messageSignature" in top:
-            raise self._wrong("it signs a bare message, not a DSSE envelope")
-        envelope = self._object(top.get("dsseEnvelope"), "dsseEnvelope")
+            raise self.wrong("it signs a bare message, not a DSSE envelope")
+        envelope = self.members(top.get("dsseEnvelope"), "dsseEnvelope")
         signature = self._only(envelope.get("signatures"))
-        material = self._object(top.get("verificationMaterial"), "verificationMaterial")
-        named, hint, certificates = self._material(material)
+        material = self.members(top.get("verificationMaterial"), "verificationMaterial")
+        named, hint, certificates = self.signer(material)
         return Bundle(
             payload_type=self._text(envelope.get("payloadType"), "payloadType"),
-            payload=self._bytes(envelope.get("payload"), "payload"),
-            signature=self._bytes(signature.get("sig"), "sig"),
+            payload=self.raw(envelope.get("payload"), "payload"),
+            signature=self.raw(signature.get("sig"), "sig"),
             keyid=self._optional_text(signature.get("keyid"), "keyid") or "",
             hint=hint,
             certificates=certificates,
             material=named,
-            timestamps=self._timestamps(material.get("timestampVerificationData")),
+            timestamps=self.timestamps(material.get("timestampVerificationData")),
         )
 
-    def _timestamps(self, data: object) -> tuple[bytes, ...]:
+    def check_type(self, document: object) -> dict[str, Any]:
+        """The bundle's members, if it is of a version that we read."""
+        top = self.members(document, "the bundle")
+        if top.get("mediaType") not in _READ_TYPES:
+            raise self.wrong(f"mediaType is not {BUNDLE_TYPE}")
+        return top
+
+    def timestamps(self, data: object) -> tuple[bytes, ...]:
         """RFC 3161 responses (``TimestampVerificationData``); none is the usual case."""
         if data is None:
             return ()
-        listed = self._object(data, "timestampVerificationData").get("rfc3161Timestamps", [])
+        listed = self.members(data, "timestampVerificationData").get("rfc3161Timestamps", [])
         if not isinstance(listed, list) or len(listed) > limits.CERTIFICATES:
-            raise self._wrong(f"there are at most {limits.CERTIFICATES} timestamps, in a list")
+            raise self.wrong(f"there are at most {limits.CERTIFICATES} timestamps, in a list")
         return tuple(
-            self._bytes(self._object(each, "a timestamp").get("signedTimestamp"), "a timestamp")
+            self.raw(self.members(each, "a timestamp").get("signedTimestamp"), "a timestamp")
             for each in listed
         )
 
@@ -155,50 +164,51 @@ class _Reader:
         """The one signature: with several, readers differ about which of them counts."""
         if not isinstance(signatures, list) or len(signatures) != 1:
             count = len(signatures) if isinstance(signatures, list) else "no list of"
-            raise self._wrong(f"it holds {count} signatures where exactly one is allowed")
-        return self._object(signatures[0], "the signature")
+            raise self.wrong(f"it holds {count} signatures where exactly one is allowed")
+        return self.members(signatures[0], "the signature")
 
-    def _material(self, material: dict[str, Any]) -> tuple[str, str | None, tuple[bytes, ...]]:
+    def signer(self, material: dict[str, Any]) -> tuple[str, str | None, tuple[bytes, ...]]:
         """How the signer is named, the hint, the certificates."""
         given = [name for name in ("publicKey", "certificate", "x509CertificateChain") if name in material]
         if len(given) != 1:
-            raise self._wrong(
+            raise self.wrong(
                 "verificationMaterial must name a public key, a certificate or a chain, and one of them"
             )
-        content = self._object(material[given[0]], given[0])
+        content = self.members(material[given[0]], given[0])
         if given[0] == "publicKey":
             hint = self._optional_text(content.get("hint"), "hint")
             if hint is None and "rawBytes" not in content:
-                raise self._wrong("publicKey holds neither hint nor rawBytes")
+                raise self.wrong("publicKey holds neither hint nor rawBytes")
             return given[0], hint, ()
         chain = [content] if given[0] == "certificate" else content.get("certificates")
         if not isinstance(chain, list) or not 0 < len(chain) <= limits.CERTIFICATES:
-            raise self._wrong(f"a chain has 1 to {limits.CERTIFICATES} certificates")
+            raise self.wrong(f"a chain has 1 to {limits.CERTIFICATES} certificates")
         return (
             given[0],
             None,
             tuple(
-                self._bytes(self._object(link, "the certificate").get("rawBytes"), "certificate")
+                self.raw(self.members(link, "the certificate").get("rawBytes"), "certificate")
                 for link in chain
             ),
         )
 
-    def _object(self, value: object, name: str) -> dict[str, Any]:
+    def members(self, value: object, name: str) -> dict[str, Any]:
+        """A member that is an object."""
         if not isinstance(value, dict):
-            raise self._wrong(f"{name} is missing or not an object")
+            raise self.wrong(f"{name} is missing or not an object")
         return value
 
     def _text(self, value: object, name: str) -> str:
         if not isinstance(value, str) or not value:
-            raise self._wrong(f"{name} is missing or not a text")
+            raise self.wrong(f"{name} is missing or not a text")
         return value
 
     def _optional_text(self, value: object, name: str) -> str | None:
         if value is None or isinstance(value, str):
             return value
-        raise self._wrong(f"{name} is not a text")
+        raise self.wrong(f"{name} is not a text")
 
-    def _bytes(self, value: object, name: str) -> bytes:
+    def raw(self, value: object, name: str) -> bytes:
         """Base64 in the standard or the URL-safe alphabet, as DSSE asks, and only its canonical spelling.
 
         A second spelling of the same bytes would be the same evidence under another digest.
@@ -211,7 +221,8 @@ class _Reader:
                 continue
             if base64.b64encode(data, altchars).decode() == text:
                 return data
-        raise self._wrong(f"{name} is not canonical base64")
+        raise self.wrong(f"{name} is not canonical base64")
 
-    def _wrong(self, what: str) -> NotUnderstood:
+    def wrong(self, what: str) -> NotUnderstood:
+        """The error to raise."""
         return NotUnderstood(f"is not a bundle that we read: {what}", where=self._where)

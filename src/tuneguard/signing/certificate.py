@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from tuneguard.signing.blob import BlobSignature
     from tuneguard.signing.bundle import Bundle
 
 T = TypeVar("T", bound=x509.ExtensionType)
@@ -86,15 +87,15 @@ def vouches(
     *,
     now: datetime,
     identity: str | None = None,
-    time_of: Callable[[Bundle], datetime | None] | None = None,
-) -> Callable[[Bundle], str | None]:
+    time_of: Callable[[Bundle | BlobSignature], datetime | None] | None = None,
+) -> Callable[[Bundle | BlobSignature], str | None]:
     """A judge of bundles of the method ``certificate``: see `tuneguard.attest.foreign.Vouches`.
 
     The certificates must be valid at the time that `time_of` proves by a timestamp, and `now` where there is
     none: what a bundle says itself about its time proves nothing.
     """
 
-    def fault(bundle: Bundle) -> str | None:
+    def fault(bundle: Bundle | BlobSignature) -> str | None:
         if bundle.material != "x509CertificateChain":
             return "names its signer by other means than a chain of certificates"
         try:

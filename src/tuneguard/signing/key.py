@@ -155,6 +155,17 @@ class PublicKey:
             return False
         return True
 
+    def verify_with_sha256(self, signature: bytes, message: bytes) -> bool:
+        """`verify` for ECDSA with SHA-256, whatever the curve: as cosign signs files with P-384 keys."""
+        key = self._key
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return False
+        try:
+            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
 
 def sign_with(secret: Secret, message: bytes) -> bytes:
     """The signature over `message` with a key held in memory, as `PublicKey.verify` wants it."""

@@ -17,6 +17,7 @@ from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable, read_bounded
 from tuneguard.records import read_json
+from tuneguard.signing.blob import BlobSignature
 from tuneguard.signing.remote import library
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def read_trusted_root(path: Path) -> Any:
         ) from error
 
 
-def vouches(root: Any, *, identity: str, issuer: str) -> Callable[[Bundle], str | None]:
+def vouches(root: Any, *, identity: str, issuer: str) -> Callable[[Bundle | BlobSignature], str | None]:
     """A judge of keyless bundles: see `tuneguard.attest.foreign.Vouches`.
 
     `identity` is the certificate's alternative name (an e-mail address, or a workflow's URI), `issuer` the
@@ -59,15 +60,18 @@ def vouches(root: Any, *, identity: str, issuer: str) -> Callable[[Bundle], str 
     )
 
 
-def believed(root: Any, policy: Any) -> Callable[[Bundle], str | None]:
+def believed(root: Any, policy: Any) -> Callable[[Bundle | BlobSignature], str | None]:
     """As `vouches`, for any of the library's policies about who signed."""
 
-    def fault(bundle: Bundle) -> str | None:
+    def fault(bundle: Bundle | BlobSignature) -> str | None:
         if bundle.material != "certificate":
             return "names its signer by other means than a certificate of Sigstore's"
-        verify = library("sigstore.verify", "keyless")
         try:
-            kind, payload = verify.Verifier(trusted_root=root).verify_dsse(_parsed(bundle.document), policy)
+            verifier = library("sigstore.verify", "keyless").Verifier(trusted_root=root)
+            if isinstance(bundle, BlobSignature):
+                verifier.verify_artifact(bundle.content, _parsed(bundle.document), policy)
+                return None
+            kind, payload = verifier.verify_dsse(_parsed(bundle.document), policy)
         except Exception as error:  # noqa: BLE001 (whatever hostile bytes make it raise, it is no yes)
             return f"Sigstore's verification refuses: {_reason(error)}"
         if (kind, payload) != (bundle.payload_type, bundle.payload):
@@ -77,11 +81,11 @@ def believed(root: Any, policy: Any) -> Callable[[Bundle], str | None]:
     return fault
 
 
-def time_of(root: Any) -> Callable[[Bundle], datetime | None]:
+def time_of(root: Any) -> Callable[[Bundle | BlobSignature], datetime | None]:
     """When a bundle was signed, proven by an RFC 3161 timestamp over its signature, or None."""
     client = library("rfc3161_client", "keyless")
 
-    def moment(bundle: Bundle) -> datetime | None:
+    def moment(bundle: Bundle | BlobSignature) -> datetime | None:
         for response in bundle.timestamps:
             try:
                 stamp = client.decode_timestamp_response(response)

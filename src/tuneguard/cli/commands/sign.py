@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @command("sign")
 @click.argument("directory", type=PATH)
-@click.option("--form", type=click.Choice(["oms"]), default="oms", show_default=True, help="Which form.")
+@click.option(
+    "--form", type=click.Choice(["oms", "cosign"]), default="oms", show_default=True, help="Which form."
+)
 @click.option("--certificate", type=PATH, metavar="FILE", help="The key's certificate (PEM), to go along.")
 @click.option("--certificate-chain", type=PATH, metavar="FILE", help="The authorities above it (PEM).")
 def COMMAND(
     here: Surroundings, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
 ) -> Result:
-    """Sign DIRECTORY in OMS v1.0, which model_signing reads.
+    """Sign DIRECTORY in OMS v1.0, which model_signing reads, or for cosign.
+
+    The form cosign writes manifest.json and manifest.json.sig into DIRECTORY, which `cosign verify-blob
+    --key` and `openssl dgst -verify` accept.
 
     Proves integrity only: what made a checkpoint is in the provenance that `run` writes.
     """

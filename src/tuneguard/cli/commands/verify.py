@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 )
 @click.option("--model", metavar="N", help="The model that is expected.")
 @click.option("--run", metavar="ID", help="The run that is expected.")
-@click.option("--signature", type=PATH, metavar="FILE", help="A foreign OMS signature (no policy).")
+@click.option(
+    "--signature", type=PATH, metavar="FILE", help="A foreign signature: OMS, or cosign's over manifest.json."
+)
+@click.option("--manifest", type=PATH, metavar="FILE", help="The manifest.json that cosign signed.")
 @click.option("--public-key", type=PATH, metavar="FILE", help="The key that made it.")
 @click.option("--certificate-root", type=PATH, metavar="FILE", help="The authorities of who made it (PEM).")
 @click.option("--trusted-root", type=PATH, metavar="FILE", help="Sigstore's authorities, logs and clocks.")
@@ -38,6 +41,7 @@ def COMMAND(
     model: str | None,
     run: str | None,
     signature: Path | None,
+    manifest: Path | None,
     public_key: Path | None,
     certificate_root: Path | None,
     trusted_root: Path | None,
@@ -65,13 +69,14 @@ def COMMAND(
         return verify_foreign(
             directory,
             signature=signature,
+            manifest=manifest,
             allow_ignored=allow_ignored,
             here=here,
             **signer,  # type: ignore[arg-type]
         )
-    if any(signer.values()) or allow_ignored:
+    if any(signer.values()) or manifest is not None or allow_ignored:
         raise UsageError(
-            "who signed, and --allow-ignored, go together with --signature",
+            "who signed, --manifest and --allow-ignored go together with --signature",
             help="give the signature and who is to have made it",
         )
     return verify_tree(
