@@ -40,6 +40,7 @@ class BlobSignature:
     certificates: tuple[bytes, ...] = ()
     material: str = "publicKey"
     timestamps: tuple[bytes, ...] = ()
+    log_entries: int = 0
     document: bytes = field(default=b"", repr=False)
 
     def signed_by(self, key: PublicKey) -> bool:
@@ -116,6 +117,7 @@ def _bundle(data: bytes, content: bytes, where: str) -> BlobSignature:
         certificates=certificates,
         material=named,
         timestamps=reader.timestamps(material.get("timestampVerificationData")),
+        log_entries=reader.count(material.get("tlogEntries")),
         document=data,
     )
 

@@ -49,6 +49,7 @@ class Bundle:
     certificates: tuple[bytes, ...] = ()
     material: str = "publicKey"
     timestamps: tuple[bytes, ...] = ()
+    log_entries: int = 0
     document: bytes = field(default=b"", repr=False, compare=False)
 
     def signed_by(self, key: PublicKey) -> bool:
@@ -139,6 +140,7 @@ class MaterialReader:
             certificates=certificates,
             material=named,
             timestamps=self.timestamps(material.get("timestampVerificationData")),
+            log_entries=self.count(material.get("tlogEntries")),
         )
 
     def check_type(self, document: object) -> dict[str, Any]:
@@ -147,6 +149,12 @@ class MaterialReader:
         if top.get("mediaType") not in _READ_TYPES:
             raise self.wrong(f"mediaType is not {BUNDLE_TYPE}")
         return top
+
+    def count(self, listed: object) -> int:
+        """How many log entries there are; absent, null and empty are the same."""
+        if listed is not None and not isinstance(listed, list):
+            raise self.wrong("tlogEntries is not a list")
+        return len(listed or ())
 
     def timestamps(self, data: object) -> tuple[bytes, ...]:
         """RFC 3161 responses (``TimestampVerificationData``); none is the usual case."""

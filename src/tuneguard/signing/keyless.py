@@ -66,6 +66,8 @@ def believed(root: Any, policy: Any) -> Callable[[Bundle | BlobSignature], str |
     def fault(bundle: Bundle | BlobSignature) -> str | None:
         if bundle.material != "certificate":
             return "names its signer by other means than a certificate of Sigstore's"
+        if not bundle.log_entries:
+            return "has no entry of a transparency log"
         try:
             verifier = library("sigstore.verify", "keyless").Verifier(trusted_root=root)
             if isinstance(bundle, BlobSignature):

@@ -97,6 +97,7 @@ def test_a_server_that_does_not_answer_is_left_in_time(service, retries, monkeyp
 
 
 def test_without_a_cluster_it_says_so(tmp_path):
+    pytest.importorskip("kubernetes")
     with (
         environment(KUBECONFIG=str(tmp_path / "none"), HOME=str(tmp_path), KUBERNETES_SERVICE_HOST=None),
         pytest.raises(UsageError, match="no cluster"),

@@ -8,6 +8,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from world.services import environment, serving, sign_digest, spki
@@ -73,6 +74,7 @@ def place(folder: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def service(folder: Path) -> Iterator[Service]:
     """The stub, and the environment of somebody who has logged in."""
+    pytest.importorskip("boto3")
     clean = {name: None for name in os.environ if name.startswith("AWS_")}
     with (
         serving(answer) as running,

@@ -7,6 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
@@ -98,6 +99,7 @@ def place(folder: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def service(folder: Path) -> Iterator[Service]:
     """The stub, and the environment of a machine with a managed identity."""
+    pytest.importorskip("azure.keyvault.keys")
     context, authorities = tls_of(folder)
     clean = {name: None for name in os.environ if name.startswith(("AZURE_", "MSI_", "IDENTITY_"))}
     with (

@@ -9,6 +9,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -97,6 +98,7 @@ def place(folder: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def service(folder: Path) -> Iterator[Service]:
     """The stub, and the environment of somebody with a service account's key file."""
+    pytest.importorskip("google.cloud.kms_v1")
     with serving(answer) as running:
         account = folder / "account.json"
         key = rsa.generate_private_key(65537, 2048)

@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -81,6 +82,7 @@ def place(folder: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def service(folder: Path) -> Iterator[Service]:
     """The stub, and a kubeconfig that leads to it."""
+    pytest.importorskip("kubernetes")
     with serving(answering(folder)) as running:
         config = folder / "kubeconfig"
         config.write_text(

@@ -37,6 +37,7 @@ TYPES = {
 
 def module() -> str:
     """SoftHSM2's module; without it or OpenSC's tool the test is skipped, or fails where peers must be."""
+    pytest.importorskip("pkcs11")
     found = next((path for path in MODULES if Path(path).exists()), None)
     if found is None or not shutil.which("pkcs11-tool") or not shutil.which("softhsm2-util"):
         required = os.environ.get("TUNEGUARD_PEERS") == "required"
