@@ -140,12 +140,12 @@ def test_we_verify_what_cosign_signs_keyless(model, cosign, sigstore, tuneguard,
     assert "S-CERTIFICATE" in tuneguard(*ask, "mallory@private.test", code=1).stdout
     listing = model / "manifest.json"
     listing.write_bytes(listing.read_bytes() + b" ")
-    tuneguard(*ask, "alice@private.test", code=3)
+    assert "S-CERTIFICATE" in tuneguard(*ask, "alice@private.test", code=1).stdout
     proves("cosign", "writes", "a signature over manifest.json: keyless")
 
 
-@pytest.mark.parametrize("kind", ["P-256", "P-384", "ED25519"])
-def test_keys_that_cosign_imported_are_read(cosign, tuneguard, tmp_path, kind):
+def imported(cosign, tmp_path, kind):
+    """A pair of another type, made by openssl and encrypted by cosign."""
     plain = tmp_path / "plain.pem"
     curve = () if kind == "ED25519" else ("-pkeyopt", f"ec_paramgen_curve:{kind}")
     algorithm = "ED25519" if kind == "ED25519" else "EC"
@@ -155,17 +155,39 @@ def test_keys_that_cosign_imported_are_read(cosign, tuneguard, tmp_path, kind):
         capture_output=True,
     )
     cosign("import-key-pair", "--key", plain, "--output-key-prefix", tmp_path / "imported", env=PASSWORD)
+    return tmp_path / "imported.key"
 
-    tuneguard(
-        "public-key",
-        tmp_path / "ours.pub",
-        "--key",
-        tmp_path / "imported.key",
-        "--passphrase-env",
-        "PASSPHRASE",
-    )
 
-    assert (tmp_path / "ours.pub").read_text().strip() == (tmp_path / "imported.pub").read_text().strip()
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "ED25519"])
+def test_keys_that_cosign_imported_are_read(cosign, tuneguard, tmp_path, kind):
+    key = imported(cosign, tmp_path, kind)
+
+    tuneguard("public-key", tmp_path / "ours.pub", "--key", key, "--passphrase-env", "PASSPHRASE")
+
+    assert (tmp_path / "ours.pub").read_text().strip() == key.with_suffix(".pub").read_text().strip()
+
+
+@pytest.mark.parametrize("kind", ["P-384", "ED25519"])
+@pytest.mark.parametrize("options", [("--bundle", *DETACHED[1:]), ("--output-signature", *DETACHED)])
+def test_we_verify_what_cosign_signs_with_keys_of_other_types(
+    model, cosign, tuneguard, tmp_path, proves, kind, options
+):
+    key = imported(cosign, tmp_path, kind)
+    by_seeds_script(model)
+    option, *more = options
+    cosign(
+        "sign-blob", "--yes", "--key", key, option, "manifest.json.sig", *more, "manifest.json",
+        env=PASSWORD, cwd=model,
+    )  # fmt: skip
+    ask = (
+        "verify", model, "--signature", model / "manifest.json.sig", "--public-key", key.with_suffix(".pub")
+    )  # fmt: skip
+
+    assert "integrity only" in tuneguard(*ask, code=3).stdout
+    listing = model / "manifest.json"
+    listing.write_bytes(listing.read_bytes() + b" ")
+    assert "S-KEY" in tuneguard(*ask, code=1).stdout
+    proves("cosign", "writes", f"a signature over manifest.json: by a key of type {kind}")
 
 
 def test_a_wrong_passphrase_for_cosigns_key_is_said(pair, model, tuneguard):

@@ -5,7 +5,7 @@ first bundle, ``{"base64Signature": …}``; and the Sigstore bundle v0.3 with a 
 signature has no payload type (TRUST.md rule 15): it says that the holder of the key signed these bytes, and
 not as what.
 
-cosign takes keys over P-384 with SHA-256, where everybody else takes SHA-384: both are tried.
+With keys over P-384 cosign 2 signs with SHA-256, and cosign 3 with SHA-384 as everybody else: both are tried.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DETACHED_BYTES = 4096
 _ED25519_BYTES = 64
+_DIGESTS = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class BlobSignature:
     timestamps: tuple[bytes, ...] = ()
     log_entries: int = 0
     document: bytes = field(default=b"", repr=False)
+    other_bytes: bool = False
+    """Whether its bundle names the digest of other bytes: it is then nobody's signature over `content`."""
 
     def signed_by(self, key: PublicKey) -> bool:
         """Whether the signature over the content is by `key`."""
-        return key.verify(self.signature, self.content) or key.verify_with_sha256(
-            self.signature, self.content
+        return not self.other_bytes and (
+            key.verify(self.signature, self.content) or key.verify_with_sha256(self.signature, self.content)
         )
 
 
@@ -54,7 +57,7 @@ def read_blob_signature(data: bytes, content: bytes, where: str) -> BlobSignatur
     """Take a signature over `content` apart without believing anything in it.
 
     Raises:
-        NotUnderstood: it is of none of the four forms, or a bundle over other bytes.
+        NotUnderstood: it is of none of the four forms.
     """
     if data.lstrip()[:1] == b"{":
         return _bundle(data, content, printable(where))
@@ -108,7 +111,6 @@ def _bundle(data: bytes, content: bytes, where: str) -> BlobSignature:
     reader = MaterialReader(where)
     reader.check_type(top)
     signed = reader.members(top.get("messageSignature"), "messageSignature")
-    _check_digest(reader, signed.get("messageDigest"), content)
     material = reader.members(top.get("verificationMaterial"), "verificationMaterial")
     named, _, certificates = reader.signer(material)
     return BlobSignature(
@@ -119,16 +121,20 @@ def _bundle(data: bytes, content: bytes, where: str) -> BlobSignature:
         timestamps=reader.timestamps(material.get("timestampVerificationData")),
         log_entries=reader.count(material.get("tlogEntries")),
         document=data,
+        other_bytes=_names_other_bytes(reader, signed.get("messageDigest"), content),
     )
 
 
-def _check_digest(reader: MaterialReader, named: Any, content: bytes) -> None:
-    """The digest is a help to find the bytes that were signed; a wrong one means other bytes."""
-    if named is None:
-        return
+def _names_other_bytes(reader: MaterialReader, named: Any, content: bytes) -> bool:
+    """Whether the digest, a help to find what was signed, is not the content's.
+
+    That is a fault of the signature and not of its form: somebody changed the file. cosign 3 leaves the
+    digest empty for Ed25519.
+    """
+    if named is None or named == {}:
+        return False
     digest = reader.members(named, "messageDigest")
-    if (
-        digest.get("algorithm") != "SHA2_256"
-        or reader.raw(digest.get("digest"), "digest") != hashlib.sha256(content).digest()
-    ):
-        raise reader.wrong("it is over other bytes than those beside it")
+    algorithm = _DIGESTS.get(str(digest.get("algorithm")))
+    if algorithm is None:
+        raise reader.wrong("its digest is by none of SHA-256, SHA-384 and SHA-512")
+    return reader.raw(digest.get("digest"), "digest") != hashlib.new(algorithm, content).digest()

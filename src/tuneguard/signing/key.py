@@ -156,7 +156,7 @@ class PublicKey:
         return True
 
     def verify_with_sha256(self, signature: bytes, message: bytes) -> bool:
-        """`verify` for ECDSA with SHA-256, whatever the curve: as cosign signs files with P-384 keys."""
+        """`verify` for ECDSA with SHA-256, whatever the curve: as cosign 2 signs files with P-384 keys."""
         key = self._key
         if isinstance(key, ed25519.Ed25519PublicKey):
             return False

@@ -71,6 +71,8 @@ def believed(root: Any, policy: Any) -> Callable[[Bundle | BlobSignature], str |
         try:
             verifier = library("sigstore.verify", "keyless").Verifier(trusted_root=root)
             if isinstance(bundle, BlobSignature):
+                if bundle.other_bytes:
+                    return "is over other bytes than those beside it"
                 verifier.verify_artifact(bundle.content, _parsed(bundle.document), policy)
                 return None
             kind, payload = verifier.verify_dsse(_parsed(bundle.document), policy)
