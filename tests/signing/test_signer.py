@@ -33,6 +33,14 @@ def test_an_unknown_scheme_names_the_known_ones_and_how_to_write_a_file_of_that_
     assert "./nokms://projects/p" in caught.value.help
 
 
+def test_a_pin_in_a_uri_whose_scheme_is_misspelt_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        open_signer("pkcs-11:token=t;object=o?PIN-value=swordfish&module-path=/x", no_passphrase)
+
+    assert "swordfish" not in str(caught.value) + caught.value.help
+    assert "module-path=/x" in str(caught.value)
+
+
 def test_an_escape_sequence_in_a_uri_never_reaches_the_terminal():
     with pytest.raises(UsageError) as caught:
         open_signer("nokms:\x1b[31m", no_passphrase)

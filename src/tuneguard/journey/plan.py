@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.engines.step import Step, filled
+from tuneguard.errors import UsageError
+from tuneguard.signing.signer import for_people, holds_pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +82,18 @@ def shared_options(here: Surroundings) -> tuple[str, ...]:
 
 
 def key_options(here: Surroundings, role: str) -> tuple[str, ...]:
-    """The key of the one role that a step holds."""
+    """The key of the one role that a step holds.
+
+    Raises:
+        UsageError: its URI holds a PIN: everybody sees the arguments of a step.
+    """
     uri = here.key_uri(role)
+    if uri is not None and holds_pin(uri):
+        raise UsageError(
+            f"the key of the role {role} has its PIN in its URI, and steps are given the URI as an argument",
+            where=for_people(uri),
+            help="name a file with the PIN instead: pin-source=FILE; or leave it out, and it is asked for",
+        )
     return () if uri is None else ("--key", f"{role}={uri}")
 
 

@@ -36,7 +36,7 @@ from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.sandbox.walls import Bind, Confinement, WallState
 from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
-from tuneguard.signing.signer import needs_passphrase
+from tuneguard.signing.signer import for_people, needs_passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -198,7 +198,7 @@ def _check_key(here: Surroundings) -> None:
     if not any(here.policy.identities[name].key == public for name in listed):
         raise Refused(
             f"the policy does not believe this key as a builder of {here.pipeline.name}",
-            where=files.printable(uri),
+            where=for_people(uri),
             help="name the builder's key: --key builder=URI; or ask the policy's owner to list this one",
         )
 

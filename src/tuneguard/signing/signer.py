@@ -77,6 +77,7 @@ class SignerKind:
 PLAIN_PATH = ""
 """The scheme of what is not a URI: a path."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_PIN = re.compile(r"(pin-value=)[^&]*", re.IGNORECASE)
 
 
 def open_signer(uri: str, passphrase: PassphraseSource) -> Signer:
@@ -101,10 +102,20 @@ def _kind_of(uri: str) -> SignerKind:
         known = ", ".join(sorted(f"{known}:" for known in kinds if known != PLAIN_PATH))
         raise UsageError(
             f"no signer is called `{printable(scheme)}:`",
-            where=printable(uri),
-            help=f"known are {known} and plain paths (write ./{printable(uri)} if it is a file)",
+            where=for_people(uri),
+            help=f"known are {known} and plain paths (write ./{for_people(uri)} if it is a file)",
         )
     return kinds[scheme]
+
+
+def for_people(uri: str) -> str:
+    """A key's URI as it may be printed: escaped, and without the PIN that it may hold (RFC 7512)."""
+    return printable(_PIN.sub(r"\1…", uri))
+
+
+def holds_pin(uri: str) -> bool:
+    """Whether a URI holds a PIN, which must not become an argument of a process."""
+    return _PIN.search(uri) is not None
 
 
 def scheme_of(uri: str) -> str:

@@ -18,7 +18,7 @@ import sys
 from tuneguard import records
 from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.signing.key import PublicKey
-from tuneguard.signing.signer import open_signer
+from tuneguard.signing.signer import for_people, open_signer
 
 
 def public_key_of(uri: str, passphrase: bytes = b"") -> PublicKey:
@@ -35,7 +35,7 @@ def public_key_of(uri: str, passphrase: bytes = b"") -> PublicKey:
         check=False,
     )
     if done.returncode == 0:
-        return PublicKey.from_pem(done.stdout, uri)
+        return PublicKey.from_pem(done.stdout, for_people(uri))
     said = records.read_json(done.stdout, "what looked at the key") if done.stdout else {}
     kind = UsageError if done.returncode == UsageError.exit_code else CannotLook
     raise kind(

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,7 @@ from tuneguard.errors import CannotLook, NotUnderstood, UsageError
 from tuneguard.files import printable, read_bounded
 from tuneguard.signing.key import PublicKey
 from tuneguard.signing.remote import RemoteSigner, der, library, prehashed
-from tuneguard.signing.signer import SignerKind
+from tuneguard.signing.signer import SignerKind, for_people
 from tuneguard.signing.signers.file import path_of
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 _PATH = ("token", "serial", "manufacturer", "model", "slot-id", "object", "id", "type")
 _QUERY = ("module-path", "pin-source", "pin-value")
-_PIN = re.compile(r"(pin-value=)[^&]*", re.IGNORECASE)
 _URI_CHARACTERS = 4096
 MODULE_VARIABLE, PIN_VARIABLE = "COSIGN_PKCS11_MODULE_PATH", "COSIGN_PKCS11_PIN"
 
@@ -102,7 +100,7 @@ def needs_pin(uri: str) -> bool:
 
 def redacted(uri: str) -> str:
     """A URI for people: without its PIN."""
-    return printable(_PIN.sub(r"\1…", uri))[:600]
+    return for_people(uri)[:600]
 
 
 def _parse(uri: str) -> _Place:
