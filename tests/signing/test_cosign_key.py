@@ -54,7 +54,17 @@ def test_a_wrong_passphrase_is_told_as_such(tmp_path):
         opened(tmp_path, cosign_key(SECRET, b"pw"), b"pW")
 
 
-@pytest.mark.parametrize("work", [(1 << 22, 8, 4), (1 << 30, 1, 1), (1024, 1 << 20, 1), (1024, 8, 1 << 20)])
+@pytest.mark.parametrize(
+    "work",
+    [
+        (1 << 22, 8, 4),
+        (1 << 30, 1, 1),
+        (1024, 1 << 20, 1),
+        (1024, 8, 1 << 20),
+        (1 << 20, 8, 1),
+        (1 << 22, 8, 1),
+    ],
+)
 def test_attack_a_key_that_would_take_for_ever_or_all_memory_is_left(tmp_path, work):
     with pytest.raises(NotUnderstood, match="for ever"):
         opened(tmp_path, cosign_key(SECRET, b"pw", work=work))

@@ -21,6 +21,8 @@ from tuneguard.records import read_json
 _KINDS = rb"ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY"
 _FRAME = re.compile(rb"\s*-----BEGIN (" + _KINDS + rb")-----([A-Za-z0-9+/=\s]*)-----END \1-----\s*")
 _SALT_BYTES, _NONCE_BYTES = 32, 24
+_MEMORY_BYTES = 512 * limits.MIB
+"""What opening a key may take, 128·N·r (RFC 7914, section 2): cosign's own take 64 MiB."""
 
 
 def is_cosign_key(pem: bytes) -> bool:
@@ -39,7 +41,7 @@ def open_key(pem: bytes, passphrase: bytes, where: str) -> bytes:
     from nacl.secret import SecretBox
 
     salt, (n, r, p), nonce, box = _read(pem, where)
-    if n * r * p > limits.KEY_SCRYPT:
+    if n * r * p > limits.KEY_SCRYPT or 128 * n * r > _MEMORY_BYTES:
         raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
     key = Scrypt(salt=salt, length=SecretBox.KEY_SIZE, n=n, r=r, p=p).derive(passphrase)
     try:
