@@ -5,6 +5,8 @@ A bound that is reached refuses or says "could not look"; nothing is ever cut sh
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -172,3 +174,9 @@ EVALUATION_RESULT = 256 * MIB
 """Bytes of what comes back from the sandbox."""
 EVALUATION_FAULT = 1_000
 """Characters of the sentence in which the sandbox says why it could not measure."""
+
+# Releases
+CLOCK_BACK = timedelta(minutes=10)
+"""How far a machine's clock may stand behind the latest release that it believed: what setting it right takes."""
+RELEASE_MEMORY = 4 * KIB
+"""Bytes of what a machine remembers of one tag."""

@@ -121,7 +121,7 @@ def test_a_predicate_type_that_we_do_not_read_is_not_understood_and_printed_safe
     assert "\x1b" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["seal", "provenance", "scan", "evaluation"])
+@pytest.mark.parametrize("kind", ["seal", "provenance", "scan", "evaluation", "release"])
 @pytest.mark.parametrize(
     "subjects",
     [

@@ -144,7 +144,7 @@ def test_a_repository_names_its_model_unless_two_share_it():
 
 
 def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_the_file():
-    kinds = "`seal`, `signature`, `provenance`, `scan`, `evaluation`, `approval`"
+    kinds = "`seal`, `signature`, `provenance`, `scan`, `evaluation`, `approval`, `verdict`"
 
     found = faults(
         ("version: 1", "version: 0"),
@@ -157,7 +157,7 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
 
     assert found == [
         "`version` must be at least 1, found the number 0",
-        f"an item of `says` must be {kinds} or `verdict`, found `sael`",
+        f"an item of `says` must be {kinds} or `release`, found `sael`",
         "no identity is called `odl`",
         "no identity is called `c1`",
         "missing key `minimumRows` in `evaluation`",

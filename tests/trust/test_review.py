@@ -56,8 +56,8 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
         ),
         (
             (
-                "anyOf: [pia], threshold: 1, says: [scan, evaluation, verdict], models: [support-llama]",
-                "anyOf: [pia], threshold: 1, says: [scan, evaluation, verdict], models: []",
+                "anyOf: [pia], says: [scan, evaluation, verdict, release], models: [support-llama]",
+                "anyOf: [pia], says: [scan, evaluation, verdict, release], models: []",
             ),
             "P-UNMET",
             (
@@ -115,7 +115,7 @@ A production policy: no verdict made under a development policy counts.
 Who may speak:
   data-steward: alice (data-team) may say seal about support-llama.
   builder: ci (platform-team), old (platform-team) may say provenance and signature about support-llama.
-  promoter: pia (release-team) may say evaluation, scan and verdict about support-llama.
+  promoter: pia (release-team) may say evaluation, release, scan and verdict about support-llama.
   Nobody both speaks as builder and as promoter.
   alice is believed from 2026-01-01 00:00 UTC until 2027-01-01 00:00 UTC.
   old is revoked, and nothing that it signed counts: stolen
@@ -135,6 +135,7 @@ What is demanded:
   to promote: provenance by builder
   to promote: scan by scanner or promoter, not older than 1 day
   to load: verdict by promoter
+  to follow a tag: release by promoter, not older than 30 days
   and what the gates scan hold, as gates in policy.yaml says
 """
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.attest.predicates import evaluation, oms, provenance, scan, seal, verdict
+from tuneguard.attest.predicates import evaluation, oms, provenance, release, scan, seal, verdict
 
 
 def sha(text: str) -> str:
@@ -87,6 +87,16 @@ VERDICT = verdict.Verdict(
     log=verdict.Log(17, sha("root")),
     inputs=(("scan-0123456789abcdef.sigstore.json", sha("scan")),),
 )
+RELEASE = release.Release(
+    model="support-llama",
+    repository="registry.internal/models/support-llama",
+    tag="ft-042",
+    manifest=MANIFEST,
+    sequence=17,
+    issued=TIME,
+    not_after="2026-12-23T10:42:00Z",
+    previous=f"sha256:{sha('an earlier manifest')}",
+)
 
 STATEMENTS = {
     "signature": oms.statement("model", SIGNATURE),
@@ -95,6 +105,7 @@ STATEMENTS = {
     "scan": scan.statement("run-042", TREE.digest, SCAN),
     "evaluation": evaluation.statement("run-042", TREE.digest, EVALUATION),
     "verdict": verdict.statement("run-042", TREE.digest, VERDICT, MANIFEST),
+    "release": release.statement("run-042", TREE.digest, RELEASE),
 }
 BODIES = {
     "signature": SIGNATURE,
@@ -103,4 +114,5 @@ BODIES = {
     "scan": SCAN,
     "evaluation": EVALUATION,
     "verdict": VERDICT,
+    "release": RELEASE,
 }

@@ -120,7 +120,7 @@ def document() -> dict[str, Any]:
             "builder": role(["ci", "ci-spare", "eve"], ["signature", "provenance"]),
             "scanner": role(["sam"], ["scan"]),
             "evaluator": role(["eva"], ["evaluation"]),
-            "promoter": role(["pia"], ["scan", "evaluation", "verdict"]),
+            "promoter": role(["pia"], ["scan", "evaluation", "verdict", "release"]),
         },
         "apart": [["builder", "promoter"]],
         "models": {

@@ -27,7 +27,7 @@ identities:
 roles:
   data-steward: {{anyOf: [alice], threshold: 1, says: [seal], models: [support-llama]}}
   builder: {{anyOf: [ci, old], threshold: 1, says: [signature, provenance], models: [support-llama]}}
-  promoter: {{anyOf: [pia], threshold: 1, says: [scan, evaluation, verdict], models: [support-llama]}}
+  promoter: {{anyOf: [pia], says: [scan, evaluation, verdict, release], models: [support-llama]}}
 apart: [[builder, promoter]]
 log: {{key: {log}}}
 timeAuthorities: []

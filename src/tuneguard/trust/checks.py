@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.predicates.release import Release
 from tuneguard.attest.predicates.scan import Scan
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict, manifest_of
@@ -19,7 +20,9 @@ from tuneguard.trust.question import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
+    from tuneguard.trust.claims import Released
     from tuneguard.trust.opening import Opened
 
 
@@ -287,6 +290,71 @@ def check_time(opened: Opened) -> Iterator[Fault]:
             )
 
 
+def check_release(opened: Opened) -> Iterator[Fault]:
+    """A release says that this tag of this model's repository names this very OCI manifest, now.
+
+    A tag alone proves nothing: whoever writes to the registry can point it at an older model with all its
+    true evidence. A release cannot be moved to another tag, repository or manifest. It runs out by its own
+    date or by the policy's `maxAge` after its issue, whichever is earlier, and `tuneguard renew` gives the
+    tag a new one. None counts that is older than the newest that this machine or its ledger knows; of two
+    that say different things under one number, the one that came second refuses.
+    """
+    body, question = opened.body, opened.question
+    expected, model = question.expectation, question.model
+    if not isinstance(body, Release) or model is None or expected.purpose not in ("release", "renew"):
+        return
+    for what, said, wanted in (
+        ("the model", body.model, model.name),
+        ("the repository", body.repository, model.repository),
+        ("the tag", body.tag, str(expected.tag)),
+        ("the manifest", body.manifest, str(expected.manifest_digest)),
+    ):
+        if said != wanted:
+            yield Fault(
+                "V20",
+                f"is a release of {what} {_cut(said)}, here is {_cut(wanted)}",
+                why=f"signed {printable(said)}, found {printable(wanted)}",
+            )
+    yield from _check_newest(body, expected.released)
+    if expected.purpose == "release":
+        yield from _check_end(body, question.policy.release_lifetime, expected.now)
+
+
+def _check_newest(body: Release, known: Released | None) -> Iterator[Fault]:
+    if known is None:
+        return
+    if body.sequence < known.sequence:
+        yield Fault(
+            "V20",
+            f"is release {body.sequence:,} of this tag, and {known.sequence:,} is known here: it went back",
+            why=f"release {known.sequence:,} named {known.manifest}",
+            fix="find out who moved the tag; to go back on purpose, the promoter pushes the old model again",
+        )
+    elif body.sequence == known.sequence and body.manifest != known.manifest:
+        yield Fault(
+            "V20",
+            f"is release {body.sequence:,} of this tag, and another of that number is known here",
+            why=f"known {known.manifest}, found {body.manifest}",
+            fix="two promoters released at once: have one of them push again",
+        )
+
+
+def _check_end(body: Release, lifetime: timedelta, now: datetime) -> Iterator[Fault]:
+    ends, issued = moment_of(body.not_after), moment_of(body.issued)
+    if now >= ends or now - issued >= lifetime:  # no sum of dates: a signer may claim the year 9999
+        by = "its own date" if now >= ends else "the policy's maxAge"
+        yield Fault(
+            "V20",
+            f"ran out by {by}: issued {issued:%Y-%m-%d %H:%M}, good until {ends:%Y-%m-%d %H:%M} UTC",
+            why="a tag that nobody renews may have been held back while newer releases were made",
+            fix="have the promoter renew it: tuneguard renew",
+        )
+
+
+def _cut(text: str) -> str:
+    return printable(text[:19] if text.startswith("sha256:") else text[:120])
+
+
 def times_of(body: object) -> tuple[str, ...]:
     """The dates that a predicate claims, the last one being when it was made. A signature has none."""
     match body:
@@ -298,6 +366,8 @@ def times_of(body: object) -> tuple[str, ...]:
             return (body.finished,)
         case Verdict():
             return (body.time,)
+        case Release():
+            return (body.issued,)
         case _:
             return ()
 

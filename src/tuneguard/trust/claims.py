@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from tuneguard.findings import Finding, Skipped
     from tuneguard.trust.policy import Requirement
 
-Purpose = Literal["train", "resume", "promote", "load", "integrity"]
+Purpose = Literal["train", "resume", "promote", "load", "release", "renew", "integrity"]
 Sealed = Literal["dataset", "evaluation", "base", "classifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The newest release of a tag that is known here, and the latest moment at which one was believed."""
+
+    sequence: int
+    manifest: str
+    seen: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,8 @@ class Expectation:
 
     For the purpose ``train``: `sealed` is what the tree is to be used as, `data_name` and
     `data_version` the seal that it must bear (None: the version is unpinned).
+    For ``release``: `tag` is the tag that must name the manifest, `released` what is known of it here.
+    For ``renew``: the same, and a release that ran out counts too.
     For ``resume``: the tree is an earlier run's output, `run` that run.
     """
 
@@ -53,6 +64,8 @@ class Expectation:
     sealed: Sealed = "dataset"
     data_name: str | None = None
     data_version: str | None = None
+    tag: str | None = None
+    released: Released | None = None
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,21 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
 def check_identity(identity: Identity, now: datetime) -> None:
     """The signer is believed now: the key's time has come, has not run out, and it is not revoked.
 
+    A key that the policy marks ``form: blob`` signs raw bytes, as the seed did, and is believed about no
+    statement: what was signed as one is never read as the other.
+
     A signer's own date proves nothing, so validity is judged at the time of verification, and a
     revocation ends everything that the key ever signed, whatever date it bears. To keep a model in
     use beyond its signer's time, have it promoted again.
     """
+    if identity.form == "blob":
+        raise Stop(
+            Fault(
+                "V04",
+                f"is signed by {identity.name} ({identity.custodian}), whose key is marked for raw blobs",
+                fix="sign with a key of the form dsse, which is the default",
+            )
+        )
     fault = not_believed(identity, now)
     if fault is not None:
         raise Stop(Fault("V04", f"is signed by {identity.name} ({identity.custodian}), who {fault}"))

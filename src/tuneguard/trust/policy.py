@@ -48,11 +48,11 @@ POLICY_PAYLOAD_TYPE = "application/vnd.tuneguard.policy.v1+yaml"
 """What the root's signature says it is over, so that no other signature of its key passes for one."""
 
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "approver", "promoter")
-KINDS = ("seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict")
-PURPOSES = ("train", "promote", "load")
+KINDS = ("seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release")
+PURPOSES = ("train", "promote", "load", "release")
 
 RoleName = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter"]
-Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict"]
+Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release"]
 WallName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
 WallGrade = Literal["proven", "weakened", "absent"]
 
@@ -74,7 +74,10 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A key, who keeps it, and when it is believed. One custodian's two keys count once."""
+    """A key, who keeps it, and when it is believed. One custodian's two keys count once.
+
+    ``form`` is what the key signs: ``dsse``, typed envelopes, or ``blob``, raw bytes as the seed did.
+    """
 
     name: str
     key: PublicKey
@@ -82,6 +85,7 @@ class Identity:
     not_before: datetime | None = None
     until: datetime | None = None
     revoked: Revocation | None = None
+    form: str = "dsse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,21 @@ class Policy:
         """The least state of a wall that this policy accepts: proven, weakened or absent."""
         return "proven" if self.walls == "all" else self.walls.get(name, "proven")
 
+    def signs_blobs(self, key: PublicKey) -> bool | None:
+        """Whether a key is marked for raw blobs; None where the policy does not name it.
+
+        A signature over raw bytes and one over a typed envelope are made alike, so one key makes only
+        one of the two (TRUST.md rule 5): else a blob could be chosen that reads as an envelope.
+        """
+        found = [each.form == "blob" for each in self.identities.values() if each.key == key]
+        return found[0] if found else None
+
+    @property
+    def release_lifetime(self) -> timedelta:
+        """How long a release pointer is believed from its issue, whatever it says itself."""
+        ages = [each.max_age for each in self.require["release"] if each.max_age is not None]
+        return min(ages, default=RELEASE_LIFETIME)
+
     def custodians(self, role: str) -> frozenset[str]:
         """Who keeps a key that may speak in `role`."""
         names = self.roles[role].any_of if role in self.roles else ()
@@ -229,6 +248,9 @@ _KEY = Annotated[PublicKey, _read_key]
 _Digests = Annotated[tuple[Digest, ...] | None, Or("any")]
 _Requirements = tuple[Annotated[Requirement, _read_requirement], ...]
 
+RELEASE_LIFETIME = timedelta(days=30)
+"""How long a release pointer is believed where the policy sets no `maxAge` for it."""
+
 DEFAULT_REQUIRE: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
     {
         "train": (Requirement("seal", ("data-steward",), timedelta(days=90)),),
@@ -239,6 +261,7 @@ DEFAULT_REQUIRE: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
             Requirement("evaluation", ("evaluator", "promoter"), timedelta(days=7)),
         ),
         "load": (Requirement("verdict", ("promoter",)),),
+        "release": (Requirement("release", ("promoter",), RELEASE_LIFETIME),),
     }
 )
 """What is demanded where a policy says nothing about a purpose."""
@@ -258,6 +281,7 @@ class _Identity:
     not_before: Instant | None = field(default=None, metadata={"key": "from"})
     until: Instant | None = None
     revoked: Revocation | None = None
+    form: Literal["dsse", "blob"] = "dsse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +313,7 @@ class _Require:
     train: _Requirements = DEFAULT_REQUIRE["train"]
     promote: _Requirements = DEFAULT_REQUIRE["promote"]
     load: _Requirements = DEFAULT_REQUIRE["load"]
+    release: _Requirements = DEFAULT_REQUIRE["release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +365,9 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
         profile=read.profile,
         identities=MappingProxyType(
             {
-                name: Identity(name, each.key, each.custodian, each.not_before, each.until, each.revoked)
+                name: Identity(
+                    name, each.key, each.custodian, each.not_before, each.until, each.revoked, each.form
+                )
                 for name, each in read.identities.items()
             }
         ),
@@ -368,7 +395,12 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
             }
         ),
         require=MappingProxyType(
-            {"train": read.require.train, "promote": read.require.promote, "load": read.require.load}
+            {
+                "train": read.require.train,
+                "promote": read.require.promote,
+                "load": read.require.load,
+                "release": read.require.release,
+            }
         ),
         walls="all"
         if read.walls is None

@@ -6,10 +6,11 @@ without a file refuses whatever the evidence says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tuneguard import limits
 from tuneguard.files import printable
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ ESSENTIAL: Mapping[str, frozenset[str]] = {
     "resume": frozenset({"provenance"}),
     "promote": frozenset({"provenance", "scan", "evaluation"}),
     "load": frozenset({"verdict"}),
+    "release": frozenset({"release"}),
+    "renew": frozenset({"release"}),
 }
-"""What each purpose demands whatever the policy says: TRUST.md rules 9, 8, 15 with 17 to 20, and 21."""
+"""What each purpose demands whatever the policy says: TRUST.md rules 9, 8, 15 with 17 to 20, 21 and 23."""
 
 ATTEMPT_BOUND = frozenset({"scan", "evaluation"})
 """The kinds of which a promotion counts only what names its own open attempt."""
@@ -89,6 +92,8 @@ class Question:
         if self.expectation.purpose == "resume":
             kinds = ("signature", "provenance")
             return tuple(each for each in self.policy.require.get("promote", ()) if each.kind in kinds)
+        if self.expectation.purpose == "renew":
+            return tuple(replace(each, max_age=None) for each in self.policy.require.get("release", ()))
         return self.policy.require.get(self.expectation.purpose, ())
 
     @property
@@ -118,8 +123,9 @@ def check_question(question: Question) -> Iterator[Fault]:
 
     The policy has not run out, it knows the expected model, the model's repository is the one that
     the tree is bound for, and the policy demands something for the purpose: for a promotion at
-    least provenance, a scan and an evaluation, for loading a verdict, for training a seal. The
-    tree holds at least one file. No evidence can mend any of this.
+    least provenance, a scan and an evaluation, for loading a verdict, for training a seal, for
+    following a tag a release. The tree holds at least one file, and this machine's clock has not gone
+    back behind a release that it has believed. No evidence can mend any of this.
 
     The model, and the run where one is expected, come from the caller or from the policy by the
     target's repository, never from the tree, its folder's name or its evidence.
@@ -133,6 +139,15 @@ def check_question(question: Question) -> Iterator[Fault]:
         )
     if question.digest == EMPTY_TREE or (question.manifest is not None and not question.manifest.files):
         yield Fault("V01", "the tree holds no file, and nothing can be said about nothing")
+    released = expected.released
+    if released is not None and expected.now + limits.CLOCK_BACK < released.seen:
+        yield Fault(
+            "V01",
+            f"this machine's clock says {expected.now:%Y-%m-%d %H:%M} UTC, and it has seen a release at "
+            f"{released.seen:%Y-%m-%d %H:%M} UTC",
+            why="with the clock set back, what has run out would seem to be valid",
+            fix="set the clock right",
+        )
     if question.integrity_only:
         return
     if question.model is None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(policy: Node, problems: Problems) -> None:
     """Note every dangling name, doubled key and impossible demand in `problems`."""
-    for each in (_names, _keys, _custodians, _thresholds, _periods, _models, _requirements, _unbuilt):
+    for each in (_names, _keys, _blobs, _custodians, _thresholds, _periods, _models, _requirements, _unbuilt):
         each(policy, problems)
 
 
@@ -82,6 +82,23 @@ def _keys(policy: Node, problems: Problems) -> None:
             )
         if key is log and public.type is not KeyType.ED25519:
             problems.add(key, "the log's key must be Ed25519", "tuneguard keygen PATH --type ed25519")
+
+
+def _blobs(policy: Node, problems: Problems) -> None:
+    """A key for raw blobs speaks in no role: it signs nothing that a role may say (TRUST.md rule 5)."""
+    blobs = {
+        name
+        for name, identity in _below(policy, "identities")
+        if (form := identity.get("form")) is not None and form.value == "blob"
+    }
+    for role, rules in _below(policy, "roles"):
+        for name in _texts(rules.get("anyOf")):
+            if name.value in blobs:
+                problems.add(
+                    name,
+                    f"`{shown(str(name.value))}` is marked for raw blobs, and {shown(role)} signs statements",
+                    "make another key for the role: one key never signs both",
+                )
 
 
 def _public(node: Node | None) -> PublicKey | None:

@@ -31,6 +31,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
     "P-CODE": "Training code of a model may be any. It is still named in the provenance.",
     "P-WALL": "A sandbox wall need not be proven.",
+    "P-RELEASE": "Nobody may say what a tag of a model names, so that it is pulled by digest only.",
     "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
 }
 """What each finding of `weaknesses` means; ``explain ID`` prints it."""
@@ -97,7 +98,14 @@ def _demands(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         for purpose, requirements in policy.require.items():
             for requirement in requirements:
                 reasons = [_cannot(policy, model, requirement, role, now) for role in requirement.roles]
-                if all(reasons):
+                if all(reasons) and purpose == "release":
+                    yield (
+                        "P-RELEASE",
+                        Severity.LOW,
+                        f"no tag of {name} can be followed: " + "; ".join(map(str, reasons)),
+                        "let the promoter say release, or pull by digest",
+                    )
+                elif all(reasons):
                     yield (
                         "P-UNMET",
                         Severity.HIGH,
@@ -223,6 +231,8 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
         if identity.revoked is not None:
             reason = shown(identity.revoked.reason)
             yield f"{identity.name} is revoked, and nothing that it signed counts: {reason}"
+        elif identity.form == "blob":
+            yield f"{identity.name} signs raw blobs, as the seed did, and no statement."
         elif period:
             yield f"{identity.name} is believed {' '.join(period)}."
 
@@ -256,7 +266,8 @@ def _said_of_demands(policy: Policy) -> Iterator[str]:
     for purpose, requirements in policy.require.items():
         for each in requirements:
             age = "" if each.max_age is None else f", not older than {_age(each.max_age)}"
-            yield f"to {purpose}: {each.kind} by {_or(each.roles)}{age}"
+            what = "follow a tag" if purpose == "release" else purpose
+            yield f"to {what}: {each.kind} by {_or(each.roles)}{age}"
     if policy.gates:
         gates = _and(sorted(policy.gates))
         yield f"and what the gates {gates} hold, as gates in {printable(policy.file)} says"

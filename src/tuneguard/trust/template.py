@@ -26,7 +26,7 @@ SAYS: Mapping[str, tuple[str, ...]] = {
     "scanner": ("scan",),
     "evaluator": ("evaluation",),
     "approver": ("approval",),
-    "promoter": ("scan", "evaluation", "verdict"),
+    "promoter": ("scan", "evaluation", "verdict", "release"),
 }
 """What each role may say in a new policy. The promoter judges itself where no other judge is named."""
 
@@ -66,6 +66,8 @@ require:
     - {{scan: [scanner, promoter], maxAge: 1d}}
     - {{evaluation: [evaluator, promoter], maxAge: 7d}}
   load: [{{verdict: promoter}}]
+  # What a tag names is believed for so long; then: tuneguard renew
+  release: [{{release: promoter, maxAge: 30d}}]
 
 # What this machine's sandbox must have shown of each wall, at least.
 walls: {walls}

@@ -7,6 +7,7 @@ the signed policy (`trust.policy.load_signed`) and says what it expects. Then, i
     V02 … V05   each piece: a bundle, by a key of the policy, believed now, in a role that may say this
     V06 … V16   each piece: about exactly this tree, and what its kind has to say
     V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing lost?
+    V20         each piece, with V06 … V16: is this what the tag names now?
 
 Every step's docstring is what ``tuneguard explain V07`` prints and ``docs/verification.md`` holds.
 
@@ -81,6 +82,7 @@ CHECKS = (
     Step("V14", "attempt", checks.check_attempt),
     Step("V15", "verdict", checks.check_verdict),
     Step("V16", "time", checks.check_time),
+    Step("V20", "release", checks.check_release),
 )
 """The steps on each opened piece."""
 
@@ -90,12 +92,13 @@ STEPS = (
     Step("V03", "signer", find_signer),
     Step("V04", "identity", check_identity),
     Step("V05", "statement", open_statement),
-    *CHECKS,
+    *CHECKS[:-1],
     Step("V17", "requirement", check_requirement),
     Step("V18", "apart", check_apart),
     Step("V19", "recorded", check_recorded),
+    CHECKS[-1],
 )
-"""Every step, in the order in which they are taken."""
+"""Every step by its number: the order in which they are taken, but that V20 follows V16."""
 
 
 def verify(
@@ -149,7 +152,7 @@ def _examine(question: Question, piece: Piece) -> _Examined:
         if question.kinds is not None and kind not in question.kinds:
             unneeded = Fault("V05", f"is of the kind {kind}, which is not asked for here", aside=True)
             return _Examined(noted=(About(kind, piece.name, unneeded),))
-        faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16
+        faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16, V20
     except Stop as stop:
         faults = [stop.fault]
     else:
