@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tuneguard.cli.app import run
+from tuneguard.signing.bundle import BUNDLE_TYPE
 from tuneguard.signing.key import KeyType, make_pair
 from tuneguard.signing.signer import open_signer
 from world.keys import no_passphrase
@@ -66,6 +69,77 @@ def test_what_we_sign_is_intact_and_that_is_all_that_we_say(
     assert list(listed["files"]) == ["sub/config.json", "tokenizer.json", "weights.safetensors"]
 
 
+@pytest.mark.parametrize("asked", [("--run", "042"), ("--model", "m"), ("--for", "load")])
+def test_what_such_a_signature_cannot_say_is_not_asked_of_it(
+    signed: Path, key: Path, asked: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(signed, key, *asked) == 2
+    assert "names no use, no model and no run" in capsys.readouterr().err
+
+
+def test_evidence_of_the_tree_before_is_said_to_fit_no_longer(
+    model: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tuneguard("sign", model, "--key", key) == 0
+    assert tuneguard("sign", model, "--form", "cosign", "--key", key) == 0
+
+    assert "no longer fits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("aside", ["manifest.json", "manifest.json.sig"])
+def test_attack_what_bears_the_lists_or_the_signatures_name_is_judged_when_the_real_one_lies_elsewhere(
+    signed: Path, key: Path, tmp_path: Path, aside: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / aside).write_bytes((signed / aside).read_bytes())
+    (signed / aside).unlink()
+    (signed / aside).mkdir()
+    (signed / aside / "__init__.py").write_text("print('inert')\n")
+    given = {
+        name: (tmp_path if name == aside else signed) / name
+        for name in ("manifest.json", "manifest.json.sig")
+    }
+
+    assert (
+        verify(signed, key, "--manifest", given["manifest.json"], signature=given["manifest.json.sig"]) == 1
+    )
+    assert f"S-ADDED  {aside}/__init__.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["weights.safetensors", "manifest.json", "manifest.json.sig"])
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_attack_a_fifo_or_a_link_in_place_of_a_file_is_refused_at_once(
+    signed: Path, key: Path, tmp_path: Path, place: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (signed / place).rename(tmp_path / "moved")
+    if kind == "fifo":
+        os.mkfifo(signed / place)
+    else:
+        (signed / place).symlink_to(tmp_path / "moved")
+
+    assert verify(signed, key) == 1
+    assert f"T-{'SPECIAL' if kind == 'fifo' else 'SYMLINK'}  {place}" in capsys.readouterr().err
+
+
+def test_attack_a_changed_list_beside_cosigns_bundle_is_refused_and_not_called_unreadable(
+    signed: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 3 is also what an intact tree gets here: a change must not look the same."""
+    content = (signed / "manifest.json").read_bytes()
+    digest = {"algorithm": "SHA2_256", "digest": base64.b64encode(hashlib.sha256(content).digest()).decode()}
+    made = base64.b64encode((signed / "manifest.json.sig").read_bytes()).decode()
+    bundle = {
+        "mediaType": BUNDLE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": "x"}},
+        "messageSignature": {"messageDigest": digest, "signature": made},
+    }
+    (signed / "manifest.json.sig").write_text(json.dumps(bundle))
+    assert verify(signed, key) == 3
+
+    (signed / "manifest.json").write_bytes(content + b" ")
+    assert verify(signed, key) == 1
+    assert "S-KEY" in capsys.readouterr().out
+
+
 def test_list_and_signature_may_lie_elsewhere(signed: Path, key: Path, tmp_path: Path) -> None:
     for name in ("manifest.json", "manifest.json.sig"):
         (signed / name).rename(tmp_path / name)
@@ -113,6 +187,9 @@ def test_another_key_is_refused_and_nothing_else_is_believed(
         b"", b"[]", b"{}", {"files": {}}, {"files": [], "metadata": {}}, {"files": {}, "metadata": {}},
         {"files": {"../x": "0" * 64}, "metadata": {}}, {"files": {"/etc/passwd": "0" * 64}, "metadata": {}},
         {"files": {"a": "0" * 63}, "metadata": {}}, {"files": {"a": 7}, "metadata": {}},
+        {"files": {"a\0b": "0" * 64}, "metadata": {}}, {"files": {"a": "0" * 64}, "metadata": {}, "more": 1},
+        b'{"files": {"a": NaN}, "metadata": {}}', b'{"files": {}, "metadata": {"size": Infinity}}',
+        b'{"files": ' + b"[" * 100_000 + b"]" * 100_000 + b', "metadata": {}}',
         b'{"files": {"a": "' + b"0" * 64 + b'", "a": "' + b"1" * 64 + b'"}, "metadata": {}}',
         b'{"files": {}, "files": {}, "metadata": {}}',
     ],

@@ -97,10 +97,21 @@ def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Res
     if not begun:
         files.write_new(listing, data)
     files.write_new(signature, made)
-    return _signed(directory, manifest, (listing, signature), here)
+    voided = (
+        f"the evidence in {shown(here.evidence_of(directory))} is of the tree without these two files, and "
+        "no longer fits: sign a copy for cosign, and promote the tree as it was"
+    )
+    notes = (voided,) if evidence.read(here.evidence_of(directory)) else ()
+    return _signed(directory, manifest, (listing, signature), here, notes)
 
 
-def _signed(directory: Path, manifest: Manifest, written: tuple[Path, ...], here: Surroundings) -> Result:
+def _signed(
+    directory: Path,
+    manifest: Manifest,
+    written: tuple[Path, ...],
+    here: Surroundings,
+    notes: tuple[str, ...] = (),
+) -> Result:
     here.reporter.say(
         "Signed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
@@ -111,4 +122,5 @@ def _signed(directory: Path, manifest: Manifest, written: tuple[Path, ...], here
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         outputs=tuple(map(shown, written)),
+        notes=notes,
     )

@@ -65,6 +65,11 @@ def COMMAND(
         "identity": certificate_identity,
         "issuer": certificate_oidc_issuer,
     }
+    if signature is not None and (purpose or model or run):
+        raise UsageError(
+            "a foreign signature names no use, no model and no run",
+            help="leave --for, --model and --run out, or verify our own evidence: leave --signature out",
+        )
     if signature is not None:
         return verify_foreign(
             directory,
