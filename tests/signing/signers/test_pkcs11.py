@@ -6,10 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
-from tuneguard.errors import TuneguardError, UsageError
+from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.signing.signer import needs_passphrase, open_signer
 from tuneguard.signing.signers import pkcs11
+from world import certificates
 from world.keys import no_passphrase
 from world.services import environment
 from world.signers import pkcs11 as world
@@ -152,6 +156,49 @@ def test_a_module_that_is_none_is_said(tmp_path):
         opened(f"pkcs11:object=a?module-path={tmp_path}/none.so")
     with pytest.raises(UsageError, match="no PKCS#11 module"):
         opened("pkcs11:object=a")
+
+
+def certificate_over(public, path):
+    """A certificate of `public`, by anybody: what names a key on a token that has no public key object."""
+    issuer = certificates.authority("anybody")
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "builder")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(load_der_public_key(public.spki))
+        .serial_number(1)
+        .not_valid_before(certificates.NOW)
+        .not_valid_after(certificates.NOW + certificates.DAY)
+        .sign(issuer.key, hashes.SHA256())
+    )
+    path.write_bytes(made.public_bytes(Encoding.DER))
+    return path
+
+
+def only_a_certificate(label, id, certificate):
+    """Leave a key's private half and this certificate."""
+    world.tool("--delete-object", "--type", "pubkey", "--id", id)
+    world.tool("--write-object", str(certificate), "--type", "cert", "--id", id, "--label", label)
+
+
+def test_a_certificate_with_the_keys_id_is_public_half_enough(tmp_path):
+    world.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "0b", "--label", "certified")
+    public = opened(world.uri("certified")).public_key
+    only_a_certificate("certified", "0b", certificate_over(public, tmp_path / "certificate"))
+
+    signer = opened(world.uri("certified"))
+    assert signer.public_key == public
+    assert public.verify(signer.sign(b"m"), b"m")
+
+
+def test_attack_a_certificate_of_another_key_under_the_keys_id_gets_no_signature_out(tmp_path):
+    world.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "0c", "--label", "swapped")
+    other = opened(world.uri("p256")).public_key
+    only_a_certificate("swapped", "0c", certificate_over(other, tmp_path / "certificate"))
+
+    with pytest.raises(CannotLook, match="does not verify"):
+        opened(world.uri("swapped")).sign(b"m")
 
 
 def test_a_key_of_a_token_is_opened_in_a_process_of_its_own_too():
