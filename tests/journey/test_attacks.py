@@ -177,6 +177,20 @@ def test_attack_a_folder_signed_by_hand_with_the_builders_own_key(
     assert "provenance" in capsys.readouterr().out
 
 
+def test_attack_a_folder_signed_for_cosign_with_the_builders_own_key(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The seed's form names no run and no model: whatever it signs is not promotable by it."""
+    shutil.copytree(project.path / "models/base", project.path / "runs/042")
+    assert project("sign", "runs/042", "--form", "cosign", "--quiet") == 0
+
+    capsys.readouterr()
+    assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 1
+    said = capsys.readouterr().out
+    assert "provenance" in said
+    assert "signature" in said
+
+
 def test_attack_a_file_that_the_scanner_does_not_understand(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
