@@ -177,6 +177,6 @@ EVALUATION_FAULT = 1_000
 
 # Releases
 CLOCK_BACK = timedelta(minutes=10)
-"""How far a machine's clock may stand behind the latest release that it believed: what setting it right takes."""
+"""How far a machine's clock may stand behind the latest release that it believed."""
 RELEASE_MEMORY = 4 * KIB
 """Bytes of what a machine remembers of one tag."""

@@ -22,6 +22,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Refused
 from tuneguard.journey.inputs import Input, still_the_same
 from tuneguard.journey.surroundings import Surroundings, rfc3339
+from tuneguard.oci.layout import Layout
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import open_signer
 from world import pickles
@@ -263,11 +264,11 @@ def test_a_push_makes_blobs_manifest_evidence_ledger_and_tag_durable_in_this_ord
     blobs = [place for place, step in enumerate(steps) if step in files]
     begun, done, tagged = [place for place, step in enumerate(steps) if step.startswith("commit:")]
     named = [place for place, step in enumerate(steps) if step == "rename:index.json" and place > max(blobs)]
-    manifest, *evidence_, tag = named
+    manifest, *evidence_, pointer, tag = named
     assert len(blobs) == len(files)
     assert len(evidence_) == 5
     assert begun < min(blobs)
-    assert max(blobs) < manifest < max(evidence_) < done < tag < tagged
+    assert max(blobs) < manifest < max(evidence_) < done < pointer < tag < tagged
 
 
 def test_a_second_push_sends_nothing_and_changes_nothing(
@@ -304,12 +305,16 @@ def test_attack_a_development_verdict_under_a_production_policy(
     assert pushed("verify", "served", "--for", "load", "--model", MODEL, "--run", "042") == 1
 
 
-def test_attack_a_tag_under_a_production_policy(pushed: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing proves yet what a tag should name, so a production policy believes none."""
-    edit_policy(pushed, "profile: development", "profile: production")
+def test_attack_a_tag_without_a_release_is_no_better_under_a_development_policy(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout(pushed.path / "registry")
+    digest = layout.resolve("ft-042")
+    assert digest is not None
+    layout.tag("by-hand", digest)
 
-    assert pushed("pull", "oci:registry:ft-042", "again", "--model", MODEL) == 1
+    assert pushed("pull", "oci:registry:by-hand", "again", "--model", MODEL) == 1
 
     said = capsys.readouterr().err
-    assert "a tag can be re-pointed" in said
+    assert "is a release of the tag ft-042, here is by-hand" in said
     assert "@sha256:" in said

@@ -44,12 +44,12 @@ def test_pull_by_digest(pushed: Project) -> None:
     assert pushed("pull", f"oci:registry@sha256:{digest}", "served", "--model", MODEL) == 0
 
 
-def test_pull_by_tag_says_that_the_tag_is_unproven(
+def test_pull_by_tag_says_which_release_it_followed(
     pushed: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushed("pull", REFERENCE, "served", "--model", MODEL)
 
-    assert "the tag is unproven" in capsys.readouterr().out
+    assert "of ft-042, to be renewed before" in capsys.readouterr().out
 
 
 def test_attack_a_blob_swapped_in_the_registry(pushed: Project) -> None:

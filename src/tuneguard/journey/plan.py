@@ -185,9 +185,10 @@ def promotion_plan(
         ),
         Step(
             "push",
-            ("push", copy, "--to", reference, "--run", run, *bound, *common),
+            ("push", copy, "--to", reference, "--run", run, *bound, *common, *judge["promoter"]),
             reads=(copy, evidence),
             network=not reference.startswith("oci:"),
+            role="promoter",
         ),
         Step(
             "record",

@@ -62,7 +62,8 @@ def _reach(to: str, here: Surroundings) -> None:
     """Where nothing can be pushed to, nothing is judged: an hour later would be late to hear it."""
     target = parse(to)
     registry = open_registry(target, options=here.registries)
-    if target.tag is not None:
+    new = target.path is not None and not Path(target.path).exists()  # a folder is made by the push
+    if target.tag is not None and not new:
         registry.resolve(target.tag)
 
 

@@ -1,7 +1,7 @@
 """Pull a model: believe the manifest, its verdict and every byte only once they are verified.
 
-resolve → manifest → evidence → verify → fetch every file beside the target → hash → keep the
-evidence → rename. What is verified first is what the manifest says; every byte is then checked
+resolve → manifest → evidence → verify → release of the tag → fetch every file beside the target → hash →
+keep the evidence → rename. What is verified first is what the manifest says; every byte is then checked
 against it while it arrives, and once more as a tree before the folder gets its name. The name comes
 last: where it is, everything is. A refusal leaves nothing behind, and what a kill leaves is removed
 by the next pull.
@@ -14,32 +14,28 @@ import re
 import secrets
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tuneguard import files, limits
+from tuneguard import files
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import durable, snapshot, workplace
 from tuneguard.attest import evidence
-from tuneguard.attest.evidence import Piece
-from tuneguard.attest.predicate import body_of
-from tuneguard.attest.statement import Statement
-from tuneguard.errors import NotUnderstood, Refused, TuneguardError, UsageError
+from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged
+from tuneguard.journey import judged, releases
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, signer_named, size
 from tuneguard.ledger.entry import Event
-from tuneguard.oci.client import bundles
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
-from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tuneguard.attest.evidence import Piece
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.oci.reference import Reference
@@ -58,7 +54,7 @@ def pull(
 
     Raises:
         UsageError: the folder is there already, or the model cannot be told.
-        Refused: no passed verdict counts, the tag is unproven under a production policy, or bytes
+        Refused: no passed verdict counts, nothing that counts says that the tag names it, or bytes
             are not what the manifest says.
         CannotLook: the registry cannot be reached.
     """
@@ -68,10 +64,9 @@ def pull(
     source = parse(reference)
     target = Path(os.path.abspath(directory))
     _refuse_taken(target)
-    _check_tag(source, here)
     registry = open_registry(source, options=here.registries)
     manifest = _manifest(source, registry)
-    pieces = _evidence(registry, manifest)
+    pieces = releases.attached(registry, manifest)
     seen = verify(
         manifest.tree,
         pieces,
@@ -92,13 +87,19 @@ def pull(
             help="pull a digest that was promoted, or promote this model",
             findings=seen.findings,
         )
+    release = None
+    if source.digest is None:
+        tag = releases.tag_of(here, name, releases.need_tag(source.tag, reference))
+        release = releases.follow(tag, manifest, pieces, here)
+        releases.remember(tag, release)
     believed = judged.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
     verdict = seen.counting("verdict")[0]
     note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
     _fetch(registry, manifest, believed, target, here)
-    note(Event.DONE)
+    followed: dict[str, Any] = {} if release is None else {"release": releases.told(release)}
+    note(Event.DONE, **followed)
     here.reporter.say(
         "Pulled",
         f"{reference}  {counted(len(manifest.layers), 'file')}, {size(manifest.tree.size)}",
@@ -106,21 +107,24 @@ def pull(
         f"judged by {signer_named(verdict.identity, verdict.custodian)}, run {verdict.body.run}",
     )
     notes = [*here.remarks, *seen.notes]
-    if source.digest is None:
-        notes.append(f"the tag is unproven: pin {manifest.digest}")
+    if release is not None:
+        notes.append(f"release {release.sequence} of {release.tag}, to be renewed before {release.not_after}")
     return Result(
         command="pull",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.tree.digest),),
         evidence=tuple(evidence_reference(claim) for claim in seen.claims),
         outputs=(shown(directory),),
-        facts={"manifest": manifest.digest, "tree": manifest.tree.digest, "run": verdict.body.run},
+        facts={"manifest": manifest.digest, "tree": manifest.tree.digest, "run": verdict.body.run}
+        | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
         notes=tuple(notes),
         next=f"tuneguard verify {shown(directory)} --for load --model {name}",
     )
 
 
-def _note(here: Surroundings, event: Event, *, run: str, model: str, manifest: ModelManifest) -> None:
+def _note(
+    here: Surroundings, event: Event, *, run: str, model: str, manifest: ModelManifest, **detail: Any
+) -> None:
     """An entry of the ledger about this pull, where there is a ledger."""
     if here.ledger is not None:
         here.ledger.append(
@@ -129,23 +133,13 @@ def _note(here: Surroundings, event: Event, *, run: str, model: str, manifest: M
             run=run,
             model=model,
             tree=manifest.tree.digest,
-            detail={"manifest": manifest.digest},
+            detail={"manifest": manifest.digest, **detail},
         )
 
 
 def _refuse_taken(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise UsageError("is there already", where=shown(path), help="pull into a new folder")
-
-
-def _check_tag(source: Reference, here: Surroundings) -> None:
-    """Until release pointers are built, a tag proves nothing (TRUST.md rule 23)."""
-    if source.digest is None and not here.policy.development:
-        raise Refused(
-            "a tag can be re-pointed, and nothing here proves which model it should name",
-            where=str(source),
-            help=f"pull by digest: {source.name}@sha256:…",
-        )
 
 
 def _manifest(source: Reference, registry: Registry) -> ModelManifest:
@@ -162,20 +156,6 @@ def _manifest(source: Reference, registry: Registry) -> ModelManifest:
             help="only what tuneguard pushed can be pulled until other tools' manifests are read",
         )
     return manifest
-
-
-def _evidence(registry: Registry, manifest: ModelManifest) -> list[Piece]:
-    found = bundles(registry, manifest.digest, files=limits.EVIDENCE_FILES, limit=limits.EVIDENCE_BYTES)
-    return [Piece(evidence.file_name(_kind(data), data), data) for data in found]
-
-
-def _kind(data: bytes) -> str:
-    """What a bundle says that it is, for its file's name; nothing is believed of it."""
-    try:
-        bundle = read_bundle(data, "attached evidence")
-        return body_of(Statement.decode(bundle.payload, "attached evidence"), "attached evidence")[0]
-    except TuneguardError:
-        return "attached"
 
 
 def _fetch(

@@ -1,7 +1,8 @@
 """Push a judged tree: every blob under the digest that was verified, the tag last.
 
-Order (TRUST.md rule 25): blobs, manifest by digest, evidence, ledger ``done``, tag, ledger
-``tagged``. A rerun reconciles from what the registry holds: what is there is not sent again.
+Order (TRUST.md rule 25): blobs, manifest by digest, evidence, ledger ``done``, release pointer, tag,
+ledger ``tagged``. To set a tag is the promoter's word, so his key signs the pointer; without a tag no key
+is needed. A rerun reconciles from what the registry holds: what is there is not sent again.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import io
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tuneguard import files
 from tuneguard.artifact.tree import open_file
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged
+from tuneguard.journey import judged, releases
 from tuneguard.journey.decide import reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, short, shown
@@ -54,6 +55,7 @@ def push(
     Raises:
         Refused: no passed verdict for this tree, model, repository; the reference is another
             repository than the model's; bytes changed since they were hashed.
+        UsageError: there is a tag, and no key of the promoter's.
         CannotLook: the registry cannot be read or written.
     """
     here = here or Surroundings()
@@ -89,19 +91,31 @@ def push(
             help="promote it: tuneguard promote",
             findings=seen.findings,
         )
+    tag = None if target.tag is None else releases.tag_of(here, name, target.tag)
+    signer = None if tag is None else here.signer("promoter")
+    if tag is not None and signer is not None:
+        releases.check_may(tag, signer.public_key, here)
     note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
     registry = open_registry(target, options=here.registries)
     sent = _send(directory, manifest, built, registry, here)
     attached = _attach(judged.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)
-    if target.tag is not None:
-        _tag(target, target.tag, built, registry)
-        note(Event.TAGGED, manifest=built.digest, tag=target.tag)
+    release = None
+    if tag is not None and signer is not None:
+        release = releases.issue(tag, built, registry, signer, here)
+        releases.remember(tag, release)
+        _tag(target, tag.name, built, registry)
+        note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.told(release))
     here.reporter.say(
         "Pushed",
         f"{name}@sha256:{short(built.digest)}  "
         f"{sent} of {len(built.layers) + 1} blobs new, {attached} pieces of evidence",
+        *(
+            ()
+            if release is None
+            else (f"release {release.sequence} of {release.tag}, to {release.not_after}",)
+        ),
     )
     return Result(
         command="push",
@@ -109,7 +123,8 @@ def push(
         subjects=(Subject(shown(directory), manifest.digest),),
         evidence=tuple(reference(claim) for claim in seen.claims),
         outputs=(to, built.digest),
-        facts={"manifest": built.digest, "tree": manifest.digest, "tag": target.tag, "blobs": sent},
+        facts={"manifest": built.digest, "tree": manifest.digest, "tag": target.tag, "blobs": sent}
+        | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
         notes=here.remarks,
         next=f"tuneguard pull {to} DIR --model {name}",
     )
@@ -123,7 +138,7 @@ def _note(
     attempt: str | None,
     model: str,
     tree: str,
-    **detail: str,
+    **detail: Any,
 ) -> None:
     """An entry of the ledger about this push, where there is a ledger."""
     if here.ledger is not None:

@@ -1,0 +1,101 @@
+"""Renew a release: the tag goes on naming what it names, for another while, judged by nobody anew.
+
+The verdict must still count under the policy of today, and the tag must name what its newest known release
+says: a tag that was moved is never renewed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.errors import NotUnderstood, Refused
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import releases
+from tuneguard.journey.promote import expected_model
+from tuneguard.journey.surroundings import Surroundings, short
+from tuneguard.ledger.entry import Event
+from tuneguard.oci.manifest import read
+from tuneguard.oci.open import open_registry
+from tuneguard.oci.reference import parse
+from tuneguard.trust.verify import Expectation, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.attest.evidence import Piece
+    from tuneguard.oci.manifest import ModelManifest
+
+
+def renew(reference: str, *, model: str | None = None, here: Surroundings | None = None) -> Result:
+    """Give the tag that `reference` names a new release pointer, signed with the promoter's key.
+
+    Raises:
+        UsageError: `reference` has no tag, nothing has it, or there is no key.
+        Refused: no passed verdict counts any more, the tag went back, or it was never released.
+        CannotLook: the registry cannot be read or written.
+    """
+    here = here or Surroundings()
+    name = expected_model(here, reference, model)
+    source = parse(reference)
+    tag = releases.tag_of(here, name, releases.need_tag(source.tag, reference))
+    signer = here.signer("promoter")
+    releases.check_may(tag, signer.public_key, here)
+    registry = open_registry(source, options=here.registries)
+    manifest = read(registry.read_manifest(tag.name), str(source))
+    if not manifest.is_derived:
+        raise NotUnderstood("the manifest is not the one that its own files make", where=str(source))
+    _check_verdict(manifest, tag, releases.attached(registry, manifest), here)
+    release = releases.again(tag, manifest, registry, signer, here)
+    releases.remember(tag, release)
+    if registry.resolve(tag.name) != manifest.digest:
+        raise Refused(f"the tag {tag.name} was moved meanwhile", where=str(source), help="look at it again")
+    if here.ledger is not None:
+        here.ledger.append(
+            event=Event.TAGGED,
+            command="renew",
+            model=name,
+            tree=manifest.tree.digest,
+            detail={"manifest": manifest.digest, "tag": tag.name, "release": releases.told(release)},
+        )
+    here.reporter.say(
+        "Renewed",
+        f"{reference}  {name}@sha256:{short(manifest.digest)}",
+        f"release {release.sequence}, to {release.not_after}",
+    )
+    return Result(
+        command="renew",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(reference, manifest.tree.digest),),
+        outputs=(reference, manifest.digest),
+        facts={
+            "manifest": manifest.digest,
+            "tree": manifest.tree.digest,
+            "release": release.sequence,
+            "notAfter": release.not_after,
+        },
+        notes=here.remarks,
+    )
+
+
+def _check_verdict(
+    manifest: ModelManifest, tag: releases.Tag, pieces: Sequence[Piece], here: Surroundings
+) -> None:
+    seen = verify(
+        manifest.tree,
+        pieces,
+        here.policy,
+        Expectation(
+            purpose="load",
+            now=here.now,
+            model=tag.model,
+            manifest_digest=manifest.digest,
+            repository=tag.repository,
+        ),
+    )
+    if not seen.passed:
+        raise Refused(
+            f"{short(manifest.digest)} is not what the policy lets through as {tag.model} any more",
+            where=str(tag),
+            help="promote a model to this tag",
+            findings=seen.findings,
+        )
