@@ -111,6 +111,7 @@ def test_ed25519_signatures_are_read():
         bundle(verificationMaterial={}),
         bundle(messageSignature={"signature": TEXT.decode(), "messageDigest": "x"}),
     ],
+    ids=[str(number) for number in range(17)],
 )
 def test_what_is_none_of_them_is_not_understood(data):
     with pytest.raises(NotUnderstood):

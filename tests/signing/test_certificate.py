@@ -127,7 +127,7 @@ def test_another_kind_of_bundle_is_not_of_this_method():
     assert "other means" in fault(plain)
 
 
-@pytest.mark.parametrize("link", [b"", b"0\x80", LEAF.der[:-1], LEAF.der + b"\0"])
+@pytest.mark.parametrize("link", [b"", b"0\x80", LEAF.der[:-1], LEAF.der + b"\0"], ids=["0", "1", "2", "3"])
 def test_a_certificate_that_is_none_is_a_refusal(link):
     broken = dataclasses.replace(bundle(), certificates=(link, BETWEEN.der))
     assert "cannot be used" in fault(broken)
@@ -150,7 +150,9 @@ def test_what_is_written_is_checked_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", LEAF.der, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+    "data",
+    [b"", b"hello", LEAF.der, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+    ids=["0", "1", "2", "3"],
 )
 def test_a_file_that_holds_no_certificates_is_not_understood(tmp_path, data):
     (tmp_path / "roots.pem").write_bytes(data)

@@ -1,0 +1,37 @@
+"""tuneguard signer: keep a key apart and sign for other users of this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import PATH, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("signer")
+@click.option("--listen", type=PATH, required=True, metavar="SOCKET", help="Where to listen.")
+@click.option("--allow-user", multiple=True, metavar="USER", help="Who may ask: a name or a uid.")
+@click.option("--statement", multiple=True, metavar="KIND", help="Sign only these kinds of evidence.")
+@click.option("--log", type=PATH, metavar="FILE", help="A JSON line for every request.")
+def COMMAND(
+    here: Surroundings,
+    listen: Path,
+    allow_user: tuple[str, ...],
+    statement: tuple[str, ...],
+    log: Path | None,
+) -> Result:
+    """Sign for other users with the key that --key names, at a Unix socket, until a signal.
+
+    They name it as --key unix:///SOCKET. It signs statements that it builds itself, of the kinds and about
+    the models that the policy lets the key's owner speak of, and nothing else.
+    """
+    from tuneguard.journey.signer import listen as serve
+
+    return serve(listen, users=allow_user, kinds=statement, log=log, here=here)

@@ -1,0 +1,209 @@
+"""Sign for other users of this machine: a key apart, which signs only what the policy lets its owner say."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import os
+import pwd
+import resource
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneguard import files
+from tuneguard.attest.fields import Fields
+from tuneguard.attest.predicate import body_of
+from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
+from tuneguard.errors import CannotLook, Refused, UsageError
+from tuneguard.findings import Result, Verdict
+from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
+from tuneguard.records import to_json
+from tuneguard.signing.agent import Agent, Peer
+from tuneguard.signing.envelope import pae
+from tuneguard.trust.opening import not_believed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tuneguard.signing.signer import Signer
+    from tuneguard.trust.policy import Policy
+
+_PR_SET_DUMPABLE = 4
+
+
+def listen(
+    socket: str | Path,
+    *,
+    users: Sequence[str],
+    kinds: Sequence[str] = (),
+    log: str | Path | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """Sign for `users` (names or uids) at `socket` with the key that ``--key`` names, until a signal.
+
+    What is signed is a statement that a role of the policy lets the key's owner make, of a kind in `kinds` if
+    any are named. Every request is a line of `log`, or of standard output.
+
+    Raises:
+        UsageError: the policy does not name the key, a user is not known, or the socket's place will not do.
+    """
+    here = here or Surroundings()
+    uri = here.key_uri("")
+    if uri is None:
+        raise UsageError("no key is named", help="name it: --key URI")
+    if not users:
+        raise UsageError("nobody may ask", help="name who may: --allow-user NAME")
+    allowed = frozenset(_uid(user) for user in users)
+    _keep_memory()
+    signer = here.signer("")
+    judge = _Judge(here, signer, frozenset(kinds))
+    with _journal(log, here) as write:
+        agent = Agent(Path(socket), allowed, judge.answer, lambda peer, what: write({"outcome": what}, peer))
+        judge.note = write
+        with _signals(agent):
+            agent.serve(
+                lambda: here.reporter.say(
+                    "Listening",
+                    f"{shown(Path(socket))}  for {', '.join(users)}",
+                    f"key {signer.public_key.keyid[:12]}",
+                )
+            )
+    return Result(
+        command="signer",
+        verdict=Verdict.PASSED,
+        facts={"signed": judge.signed, "socket": shown(Path(socket))},
+    )
+
+
+class _Judge:
+    """Builds statements from what is asked, and signs those that the policy lets this key's owner make."""
+
+    def __init__(self, here: Surroundings, signer: Signer, kinds: frozenset[str]) -> None:
+        self._here, self._signer, self._kinds = here, signer, kinds
+        self._lock = threading.Lock()
+        self.signed = 0
+        self.note: Any = None
+        _roles(here.policy, signer, datetime.now(UTC))
+
+    def answer(self, request: dict[str, Any], peer: Peer) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+            UsageError: it asks for something else than there is.
+            Refused: no role lets this key say that.
+            NotUnderstood: its parts make no statement.
+        """
+        if request == {"ask": "key"}:
+            return {"key": base64.b64encode(self._signer.public_key.spki).decode()}
+        if request.keys() != {"ask", "subject", "predicateType", "predicate"} or request["ask"] != "sign":
+            raise UsageError("asks for something that is not done here")
+        statement = _built(request)
+        kind, body = body_of(statement, "the request")
+        model = getattr(body, "model", None)
+        self._check(kind, model)
+        message = pae(PAYLOAD_TYPE, statement.encode())
+        with self._lock:
+            signature = self._signer.sign(message)
+            if not self._signer.public_key.verify(signature, message):
+                raise CannotLook("the key gave a signature that does not verify")
+            self.signed += 1
+        said = {"kind": kind, "model": model, "run": getattr(body, "run", None)}
+        subjects = [dict(subject.digest) for subject in statement.subjects]
+        self.note({"outcome": "signed", **said, "subject": subjects}, peer)
+        return {"signature": base64.b64encode(signature).decode()}
+
+    def _check(self, kind: str, model: str | None) -> None:
+        roles = _roles(self._here.policy, self._signer, datetime.now(UTC))
+        saying = [role for role in roles if kind in role.says]
+        if not saying or (self._kinds and kind not in self._kinds):
+            raise Refused(f"this key does not sign statements of the kind {kind}")
+        if model is not None and not any(model in role.models for role in saying):
+            raise Refused(f"this key says no {kind} about {files.printable(model)[:80]}")
+
+
+def _built(request: dict[str, Any]) -> Statement:
+    """A statement of ours from the parts of a request, strictly; what is not a part of one is not in it."""
+    fields = Fields.of(request, "the request")
+    subjects = tuple(Resource.from_fields(subject) for subject in fields.sections("subject"))
+    built = Statement(subjects, fields.text("predicateType"), fields.mapping("predicate"))
+    return Statement.decode(built.encode(), "the request")
+
+
+def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:
+    """The roles in which the key's owner speaks now.
+
+    Raises:
+        UsageError: the policy does not name the key, or does not believe it now.
+    """
+    owners = [each for each in policy.identities.values() if each.key == signer.public_key]
+    if not owners:
+        raise UsageError("the policy does not name this key", help="have the policy's owner list it")
+    for owner in owners:
+        if (fault := not_believed(owner, now)) is not None:
+            raise UsageError(f"the policy names the key as {owner.name}, who {fault}")
+    names = {owner.name for owner in owners}
+    return tuple(role for role in policy.roles.values() if names & set(role.any_of))
+
+
+@contextlib.contextmanager
+def _journal(path: str | Path | None, here: Surroundings) -> Iterator[Any]:
+    """Write one JSON object a line, whole, whoever asks."""
+    lock = threading.Lock()
+    descriptor = None
+    if path is not None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise files.cannot_look(error, path) from error
+
+    def write(said: dict[str, Any], peer: Peer) -> None:
+        entry = {"time": rfc3339(datetime.now(UTC)), "uid": peer.uid, "pid": peer.pid, **said}
+        with lock:
+            if descriptor is not None:
+                os.write(descriptor, to_json(entry) + b"\n")
+            else:
+                what = str(said["outcome"]) + (f" {said['kind']}" if "kind" in said else "")
+                here.reporter.say("Asked", f"uid {peer.uid}  {files.printable(what)[:300]}")
+
+    try:
+        yield write
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _signals(agent: Agent) -> Iterator[None]:
+    """SIGTERM and SIGINT end it in good order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: agent.stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _keep_memory() -> None:
+    """The key stays in this process: no core dumps, and no looking in by others of this user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _uid(user: str) -> int:
+    if user.isascii() and user.isdigit():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise UsageError(f"there is no user {files.printable(user)}") from None
