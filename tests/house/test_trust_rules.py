@@ -92,7 +92,7 @@ def test_no_command_has_a_force_flag_and_danger_wears_its_name() -> None:
 
     assert {name for name in options if "unsafe" in name} == {"--unsafe-no-sandbox", "--unsafe-no-passphrase"}
     escape = re.compile(r"force|skip|insecure|bypass|no-verify|ignore-|trust(?!ed-root$)|assume|override|yes")
-    # `--trusted-root` is cosign's name for the file of authorities that are believed: it narrows, from nobody.
+    # `--trusted-root` is cosign's name for the file of the authorities that are believed: it narrows.
     # Without TLS to one named host: bytes and verdicts are verified all the same, which
     # `tests/oci/test_hostile.py` shows; only who listens and what is listened to changes.
     assert {name for name in options if escape.search(name)} == {"--insecure-registry"}
