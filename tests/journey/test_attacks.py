@@ -181,9 +181,13 @@ def test_attack_a_folder_signed_by_hand_with_the_builders_own_key(
 def test_attack_a_folder_signed_for_cosign_with_the_builders_own_key(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The seed's form names no run and no model: whatever it signs is not promotable by it."""
+    """Where the policy is at hand the key signs no raw bytes; where it is not, they promote nothing."""
     shutil.copytree(project.path / "models/base", project.path / "runs/042")
+    assert project("sign", "runs/042", "--form", "cosign", "--quiet") == 1
+    assert "one key never signs both" in capsys.readouterr().err
+    (project.path / "policy.yaml").rename(project.path / "away.yaml")
     assert project("sign", "runs/042", "--form", "cosign", "--quiet") == 0
+    (project.path / "away.yaml").rename(project.path / "policy.yaml")
 
     capsys.readouterr()
     assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 1

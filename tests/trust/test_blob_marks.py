@@ -35,15 +35,11 @@ def test_attack_a_statement_by_a_key_that_is_marked_for_raw_blobs(model):
 
 
 def test_a_key_for_raw_blobs_stands_in_no_role():
-    with pytest.raises(
-        ConfigurationError, match="`ci` is marked for raw blobs, and builder signs statements"
-    ):
-        parse_policy(
-            text(
-                ("custodian: platform-team}\n  alice", "custodian: platform-team, form: blob}\n  alice")
-            ).encode(),
-            "policy.yaml",
-        )
+    before = "custodian: platform-team}\n  alice"
+    written = text((before, before.replace("team}", "team, form: blob}")))
+
+    with pytest.raises(ConfigurationError, match="`ci` is marked for raw blobs, and builder signs"):
+        parse_policy(written.encode(), "policy.yaml")
 
 
 def test_a_policy_says_of_a_key_whether_it_signs_blobs():

@@ -15,9 +15,11 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
 from tuneguard.signing.certificate import chain_for
 from tuneguard.signing.key import KeyType
+from tuneguard.trust import root
 
 if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
 
 SEED_MANIFEST = "manifest.json"
@@ -75,6 +77,7 @@ def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Res
             f"a key of type {signer.public_key.type} does not suit both cosign and openssl",
             help="sign with an ECDSA key over P-256",
         )
+    _check_mark(signer.public_key, here)
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     held = {file.path for file in manifest.files}
     manifest = manifest.without((SEED_MANIFEST,))
@@ -103,6 +106,23 @@ def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Res
     )
     notes = (voided,) if evidence.read(here.evidence_of(directory)) else ()
     return _signed(directory, manifest, (listing, signature), here, notes)
+
+
+def _check_mark(key: PublicKey, here: Surroundings) -> None:
+    """A key that the policy at hand names for statements signs no raw bytes (TRUST.md rule 5).
+
+    Raises:
+        Refused: it is such a key.
+    """
+    try:
+        root.find_policy(here.policy_option)
+    except UsageError:  # no policy here names this key
+        return
+    if here.policy.signs_blobs(key) is False:
+        raise Refused(
+            "the policy believes this key about statements, and one key never signs both",
+            help="sign with another key, which the policy may name with form: blob",
+        )
 
 
 def _signed(
