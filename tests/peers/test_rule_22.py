@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from projects import Project, made, made_trained, trained
 from shipped import at_home_in, promoter, promotion
@@ -107,3 +109,35 @@ def test_cosign_accepts_any_statement_about_a_manifest_which_is_why_only_a_passe
     attach(registry, oci.referrer(built.descriptor, make_bundle(signer, PAYLOAD_TYPE, other.encode())))
 
     assert verified(cosign, trained, repository, built.digest)
+
+
+@pytest.mark.parametrize("what", ["verdict", "signature"])
+def test_keyless_cosign_accepts_a_passed_verdict_and_no_model_signature(
+    trained, repository, cosign, sigstore, monkeypatch, proves, what
+):
+    """No policy lists a keyless promoter, and Sigstore's client signs no tree digest, so that the verdict
+    here names the manifest alone; the model's signature is what `sign --key sigstore:` writes."""
+    done = promotion(trained, repository)
+    done.judged()
+    assert done.decide() == 0
+    registry, built = put(trained, repository)
+    monkeypatch.setenv("SIGSTORE_ID_TOKEN", sigstore.token("pia@private.test"))
+    signer = open_signer(f"sigstore:{sigstore.trust_config}", lambda _: b"")
+    pieces = evidence.read(trained.path / "runs/042.evidence")
+    (piece,) = (each for each in pieces if each.kind == what)
+    signed = Statement.decode(read_bundle(piece.data, what).payload, what)
+    if what == "verdict":
+        signed = dataclasses.replace(signed, subjects=signed.subjects[1:])
+    attach(registry, oci.referrer(built.descriptor, signer.sign_statement(signed.encode())))
+
+    found = cosign(
+        "verify", "--trusted-root", sigstore.trusted_root, "--certificate-identity", "pia@private.test",
+        "--certificate-oidc-issuer", sigstore.issuer.url, "--use-signed-timestamps", "--allow-http-registry",
+        f"{repository}@{built.digest}", ok=False,
+    )  # fmt: skip
+
+    assert (found.returncode == 0) is (what == "verdict"), found.stderr
+    if what == "verdict":
+        proves("cosign", "reads", "a passed verdict in a registry, keyless (cosign verify)")
+    else:
+        proves("cosign", "refuses", "a manifest with a keyless model signature and no verdict attached")
