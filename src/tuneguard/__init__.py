@@ -41,6 +41,7 @@ _PUBLIC = {
     "promote": "tuneguard.journey.promote:promote",
     "push": "tuneguard.journey.push:push",
     "pull": "tuneguard.journey.pull:pull",
+    "renew": "tuneguard.journey.renew:renew",
     "trace": "tuneguard.journey.trace:trace",
     "Surroundings": "tuneguard.journey.surroundings:Surroundings",
     "Result": "tuneguard.findings:Result",
