@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("startup", "hashing", "scanner")
+ORDER = ("startup", "hashing", "scanner", "registry")
 
 
 def main() -> int:

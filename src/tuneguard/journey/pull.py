@@ -30,6 +30,7 @@ from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.oci.transfer import all_of
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -172,8 +173,11 @@ def _fetch(
     folder = evidence.folder_of(target)
     with workplace.working(beside):
         with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
-            for layer in manifest.layers:
-                _write(registry, layer, beside / layer.path, task)
+            jobs = [
+                (layer.size, partial(_write, registry, layer, beside / layer.path, task))
+                for layer in manifest.layers
+            ]
+            all_of(jobs, registry.lanes)
         if hashing.hash_tree(beside) != manifest.tree:
             raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
         with files.directory(beside) as root:
@@ -213,5 +217,7 @@ def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
             for chunk in registry.read_blob(layer.digest, layer.size):
                 file.write(chunk)
                 task.advance(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())  # while other files still arrive: `durable.flush` finds little to do
     except OSError as error:
         raise files.cannot_look(error, path) from error

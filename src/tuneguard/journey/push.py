@@ -28,6 +28,7 @@ from tuneguard.oci.descriptor import digest_of
 from tuneguard.oci.manifest import build, referrer
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.oci.transfer import all_of
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.oci.client import Registry
-    from tuneguard.oci.manifest import ModelManifest
+    from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.oci.reference import Reference
 
 
@@ -155,14 +156,18 @@ def _send(
     Each file is opened below the directory without following links, and the registry hashes what it
     is given: bytes that changed since they were judged are refused there, and nothing is stored.
     """
-    sent = 0
     with (
         files.directory(directory) as root,
         here.reporter.task("Pushing", total=manifest.size, unit="bytes") as task,
     ):
-        for layer in built.layers:
-            sent += registry.put_blob(layer.digest, layer.size, partial(_open, root, layer.path))
+
+        def put(layer: Layer) -> bool:
+            new = registry.put_blob(layer.digest, layer.size, partial(_open, root, layer.path))
             task.advance(layer.size)
+            return new
+
+        jobs = [(layer.size, partial(put, layer)) for layer in built.layers]
+        sent = sum(all_of(jobs, registry.lanes))
     assert built.config is not None
     sent += registry.put_blob(digest_of(built.config), len(built.config), partial(io.BytesIO, built.config))
     registry.put_manifest(built.data)

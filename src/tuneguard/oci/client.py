@@ -25,6 +25,9 @@ class Registry(Protocol):
     registry cannot be reached, read or written.
     """
 
+    lanes: int
+    """How many blobs may be sent or fetched at once, from as many threads."""
+
     @property
     def name(self) -> str:
         """What messages call it."""

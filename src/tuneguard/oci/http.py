@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
-BLOCK = 1024 * 1024
+BLOCK = 256 * 1024
+"""Bytes read or sent at once: large blocks cost more, since each is new memory that the kernel must clear."""
 _JITTER = random.SystemRandom()
 
 

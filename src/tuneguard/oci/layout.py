@@ -39,6 +39,8 @@ _SHOWN_TAGS = 10
 class Layout:
     """A `Registry` in a folder, made by the first write."""
 
+    lanes = 1
+
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 

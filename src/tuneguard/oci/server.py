@@ -32,6 +32,8 @@ _MANIFESTS = f"{MANIFEST_TYPE}, {INDEX_TYPE}"
 class Server:
     """A `Registry` over HTTP. Its methods may be called from several threads."""
 
+    lanes = 4
+
     def __init__(
         self,
         transport: Transport,

@@ -1,0 +1,34 @@
+"""Several blobs at once, where the registry can do with it."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+
+def all_of(jobs: Sequence[tuple[int, Callable[[], T]]], lanes: int) -> list[T]:
+    """What the jobs return, in their order; `lanes` of them run at once, the largest first.
+
+    A job comes with its bytes. The first error ends it: what has not begun never does, what is under way
+    ends, and the error is raised. With one lane they run here, in their order.
+    """
+    if lanes < 2 or len(jobs) < 2:
+        return [job() for _, job in jobs]
+    with ThreadPoolExecutor(min(lanes, len(jobs)), thread_name_prefix="transfer") as pool:
+        order = sorted(range(len(jobs)), key=lambda number: -jobs[number][0])
+        futures = {number: pool.submit(jobs[number][1]) for number in order}
+        try:
+            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            failed = next((future for future in done if future.exception() is not None), None)
+            if failed is not None:
+                failed.result()
+        except BaseException:
+            for future in futures.values():
+                future.cancel()
+            raise
+        return [futures[number].result() for number in range(len(jobs))]

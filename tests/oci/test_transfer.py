@@ -1,0 +1,51 @@
+"""Several blobs at once: their order, their errors, and that nothing begins after one failed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tuneguard.oci.transfer import all_of
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 8])
+def test_results_come_in_the_order_of_the_jobs(lanes):
+    assert all_of([(size, lambda size=size: size * 2) for size in (3, 1, 2)], lanes) == [6, 2, 4]
+    assert all_of([], lanes) == []
+
+
+def test_as_many_run_at_once_as_there_are_lanes():
+    together = threading.Barrier(3, timeout=20)
+
+    assert len(all_of([(1, together.wait)] * 3, 3)) == 3
+
+
+def test_the_largest_begins_first():
+    begun = []
+    lock = threading.Lock()
+
+    def job(size):
+        with lock:
+            begun.append(size)
+
+    all_of([(size, lambda size=size: job(size)) for size in (1, 5, 3)], 2)
+    assert begun[0] == 5
+
+
+def test_the_first_error_is_raised_and_what_has_not_begun_never_does():
+    begun = []
+
+    def bad():
+        raise ValueError("the disk is full")
+
+    def good():
+        begun.append(1)
+
+    with pytest.raises(ValueError, match="disk is full"):
+        all_of([(99, bad), *[(1, good)] * 200], 2)
+    assert len(begun) < 200
+
+
+def test_with_one_lane_everything_runs_in_this_thread():
+    assert all_of([(1, threading.current_thread)] * 3, 1) == [threading.current_thread()] * 3
