@@ -135,7 +135,9 @@ class Transport:
     ) -> None:
         self.host, self._insecure, self._reporter = host, insecure, reporter
         self.timing = timing or Timing()
-        scheme = "http" if self.plain(urlsplit(f"//{host}")) else "https"
+        # Who names authorities means TLS, on this machine too.
+        plain = self.plain(urlsplit(f"//{host}")) and (ca is None or host in insecure)
+        scheme = "http" if plain else "https"
         self.base = f"{scheme}://{host}"
         self._pool = _pool(ca, self.timing)
 

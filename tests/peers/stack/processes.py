@@ -29,7 +29,7 @@ def free_port() -> int:
 def server(
     command: Sequence[str], *, log: Path, ready: str, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` until leaving; entered once the URL `ready` answers anything at all.
+    """Run `command` until leaving; entered once the URL `ready` answers anything, or ``tcp://`` connects.
 
     Raises:
         RuntimeError: it ended or did not answer; with the end of its log.
@@ -54,7 +54,11 @@ def _wait(running: subprocess.Popen[bytes], log: Path, url: str, *, name: str) -
         if running.poll() is not None:
             raise RuntimeError(f"{name} ended with {running.returncode}:\n{_tail(log)}")
         try:
-            urllib.request.urlopen(url, timeout=2).close()
+            if url.startswith("tcp://"):
+                host, _, port = url.removeprefix("tcp://").partition(":")
+                socket.create_connection((host, int(port)), 2).close()
+            else:
+                urllib.request.urlopen(url, timeout=2).close()
         except urllib.error.HTTPError as answer:
             answer.close()
         except OSError:
