@@ -84,7 +84,7 @@ HASH = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"
 
 @pytest.fixture
 def secured(tmp_path, monkeypatch):
-    """CNCF distribution over TLS with its own certificate, for one user: host, certificate, and our config."""
+    """CNCF distribution over TLS with its own certificate, for one user: host, certificate, configuration."""
     port = free_port()
     _, authority = tls_of(tmp_path)
     (tmp_path / "htpasswd").write_text(f"builder:{HASH}\n")
