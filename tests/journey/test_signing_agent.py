@@ -197,6 +197,22 @@ def test_under_another_uid_it_signs_for_those_allowed_who_cannot_read_the_key(ro
         assert log(room)[0]["uid"] == BUILDER
 
 
+@pytest.mark.sandbox
+def test_a_whole_run_is_signed_by_it(project, room, monkeypatch):
+    """Signature and provenance of a run come from the agent; the project's own builder's key is gone."""
+    home = Path(os.environ["TUNEGUARD_HOME"])
+    [key] = home.rglob("builder.key")
+    shutil.copy(key, room / "ci.key")
+    shutil.copy(key.with_suffix(".pub"), room / "ci.pub")
+    key.unlink()
+    monkeypatch.chdir(project.path)
+    with listening(room, policy=Surroundings().policy):
+        assert project("run", "--run", "042", "--key", f"builder={uri(room)}", "--quiet") == 0
+
+    assert sorted(entry["kind"] for entry in log(room)) == ["provenance", "signature"]
+    assert project("verify", "runs/042", "--run", "042", "--for", "promote") == 0
+
+
 # --- attacks -------------------------------------------------------------------------------------------
 
 
