@@ -149,30 +149,38 @@ class _Signers:
     identity: str | None = None
     issuer: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `UsageError` where no method is named, or parts of two."""
+        others = (self.roots, self.trusted_root, self.identity, self.issuer)
+        if self.public_key is not None:
+            named = not any(others)
+        elif self.roots is not None:
+            named = self.issuer is None
+        else:
+            named = all(others[1:])
+        if not named:
+            raise UsageError(
+                "who signed is named by one of three methods",
+                help="--public-key; or --certificate-root; or --trusted-root with --certificate-identity and "
+                "--certificate-oidc-issuer",
+            )
+
     def judge(self, now: datetime) -> PublicKey | foreign.Vouches:
         """What `foreign.verify_foreign` asks. Imports and reads what the method needs."""
-        others = (self.roots, self.trusted_root, self.identity, self.issuer)
-        if self.public_key is not None and not any(others):
+        if self.public_key is not None:
             return read_public(self.public_key)
-        if self.public_key is None and self.roots is not None and self.issuer is None:
-            from tuneguard.signing import certificate, keyless
+        from tuneguard.signing import certificate, keyless
 
-            root = None if self.trusted_root is None else keyless.read_trusted_root(self.trusted_root)
-            return certificate.vouches(
-                certificate.read_certificates(self.roots),
-                now=now,
-                identity=self.identity,
-                time_of=None if root is None else keyless.time_of(root),
-            )
-        if self.public_key is None and self.trusted_root is not None and self.identity and self.issuer:
-            from tuneguard.signing import keyless
-
-            root = keyless.read_trusted_root(self.trusted_root)
+        root = None if self.trusted_root is None else keyless.read_trusted_root(self.trusted_root)
+        if self.roots is None:
+            assert self.identity is not None
+            assert self.issuer is not None
             return keyless.vouches(root, identity=self.identity, issuer=self.issuer)
-        raise UsageError(
-            "who signed is named by one of three methods",
-            help="--public-key; or --certificate-root; or --trusted-root with --certificate-identity and "
-            "--certificate-oidc-issuer",
+        return certificate.vouches(
+            certificate.read_certificates(self.roots),
+            now=now,
+            identity=self.identity,
+            time_of=None if root is None else keyless.time_of(root),
         )
 
     def __str__(self) -> str:
@@ -215,9 +223,9 @@ def verify_foreign(
     signature = Path(signature)
     here = here or Surroundings()
     signer = _Signers(_path(public_key), _path(certificate_root), _path(trusted_root), identity, issuer)
-    signed_by = signer.judge(here.now)
     tree = hashing.hash_tree(directory, reporter=here.reporter)
     data = files.read_bounded(signature, limits.BUNDLE_BYTES)
+    signed_by = signer.judge(here.now)
     if is_blob_signature(data):
         found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
     else:
