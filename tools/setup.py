@@ -3,9 +3,11 @@
     python3 tools/setup.py check     what lint and the tests without torch need
     python3 tools/setup.py all       everything: the demo, all tests, the benchmarks
 
-Plain `venv` and `pip install --require-hashes`. Cached by the content of the files that define it:
-a second run compares one digest and returns. Where this interpreter already has exactly the torch
-that the lock names, the environment sees it (`--system-site-packages`) and it is not fetched again.
+Plain `venv` and `pip install --no-deps --require-hashes`: the lock is a whole resolution, and a pip
+that resolved again could meet `name[extra]`, look for its newest release and refuse the locked one.
+Cached by the content of the files that define it: a second run compares one digest and returns.
+Where this interpreter already has exactly the torch that the lock names, the environment sees it
+(`--system-site-packages`) and it is not fetched again.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def install_lock(level: str) -> bool:
         make_environment()
     lock = HERE / "requirements" / f"{level}.txt"
     (VENV / "ready.lock").unlink(missing_ok=True)
-    install(["--require-hashes", "-r", str(lock)], total=count(lock), title=f"requirements/{level}.txt")
+    options = ["--no-deps", "--require-hashes", "-r", str(lock)]
+    install(options, total=count(lock), title=f"requirements/{level}.txt")
     (VENV / "ready.lock").write_text(wanted[level])
     return True
 
