@@ -173,7 +173,7 @@ def push(host: str, repository: str, folder: Path) -> int:
             )
             for layer in built.layers
         ]
-        all_of(jobs, target.lanes)
+        all_of(jobs, target)
     target.put_blob(digest_of(built.config), len(built.config), partial(io.BytesIO, built.config))
     target.put_manifest(built.data)
     target.tag("v1", built.digest)
@@ -201,7 +201,7 @@ def pull(host: str, repository: str, folder: Path) -> int:
             file.flush()
             os.fsync(file.fileno())
 
-    all_of([(layer.size, partial(fetch, layer)) for layer in manifest.layers], source.lanes)
+    all_of([(layer.size, partial(fetch, layer)) for layer in manifest.layers], source)
     if hash_tree(folder) != manifest.tree:
         raise SystemExit("error: what was written is not what was verified")
     with files.directory(folder) as root:

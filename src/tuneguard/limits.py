@@ -86,6 +86,10 @@ REGISTRY_ERROR_BYTES = 64 * KIB
 """Bytes of an answer that nobody needs, read so that its connection can be used again."""
 REGISTRY_PAGES = 100
 """Pages of one list of referrers."""
+REGISTRY_REFERRERS = 20_000
+"""Entries of one list of referrers: each costs a request. Ten years of daily evidence are 3,650."""
+REGISTRY_PROGRESS_BYTES = 64 * KIB
+"""Bytes of a blob that must come or go before a broken connection is no failure in a row."""
 
 # Scanner
 PICKLE_OPCODES = 50_000_000

@@ -326,3 +326,91 @@ def test_a_range_that_was_not_asked_for_is_refused(world):
     world.script = script
     with pytest.raises(Refused, match="another range"):
         fetched(world)
+
+
+def test_a_byte_with_each_connection_is_no_progress(world):
+    def script(handler):
+        at = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        more = {"Content_Range": f"bytes {at}-{len(DATA) - 1}/{len(DATA)}"} if at else {}
+        size = str(len(DATA) - at)
+        body = DATA[at : at + 1]
+        handler.answer(206 if at else 200, body, Content_Length=size, Connection="close", **more)
+        handler.close_connection = True
+        return True
+
+    world.script = script
+    with pytest.raises(CannotLook):
+        fetched(world)
+    assert len(world.log) <= Timing().tries
+
+
+def test_an_upload_of_which_the_server_forgets_its_part_is_not_sent_for_ever(world):
+    """Each piece is taken, and every second request is told that nothing was."""
+    seen = []
+
+    def script(handler):
+        if handler.command == "PATCH":
+            seen.append(1)
+            if len(seen) % 2 == 0:
+                handler.body()
+                world.uploads[handler.path.rpartition("/")[2]] = b""
+                handler.answer(503)
+                return True
+        return False
+
+    world.script = script
+    server = Server(Transport(world.host, timing=Timing(**FAST)), "m", piece=100)
+    with pytest.raises(CannotLook, match="503"):
+        server.put_blob(DIGEST, len(DATA), lambda: io.BytesIO(DATA))
+    assert len(seen) <= 2 * Timing().tries
+
+
+def pages(world, entries, link):
+    """A list of referrers that goes on where `link` says."""
+    listed = [
+        {"mediaType": MANIFEST_TYPE, "digest": f"sha256:{number:064x}", "size": 9}
+        for number in range(entries)
+    ]
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+
+    def script(handler):
+        if "/referrers/" in handler.path:
+            handler.answer(200, body, Content_Type=INDEX, Link=f'<{link(handler)}>; rel="next"')
+            return True
+        return False
+
+    world.script = script
+
+
+def test_a_list_of_referrers_that_goes_in_a_circle_is_refused(world):
+    pages(world, 10, lambda handler: handler.path)
+    with pytest.raises(Refused, match="in a circle"):
+        opened(world).referrers(DIGEST)
+    assert len(world.log) <= 3
+
+
+def test_a_list_of_referrers_that_never_ends_is_left_before_its_entries_are_read(world):
+    pages(world, 7000, lambda handler: f"{handler.path.partition('?')[0]}?page={len(world.log)}")
+    with pytest.raises(CannotLook, match="goes on after 21,000 in 3 pages"):
+        opened(world).referrers(DIGEST)
+    assert len(world.log) == 3
+
+
+@pytest.mark.parametrize("api", [True, False])
+def test_a_list_of_too_many_referrers_is_left_before_its_entries_are_read(world, api):
+    listed = [
+        {"mediaType": MANIFEST_TYPE, "digest": f"sha256:{number:064x}", "size": 9} for number in range(20_001)
+    ]
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+    assert len(body) < 4 * 1024 * 1024
+
+    def script(handler):
+        if "/referrers/" in handler.path and not api:
+            return False
+        handler.answer(200, body, Content_Type=INDEX)
+        return True
+
+    world.api, world.script = api, script
+    with pytest.raises(CannotLook, match="20,001 referrers are listed, over the limit of 20,000"):
+        opened(world).referrers(DIGEST)
+    assert len(world.log) <= 2

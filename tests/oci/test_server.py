@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import threading
+import time
 
 import pytest
 
-from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.auth import find
@@ -199,3 +201,143 @@ def test_a_registry_that_never_lets_us_in_is_not_asked_for_ever(tmp_path, monkey
         with pytest.raises(UsageError, match="does not let us"):
             registry.read_manifest("v1")
         assert len(world.log) < 10
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sleep 60", "exec <&-; sleep 60", "sleep 60 & echo waiting", "while :; do echo; sleep 0.05; done"],
+    ids=["slow", "deaf", "child-holds-the-pipe", "drip"],
+)
+def test_a_credential_helper_that_does_not_answer_is_left(tmp_path, monkeypatch, script):
+    monkeypatch.setattr("tuneguard.oci.auth._HELPER_SECONDS", 0.5)
+    helper = tmp_path / "docker-credential-demo"
+    helper.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n{script}\n")
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "demo"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    began = time.monotonic()
+    # A helper that ended and said no credentials is told apart from one that did not answer.
+    with pytest.raises(NotUnderstood if "waiting" in script else CannotLook):
+        find("r.example")
+    assert time.monotonic() - began < 30
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_credential_helper_that_says_too_much_is_left(tmp_path, monkeypatch):
+    helper = tmp_path / "docker-credential-demo"
+    helper.write_text("#!/bin/sh\nyes\n")
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "demo"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    with pytest.raises(CannotLook, match="says too much"):
+        find("r.example")
+
+
+def test_an_upload_goes_on_when_its_token_dies_again_and_again():
+    """Each token is good for two pieces, and the server does not say so."""
+    large = DATA * 100
+    with serving(token="t0") as world:
+        pieces = []
+
+        def script(handler):
+            if handler.command == "PATCH":
+                pieces.append(1)
+                if len(pieces) % 2 == 0:
+                    world.token = f"t{len(pieces)}"
+            return False
+
+        world.script = script
+        assert opened(world, piece=70_000).put_blob(digest_of(large), len(large), lambda: io.BytesIO(large))
+        assert world.blobs[digest_of(large)] == large
+
+
+def test_a_token_is_renewed_before_it_dies():
+    with serving(token="t0") as world:
+        asked = []
+
+        def script(handler):
+            if handler.path.startswith("/token"):
+                asked.append(1)
+                world.token = f"t{len(asked)}"
+                handler.answer(200, json.dumps({"token": world.token, "expires_in": 300}).encode())
+                return True
+            return False
+
+        world.script = script
+        registry = opened(world)
+        now = [1000.0]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tuneguard.oci.auth.time.monotonic", lambda: now[0])
+            registry.resolve("v1")
+            now[0] += 280
+            registry.resolve("v1")
+            assert len(asked) == 1
+            now[0] += 11
+            del world.log[:]
+            registry.resolve("v1")
+        assert len(asked) == 2
+        assert world.log == ["GET /token", "GET /v2/m/manifests/v1"]  # no refusal between
+
+
+@pytest.mark.parametrize("piece", [500, 10**9], ids=["pieces", "at-once"])
+def test_a_blob_whose_last_answer_was_lost_is_not_sent_again(piece):
+    with serving() as world:
+        lost = []
+
+        def script(handler):
+            if handler.command == "PUT" and not lost:
+                lost.append(1)
+                name = handler.path.partition("?")[0].rpartition("/")[2]
+                world.blobs[DIGEST] = world.uploads.pop(name) + handler.body()
+                handler.answer(504)
+                return True
+            return False
+
+        world.script = script
+        assert opened(world, piece=piece).put_blob(DIGEST, len(DATA), lambda: io.BytesIO(DATA))
+        assert sum(line.startswith("POST") for line in world.log) == 1
+        assert world.blobs[DIGEST] == DATA
+
+
+def test_what_is_under_way_in_other_threads_ends_when_it_is_abandoned():
+    """A registry that takes its time, and one that asks for patience: neither holds us."""
+    with serving() as world:
+        stop, reached = threading.Event(), threading.Semaphore(0)
+
+        def script(handler):
+            reached.release()
+            if "slow" in handler.path:
+                stop.wait(30)
+            else:
+                handler.answer(503, Retry_After="29")
+            return True
+
+        world.script = script
+        registry = opened(world, Timing())
+        ended = []
+
+        def read(tag):
+            try:
+                registry.resolve(tag)
+            except CannotLook as error:
+                ended.append((tag, error.what))
+
+        threads = [threading.Thread(target=read, args=(tag,), daemon=True) for tag in ("slow", "busy")]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert reached.acquire(timeout=20)
+        registry.abandon()
+        for thread in threads:
+            thread.join(10)
+        stop.set()
+        assert not any(thread.is_alive() for thread in threads)
+        assert dict(ended) == dict.fromkeys(("slow", "busy"), "was left before it was done")
+        with pytest.raises(CannotLook, match="was left"):
+            registry.resolve("v1")

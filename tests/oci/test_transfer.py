@@ -9,16 +9,26 @@ import pytest
 from tuneguard.oci.transfer import all_of
 
 
+class Lanes:
+    """What `all_of` needs of a registry."""
+
+    def __init__(self, lanes):
+        self.lanes, self.abandoned = lanes, threading.Event()
+
+    def abandon(self):
+        self.abandoned.set()
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 8])
 def test_results_come_in_the_order_of_the_jobs(lanes):
-    assert all_of([(size, lambda size=size: size * 2) for size in (3, 1, 2)], lanes) == [6, 2, 4]
-    assert all_of([], lanes) == []
+    assert all_of([(size, lambda size=size: size * 2) for size in (3, 1, 2)], Lanes(lanes)) == [6, 2, 4]
+    assert all_of([], Lanes(lanes)) == []
 
 
 def test_as_many_run_at_once_as_there_are_lanes():
     together = threading.Barrier(3, timeout=20)
 
-    assert len(all_of([(1, together.wait)] * 3, 3)) == 3
+    assert len(all_of([(1, together.wait)] * 3, Lanes(3))) == 3
 
 
 def test_the_largest_begins_first():
@@ -29,7 +39,7 @@ def test_the_largest_begins_first():
         with lock:
             begun.append(size)
 
-    all_of([(size, lambda size=size: job(size)) for size in (1, 5, 3)], 2)
+    all_of([(size, lambda size=size: job(size)) for size in (1, 5, 3)], Lanes(2))
     assert begun[0] == 5
 
 
@@ -43,9 +53,26 @@ def test_the_first_error_is_raised_and_what_has_not_begun_never_does():
         begun.append(1)
 
     with pytest.raises(ValueError, match="disk is full"):
-        all_of([(99, bad), *[(1, good)] * 200], 2)
+        all_of([(99, bad), *[(1, good)] * 200], Lanes(2))
     assert len(begun) < 200
 
 
 def test_with_one_lane_everything_runs_in_this_thread():
-    assert all_of([(1, threading.current_thread)] * 3, 1) == [threading.current_thread()] * 3
+    assert all_of([(1, threading.current_thread)] * 3, Lanes(1)) == [threading.current_thread()] * 3
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_ends_what_is_under_way_in_other_threads(error):
+    registry = Lanes(2)
+    waiting = threading.Event()
+
+    def long():
+        waiting.set()
+        assert registry.abandoned.wait(20), "nobody said that it is over"
+
+    def bad():
+        assert waiting.wait(20)
+        raise error
+
+    with pytest.raises(error):
+        all_of([(9, long), (1, bad)], registry)

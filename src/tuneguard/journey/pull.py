@@ -177,7 +177,7 @@ def _fetch(
                 (layer.size, partial(_write, registry, layer, beside / layer.path, task))
                 for layer in manifest.layers
             ]
-            all_of(jobs, registry.lanes)
+            all_of(jobs, registry)
         if hashing.hash_tree(beside) != manifest.tree:
             raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
         with files.directory(beside) as root:

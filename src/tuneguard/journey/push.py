@@ -167,7 +167,7 @@ def _send(
             return new
 
         jobs = [(layer.size, partial(put, layer)) for layer in built.layers]
-        sent = sum(all_of(jobs, registry.lanes))
+        sent = sum(all_of(jobs, registry))
     assert built.config is not None
     sent += registry.put_blob(digest_of(built.config), len(built.config), partial(io.BytesIO, built.config))
     registry.put_manifest(built.data)

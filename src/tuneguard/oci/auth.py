@@ -9,10 +9,13 @@ specification, "Token Authentication"), over TLS, or without only where the pers
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
+import selectors
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 _HELPER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HELPER_SECONDS = 30
+_LIFE = 60
+"""Seconds that a token lives at least, and if its server does not say (Token Authentication, expires_in)."""
+_EARLY = 10
 _CHALLENGE = re.compile(r'\s*([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))\s*(?:,|$)')
 
 
@@ -49,19 +55,40 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What a request bears, until when (of the monotonic clock), and the challenge that it answers."""
+
+    text: str
+    until: float = 0.0
+    challenge: dict[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return "_Header(…)"
+
+
 class Authenticator:
     """Answers a registry's challenges; what it learnt is kept by scope."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._known: dict[str, str] = {}
+        self._known: dict[str, _Header] = {}
         self._credentials: Credentials | None = None
         self._looked = False
         self._lock = threading.Lock()
 
     def header(self, scope: str) -> str | None:
-        """The header that was good for this scope before."""
-        return self._known.get(scope)
+        """The header that is good for this scope, as far as we know: a token that runs out is renewed.
+
+        So a long upload does not meet a refusal in its middle.
+        """
+        with self._lock:
+            known = self._known.get(scope)
+            if known is None:
+                return None
+            if known.challenge is not None and time.monotonic() >= known.until:
+                known = self._known[scope] = self._bearer(known.challenge, scope)
+            return known.text
 
     def answer(self, challenged: Response, scope: str, refused: str | None) -> str:
         """A header after a 401; `refused` is the one that was sent.
@@ -73,23 +100,23 @@ class Authenticator:
         text = challenged.headers.get("WWW-Authenticate", "")
         with self._lock:
             known = self._known.get(scope)
-            if known is not None and known != refused:  # another thread was first
-                return known
+            if known is not None and known.text != refused:  # another thread was first
+                return known.text
             scheme, _, rest = text.partition(" ")
             if scheme.lower() == "basic":
                 found = self._own()
                 if found is None or found.basic == refused:
                     raise self._not_let_in()
-                header = found.basic
+                header = _Header(found.basic)
             elif scheme.lower() == "bearer":
-                header = "Bearer " + self._token(_parameters(rest), scope)
+                header = self._bearer(_parameters(rest), scope)
             else:
                 raise NotUnderstood(
                     f"asks for the authentication {printable(scheme)[:40] or 'none'}",
                     where=self._transport.host,
                 )
             self._known[scope] = header
-            return header
+            return header.text
 
     def _own(self) -> Credentials | None:
         if not self._looked:
@@ -103,7 +130,7 @@ class Authenticator:
             help=f"log in first, as with docker login {self._transport.host}",
         )
 
-    def _token(self, named: dict[str, str], scope: str) -> str:
+    def _bearer(self, named: dict[str, str], scope: str) -> _Header:
         realm = named.get("realm", "")
         self._transport.allowed(realm, before=self._transport.base)
         own = self._own()
@@ -140,7 +167,10 @@ class Authenticator:
         token = (found.get("token") or found.get("access_token")) if isinstance(found, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise NotUnderstood("the token server gave no token", where=shown(realm))
-        return token
+        life = found.get("expires_in")
+        if not isinstance(life, int) or isinstance(life, bool) or life < _LIFE:
+            life = _LIFE
+        return _Header(f"Bearer {token}", time.monotonic() + life - _EARLY, named)
 
 
 def find(host: str) -> Credentials | None:
@@ -212,25 +242,21 @@ def _ask(name: str, host: str, where: str) -> Credentials | None:
         raise Refused("names a credential helper that is not a name", where=where)
     program = f"docker-credential-{name}"
     try:
-        with subprocess.Popen(
+        running = subprocess.Popen(
             [program, "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as running:
-            timer = threading.Timer(_HELPER_SECONDS, running.kill)
-            timer.start()
-            try:
-                assert running.stdin is not None
-                assert running.stdout is not None
-                running.stdin.write(host.encode())
-                running.stdin.close()
-                said = running.stdout.read(limits.REGISTRY_TOKEN_BYTES + 1)
-                if len(said) > limits.REGISTRY_TOKEN_BYTES:
-                    running.kill()
-                    raise CannotLook(f"{program} says too much", where=where)
-                code = running.wait()
-            finally:
-                timer.cancel()
+        )
     except OSError as error:
         raise CannotLook(f"{program} cannot be run", where=where, help="install it") from error
+    try:
+        said = _said_by(running, host.encode(), time.monotonic() + _HELPER_SECONDS)
+        code = running.returncode
+    except TimeoutError as error:
+        raise CannotLook(f"{program} does not answer within {_HELPER_SECONDS} s", where=where) from error
+    finally:
+        running.kill()
+        running.wait()
+    if len(said) > limits.REGISTRY_TOKEN_BYTES:
+        raise CannotLook(f"{program} says too much", where=where)
     if code:
         if b"credentials not found" in said:
             return None
@@ -240,6 +266,36 @@ def _ask(name: str, host: str, where: str) -> Credentials | None:
     if not isinstance(user, str) or not isinstance(secret, str):
         raise NotUnderstood(f"{program} gave no credentials", where=where)
     return Credentials(identity=secret) if user == "<token>" else Credentials(user, secret)
+
+
+def _said_by(running: subprocess.Popen[bytes], asked: bytes, until: float) -> bytes:
+    """What a program answers until it ends. Its children may hold its output open for longer.
+
+    Raises:
+        TimeoutError: it is not done in time.
+    """
+    assert running.stdin is not None
+    assert running.stdout is not None
+    said = b""
+    with running.stdin, running.stdout, selectors.DefaultSelector() as selector:
+        with contextlib.suppress(BrokenPipeError):  # it did not want to know
+            os.write(running.stdin.fileno(), asked)
+            running.stdin.close()
+        selector.register(running.stdout, selectors.EVENT_READ)
+        while len(said) <= limits.REGISTRY_TOKEN_BYTES and time.monotonic() < until:
+            ended = running.poll() is not None
+            if selector.select(0.1):
+                if not (chunk := os.read(running.stdout.fileno(), limits.REGISTRY_TOKEN_BYTES)):
+                    break
+                said += chunk
+            elif ended:
+                return said
+    if len(said) <= limits.REGISTRY_TOKEN_BYTES:
+        try:
+            running.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
+    return said
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -32,6 +32,9 @@ class Registry(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
+    def abandon(self) -> None:
+        """End what other threads do with it, which then raises, and begin nothing more: for good."""
+
     def has_blob(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is there, whole, and of that size if one is given: give it where it is known."""
 

@@ -57,7 +57,6 @@ def add(server: Server, subject: str, entry: Descriptor) -> None:
         CannotLook: other writers removed it again and again.
     """
     tag = subject.replace(":", "-")
-    timing = server.transport.timing
     for number in range(_TRIES):
         index, etag = read(server, subject)
         if not _has(index, entry):
@@ -67,7 +66,7 @@ def add(server: Server, subject: str, entry: Descriptor) -> None:
             try:
                 server.put_named(tag, data, INDEX_TYPE, match=etag)
             except Overtaken:
-                timing.sleep(_TURN.uniform(0, 0.02 * (number + 1)))
+                server.transport.pause(_TURN.uniform(0, 0.02 * (number + 1)))
                 continue
         if _stays(server, subject, entry):
             return
@@ -83,7 +82,7 @@ def _stays(server: Server, subject: str, entry: Descriptor) -> bool:
     if not _has(read(server, subject)[0], entry):
         return False
     for pause in server.transport.timing.settle:
-        server.transport.timing.sleep(pause * _TURN.uniform(0.8, 1.2))
+        server.transport.pause(pause * _TURN.uniform(0.8, 1.2))
         if not _has(read(server, subject)[0], entry):
             return False
     return True

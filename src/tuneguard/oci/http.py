@@ -48,7 +48,8 @@ class Timing:
     longest_wait: float = 30
     settle: tuple[float, ...] = (0.05, 0.15)
     """When a fallback tag is read again after it was written, to see that nobody wrote over it."""
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
+    """What waits; None for a wait that `Transport.abandon` ends."""
 
     def for_size(self, size: int) -> float:
         """How long a request with `size` bytes may take."""
@@ -140,6 +141,17 @@ class Transport:
         scheme = "http" if plain else "https"
         self.base = f"{scheme}://{host}"
         self._pool = _pool(ca, self.timing)
+        self._abandoned = threading.Event()
+        self._watches: set[_Watch] = set()
+
+    def abandon(self) -> None:
+        """End what is under way in any thread, and begin nothing more: for good.
+
+        Whoever waits for an answer, or to try again, is told `CannotLook` at once.
+        """
+        self._abandoned.set()
+        for watch in tuple(self._watches):
+            watch.end_it()
 
     def plain(self, at: SplitResult) -> bool:
         """Whether a host may be spoken to without TLS: it is this machine, or the person said so."""
@@ -213,7 +225,20 @@ class Transport:
             pause = max(pause, error.after)
         pause = min(pause, self.timing.longest_wait)
         self._reporter.say("Retrying", f"{error.what}, try {number + 1} of {self.timing.tries}")
-        self.timing.sleep(pause)
+        self.pause(pause)
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for a while.
+
+        Raises:
+            CannotLook: all was abandoned.
+        """
+        (self.timing.sleep or self._abandoned.wait)(seconds)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._abandoned.is_set():
+            raise CannotLook("was left before it was done", where=self.host)
 
     def _followed(
         self,
@@ -250,7 +275,10 @@ class Transport:
         until: float,
     ) -> Response:
         fault_point(f"http:{method}:{kind}")
-        watch = _Watch(until)
+        self._go_on()
+        watch = _Watch(until, self._watches)
+        if self._abandoned.is_set():  # between the question above and the watch that would have been ended
+            watch.end_it()
         try:
             with _translated(url, watch):
                 raw = self._pool.urlopen(
@@ -277,15 +305,39 @@ class Transport:
         return response
 
 
+class Tries:
+    """How often one blob is tried again: failures in a row without progress, and its whole time.
+
+    A server that gives one byte with each connection is not making progress.
+    """
+
+    def __init__(self, transport: Transport, size: int) -> None:
+        self._transport = transport
+        self._until = time.monotonic() + transport.timing.for_size(size)
+        self._number = 1
+        self._reached = 0
+
+    def again(self, error: Broken, at: int) -> None:
+        """Wait for the next try, after a failure with `at` bytes done; raises `error` after the last one."""
+        if at - self._reached >= limits.REGISTRY_PROGRESS_BYTES:
+            self._reached, self._number = at, 1
+        if self._number >= self._transport.timing.tries or time.monotonic() > self._until:
+            raise error
+        self._transport.wait(error, self._number)
+        self._number += 1
+
+
 class _Watch:
     """Shuts the request's socket at a moment, wherever it is being waited for."""
 
     current = threading.local()
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, among: set[_Watch]) -> None:
         self.late = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(max(0.0, until - time.monotonic()), self._end_it)
+        self._among = among
+        among.add(self)
+        self._timer = threading.Timer(max(0.0, until - time.monotonic()), self.end_it)
         self._timer.daemon = True
         _Watch.current.watch = self
         self._timer.start()
@@ -293,13 +345,15 @@ class _Watch:
     def hold(self, connected: socket.socket | None) -> None:
         self._socket = connected
         if self.late:
-            self._end_it()
+            self.end_it()
 
     def end(self) -> None:
         self._timer.cancel()
         self._socket = None
+        self._among.discard(self)
 
-    def _end_it(self) -> None:
+    def end_it(self) -> None:
+        """Shut the socket now, and any that it is given later."""
         self.late = True
         held = self._socket
         if held is not None:

@@ -15,7 +15,7 @@ from tuneguard.files import printable
 from tuneguard.oci import fallback, upload
 from tuneguard.oci.auth import Authenticator
 from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
-from tuneguard.oci.http import Broken, joined, shown
+from tuneguard.oci.http import Broken, Tries, joined, shown
 from tuneguard.oci.index import Index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
@@ -50,6 +50,10 @@ class Server:
     def name(self) -> str:
         """Host and repository."""
         return f"{self.transport.host}/{self.repository}"
+
+    def abandon(self) -> None:
+        """End what is under way; see `Registry.abandon`."""
+        self.transport.abandon()
 
     def call(
         self,
@@ -116,9 +120,9 @@ class Server:
 
     def read_blob(self, digest: str, size: int) -> Iterator[bytes]:
         """The blob in chunks, verified; see `Registry.read_blob`. A broken connection is resumed."""
-        hasher, at, held, number = hashlib.sha256(), 0, b"", 1
+        hasher, at, held = hashlib.sha256(), 0, b""
+        tries = Tries(self.transport, size)
         while True:
-            before = at
             try:
                 for chunk in self._from(digest, size, at):
                     at += len(chunk)
@@ -132,10 +136,7 @@ class Server:
                     raise Broken(f"sent {at:,} of {size:,} bytes", where=f"{self.name}@{digest[:19]}")
                 break
             except Broken as error:
-                if number >= self.transport.timing.tries:
-                    raise
-                self.transport.wait(error, number)
-                number += at == before or number < self.transport.timing.tries - 1
+                tries.again(error, at)
         if f"sha256:{hasher.hexdigest()}" != digest:
             raise self.wrong(digest, f"hashes to {hasher.hexdigest()[:12]}")
         if held:
@@ -263,6 +264,11 @@ class Server:
         entries = self._listed(digest)
         if entries is None:
             entries = fallback.read(self, digest)[0].descriptors()
+        if len(entries) > limits.REGISTRY_REFERRERS:
+            raise CannotLook(
+                f"{len(entries):,} referrers are listed, over the limit of {limits.REGISTRY_REFERRERS:,}",
+                where=self.name,
+            )
         found: dict[str, Descriptor] = {}
         left = limits.OCI_SEARCH_BYTES
         for entry in entries:
@@ -285,7 +291,11 @@ class Server:
         """What the referrers API lists, unchecked; None where the registry has no such API."""
         found: list[Descriptor] = []
         path = f"referrers/{_checked(digest)}"
-        for _ in range(limits.REGISTRY_PAGES):
+        seen: set[str] = set()
+        while len(seen) < limits.REGISTRY_PAGES and len(found) <= limits.REGISTRY_REFERRERS:
+            if path in seen:
+                raise Refused("the list of referrers goes in a circle", where=shown(path))
+            seen.add(path)
             response = self.call("GET", path, "referrers", headers={"Accept": INDEX_TYPE})
             if response.status in (404, 405) and not found:
                 response.drop()
@@ -303,7 +313,9 @@ class Server:
             path = joined(response.url, link.partition("<")[2].partition(">")[0])
             if not self.transport.same_origin(path):
                 raise Refused("the list of referrers goes on at another host", where=shown(path))
-        raise CannotLook("the list of referrers does not end", where=self.name)
+        raise CannotLook(
+            f"the list of referrers goes on after {len(found):,} in {len(seen):,} pages", where=self.name
+        )
 
     # --- what went wrong --------------------------------------------------------------------------
 

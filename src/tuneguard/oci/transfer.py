@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tuneguard.oci.client import Registry
+
 T = TypeVar("T")
 
 
-def all_of(jobs: Sequence[tuple[int, Callable[[], T]]], lanes: int) -> list[T]:
-    """What the jobs return, in their order; `lanes` of them run at once, the largest first.
+def all_of(jobs: Sequence[tuple[int, Callable[[], T]]], registry: Registry) -> list[T]:
+    """What the jobs return, in their order; as many as the registry has lanes run at once, the largest first.
 
-    A job comes with its bytes. The first error ends it: what has not begun never does, what is under way
-    ends, and the error is raised. With one lane they run here, in their order.
+    A job comes with its bytes. The first error (or Ctrl-C) ends it: what has not begun never does, the
+    registry is abandoned so that what is under way ends too, and the error is raised. With one lane they
+    run here, in their order.
     """
+    lanes = registry.lanes
     if lanes < 2 or len(jobs) < 2:
         return [job() for _, job in jobs]
     with ThreadPoolExecutor(min(lanes, len(jobs)), thread_name_prefix="transfer") as pool:
@@ -30,5 +34,6 @@ def all_of(jobs: Sequence[tuple[int, Callable[[], T]]], lanes: int) -> list[T]:
         except BaseException:
             for future in futures.values():
                 future.cancel()
+            registry.abandon()
             raise
         return [futures[number].result() for number in range(len(jobs))]

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from tuneguard.errors import CannotLook, Refused
 from tuneguard.files import cannot_look
-from tuneguard.oci.http import BLOCK, Broken, joined, shown
+from tuneguard.oci.http import BLOCK, Broken, Tries, joined, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,17 +43,15 @@ def put(
         CannotLook: the registry does not take it.
     """
     session = _Session(server, digest, size, open, piece)
-    number = 1
+    tries = Tries(server.transport, size)
     while True:
         try:
             if session.step(mount_from):
                 return
         except Broken as error:
-            if number >= server.transport.timing.tries:
-                raise
-            server.transport.wait(error, number)
-            number += 1
-            session.resume()
+            tries.again(error, session.reached)
+            if session.resume():
+                return
 
 
 class _Session:
@@ -65,6 +63,8 @@ class _Session:
         self._server, self._digest, self._size, self._open, self._piece = server, digest, size, open, piece
         self._url: str | None = None
         self._at = 0
+        self.reached = 0
+        """How far it ever was, in bytes that the server said it has."""
 
     def step(self, mount_from: str | None) -> bool:
         """Begin if need be, then send all pieces; True once the blob is stored."""
@@ -79,18 +79,26 @@ class _Session:
             self._commit(source)
         return True
 
-    def resume(self) -> None:
-        """Ask how far the server is; if it does not know, begin again."""
+    def resume(self) -> bool:
+        """Ask how far the server is; if it does not know, begin again. True if the blob is there already."""
         if self._url is None:
-            return
+            return False
+        # The answer to the commit may be what was lost.
+        if self._server.has_blob(self._digest, self._size):
+            return True
         response = self._server.call("GET", self._url, "upload", write=True)
         response.drop()
         reached = _reached(response) if response.status == 204 else None
         if reached is None or reached > self._size:
             self._url, self._at = None, 0
         else:
-            self._at = reached
+            self._went(reached)
             self._moved(response)
+        return False
+
+    def _went(self, at: int) -> None:
+        self._at = at
+        self.reached = max(self.reached, at)
 
     def _begin(self, mount_from: str | None) -> bool:
         path = "blobs/uploads/"
@@ -137,7 +145,7 @@ class _Session:
             raise Broken("forgot the upload", where=self._server.name)
         if response.status not in (201, 202):
             raise self._server.unexpected(response, "a piece of an upload")
-        self._at += length
+        self._went(self._at + length)
         self._moved(response)
 
     def _commit(self, source: _Source) -> None:
@@ -156,8 +164,7 @@ class _Session:
             size=left,
         )
         response.drop()
-        if response.status == 404 and left:
-            self._url = None
+        if response.status == 404:
             raise Broken("forgot the upload", where=self._server.name)
         if response.status not in (201, 204):
             raise self._server.unexpected(response, f"the upload of {self._digest[:19]}")
