@@ -19,7 +19,7 @@ from tuneguard import limits
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.artifact.tree import open_file
 from tuneguard.attest.predicates import oms
-from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
+from tuneguard.attest.statement import PAYLOAD_TYPE, Statement, only_digest
 from tuneguard.errors import ChangedWhileRead, NotUnderstood
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tuneguard.progress import Reporter, Task
     from tuneguard.signing.blob import BlobSignature
     from tuneguard.signing.bundle import Bundle
+
+COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
+"""The predicate type of what ``cosign sign`` attaches to a manifest."""
 
 RangeHasher = Callable[[File, int], "Sequence[str]"]
 """SHA-256 of a file's consecutive ranges of so many bytes (the last one shorter), from the bytes that have
@@ -114,6 +117,29 @@ def verify_seed_form(
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
     body = oms.Signature(tuple(listed.items()))
     return tuple(_compare(manifest, body, frozenset(), None, ignored=False))
+
+
+def fault_of_cosign(bundle: Bundle, digest: str, signed_by: PublicKey | Vouches, *, where: str) -> str | None:
+    """Why a bundle is no signature by ``cosign sign`` over a manifest, or None where it is one.
+
+    `digest` is ``sha256:…`` of the manifest. cosign itself takes a statement of any type about the manifest
+    for a signature, a refused scan too; here only its own type is one.
+
+    Source: cosign bundle specification; the predicate type ``https://sigstore.dev/cosign/sign/v1``.
+    """
+    if (stranger := _stranger(bundle, signed_by, where)) is not None:
+        return stranger.message
+    if bundle.payload_type != PAYLOAD_TYPE:
+        return f"signs {shown(bundle.payload_type)}, not a statement"
+    try:
+        statement = Statement.decode(bundle.payload, where)
+    except NotUnderstood as error:
+        return error.what
+    if statement.predicate_type != COSIGN_SIGN:
+        return f"is a statement of type {shown(statement.predicate_type)}, not a signature by cosign"
+    if not any(only_digest(each, "sha256") == digest.removeprefix("sha256:") for each in statement.subjects):
+        return "signs another manifest"
+    return None
 
 
 @contextlib.contextmanager

@@ -196,6 +196,37 @@ def bound(function: Function) -> Function:
     return function
 
 
+def signed_by(function: Function) -> Function:
+    """Who is to have made another tool's signature, passed on as the mapping `signer`."""
+
+    @functools.wraps(function)
+    def called(here: Surroundings, **values: Any) -> Any:
+        names = {
+            "public_key": "public_key",
+            "certificate_root": "certificate_root",
+            "trusted_root": "trusted_root",
+            "identity": "certificate_identity",
+            "issuer": "certificate_oidc_issuer",
+        }
+        signer = {name: values.pop(given) for name, given in names.items()}
+        return function(here, signer=signer, **values)
+
+    wrapped: Any = called
+    for option in (
+        click.option("--certificate-oidc-issuer", metavar="URL", help="Who vouched for that (keyless)."),
+        click.option("--certificate-identity", metavar="NAME", help="Who signed, by the certificate."),
+        click.option(
+            "--trusted-root", type=PATH, metavar="FILE", help="Sigstore's authorities, logs, clocks."
+        ),
+        click.option("--certificate-root", type=PATH, metavar="FILE", help="The signers' authorities (PEM)."),
+        click.option(
+            "--public-key", type=PATH, metavar="FILE", help="Another tool's signature is by this key."
+        ),
+    ):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
 def tightened(function: Function) -> Function:
     """The seed's evaluation flags, which may only tighten the policy."""
     for option in (

@@ -10,27 +10,22 @@ by the next pull.
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import files
-from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import durable, snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import judged, releases
 from tuneguard.journey.decide import reference as evidence_reference
+from tuneguard.journey.fetch import fetch, refuse_taken
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, signer_named, size
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
-from tuneguard.oci.transfer import all_of
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -38,9 +33,8 @@ if TYPE_CHECKING:
 
     from tuneguard.attest.evidence import Piece
     from tuneguard.oci.client import Registry
-    from tuneguard.oci.manifest import Layer, ModelManifest
+    from tuneguard.oci.manifest import ModelManifest
     from tuneguard.oci.reference import Reference
-    from tuneguard.progress import Task
 
 
 def pull(
@@ -64,7 +58,7 @@ def pull(
     name = expected_model(here, reference, model)
     source = parse(reference)
     target = Path(os.path.abspath(directory))
-    _refuse_taken(target)
+    refuse_taken(target)
     registry = open_registry(source, options=here.registries)
     manifest = _manifest(source, registry)
     pieces = releases.attached(registry, manifest)
@@ -98,7 +92,7 @@ def pull(
     verdict = seen.counting("verdict")[0]
     note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
-    _fetch(registry, manifest, believed, target, here)
+    fetch(registry, manifest, believed, target, here)
     followed: dict[str, Any] = {} if release is None else {"release": releases.told(release)}
     note(Event.DONE, **followed)
     here.reporter.say(
@@ -138,11 +132,6 @@ def _note(
         )
 
 
-def _refuse_taken(path: Path) -> None:
-    if path.exists() or path.is_symlink():
-        raise UsageError("is there already", where=shown(path), help="pull into a new folder")
-
-
 def _manifest(source: Reference, registry: Registry) -> ModelManifest:
     wanted = source.digest or source.tag
     if wanted is None:
@@ -154,49 +143,9 @@ def _manifest(source: Reference, registry: Registry) -> ModelManifest:
         raise NotUnderstood(
             "the manifest is not the one that its own files make",
             where=str(source),
-            help="only what tuneguard pushed can be pulled until other tools' manifests are read",
+            help="another tool pushed it: name who signed it, --public-key FILE for one",
         )
     return manifest
-
-
-def _fetch(
-    registry: Registry, manifest: ModelManifest, believed: Sequence[Piece], target: Path, here: Surroundings
-) -> None:
-    """Write every file beside the target, look at all of it as a tree, and give it its name.
-
-    The evidence is kept first: the verdict and what it was made on, so that the folder can be
-    verified and traced again.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workplace.sweep(_left_of(target))
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
-    folder = evidence.folder_of(target)
-    with workplace.working(beside):
-        with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
-            jobs = [
-                (layer.size, partial(_write, registry, layer, beside / layer.path, task))
-                for layer in manifest.layers
-            ]
-            all_of(jobs, registry)
-        if hashing.hash_tree(beside) != manifest.tree:
-            raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
-        with files.directory(beside) as root:
-            durable.flush(root, manifest.tree, name=shown(target), reporter=here.reporter)
-        new = not folder.exists()
-        try:
-            for piece in believed:
-                evidence.write(folder, piece.kind, piece.data)
-            files.rename_new(beside, target)
-        except BaseException:
-            if new:
-                snapshot.remove(folder)
-            raise
-
-
-def _left_of(target: Path) -> list[Path]:
-    """What earlier pulls into this folder left beside it; one that is under way is held."""
-    ours = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.partial")
-    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
 
 
 def _check_evidence(folder: Path, believed: Sequence[Piece]) -> None:
@@ -208,16 +157,3 @@ def _check_evidence(folder: Path, believed: Sequence[Piece]) -> None:
     expected = {evidence.file_name(piece.kind, piece.data): piece.sha256 for piece in believed}
     if any(expected.get(piece.name) != piece.sha256 for piece in evidence.read(folder)):
         raise UsageError("is there already", where=shown(folder), help="pull into a new folder")
-
-
-def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            for chunk in registry.read_blob(layer.digest, layer.size):
-                file.write(chunk)
-                task.advance(len(chunk))
-            file.flush()
-            os.fsync(file.fileno())  # while other files still arrive: `durable.flush` finds little to do
-    except OSError as error:
-        raise files.cannot_look(error, path) from error

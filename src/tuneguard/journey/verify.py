@@ -14,18 +14,17 @@ from tuneguard.errors import UsageError
 from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.journey import judged
 from tuneguard.journey.decide import reference
+from tuneguard.journey.named import Signer
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.sign import SEED_MANIFEST
 from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
 from tuneguard.oci import manifest as oci
 from tuneguard.signing.blob import is_blob_signature, read_blob_signature
 from tuneguard.signing.bundle import read_bundle
-from tuneguard.signing.key import read_public
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.signing.key import PublicKey
@@ -139,58 +138,6 @@ def _made(claim: Claim) -> str:
     return f"provenance: run {body.run}, data {data}, base {base}, {walls}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Signers:
-    """Who is to have made a foreign signature."""
-
-    public_key: Path | None = None
-    roots: Path | None = None
-    trusted_root: Path | None = None
-    identity: str | None = None
-    issuer: str | None = None
-
-    def __post_init__(self) -> None:
-        """Raises `UsageError` where no method is named, or parts of two."""
-        others = (self.roots, self.trusted_root, self.identity, self.issuer)
-        if self.public_key is not None:
-            named = not any(others)
-        elif self.roots is not None:
-            named = self.issuer is None
-        else:
-            named = all(others[1:])
-        if not named:
-            raise UsageError(
-                "who signed is named by one of three methods",
-                help="--public-key; or --certificate-root; or --trusted-root with --certificate-identity and "
-                "--certificate-oidc-issuer",
-            )
-
-    def judge(self, now: datetime) -> PublicKey | foreign.Vouches:
-        """What `foreign.verify_foreign` asks. Imports and reads what the method needs."""
-        if self.public_key is not None:
-            return read_public(self.public_key)
-        from tuneguard.signing import certificate, keyless
-
-        root = None if self.trusted_root is None else keyless.read_trusted_root(self.trusted_root)
-        if self.roots is None:
-            assert self.identity is not None
-            assert self.issuer is not None
-            return keyless.vouches(root, identity=self.identity, issuer=self.issuer)
-        return certificate.vouches(
-            certificate.read_certificates(self.roots),
-            now=now,
-            identity=self.identity,
-            time_of=None if root is None else keyless.time_of(root),
-        )
-
-    def __str__(self) -> str:
-        if self.public_key is not None:
-            return f"the key {shown(self.public_key)}"
-        if self.identity is not None:
-            return files.printable(self.identity)
-        return f"a certificate under {shown(self.roots)}" if self.roots is not None else "nobody"
-
-
 def verify_foreign(
     directory: str | Path,
     *,
@@ -222,7 +169,7 @@ def verify_foreign(
     directory = Path(directory)
     signature = Path(signature)
     here = here or Surroundings()
-    signer = _Signers(_path(public_key), _path(certificate_root), _path(trusted_root), identity, issuer)
+    signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
     tree = hashing.hash_tree(directory, reporter=here.reporter)
     data = files.read_bounded(signature, limits.BUNDLE_BYTES)
     signed_by = signer.judge(here.now)
@@ -245,10 +192,6 @@ def verify_foreign(
         facts={"purpose": "integrity"},
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
     )
-
-
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
 
 
 def _verify_seed_form(

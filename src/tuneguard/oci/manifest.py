@@ -53,6 +53,9 @@ DOC_TYPE = "application/vnd.cncf.model.doc.v1.raw"
 CODE_TYPE = "application/vnd.cncf.model.code.v1.raw"
 DATASET_TYPE = "application/vnd.cncf.model.dataset.v1.raw"
 FILEPATH = "org.cncf.model.filepath"
+UNPACK = "io.deis.oras.content.unpack"
+"""What ``oras push`` writes at a folder, which its readers unpack."""
+_MODEL_LAYERS = "application/vnd.cncf.model."
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 _RAW_TYPES = frozenset({WEIGHT_TYPE, WEIGHT_CONFIG_TYPE, DOC_TYPE, CODE_TYPE, DATASET_TYPE})
@@ -186,6 +189,26 @@ def read(data: bytes, where: str) -> ModelManifest:
     )
 
 
+def read_files(data: bytes, where: str) -> ModelManifest:
+    """Any tool's manifest whose layers are files, each under its title, as ``oras push`` makes it.
+
+    A model's manifest (ModelPack) is read as strictly as by `read`. What the config says is not looked at.
+
+    Raises:
+        NotUnderstood: a layer is no plain file: it has no name, or is a folder that was packed.
+        Refused: its layers could not be written as one tree.
+    """
+    found = _manifest(data, where)
+    if found.get("artifactType") == MODEL_TYPE:
+        return read(data, where)
+    listed = found.get("layers")
+    if not isinstance(listed, list) or not listed:
+        raise NotUnderstood("has no layers", where=printable(where))
+    layers = tuple(_file_layer(Descriptor.from_plain(each, where), where) for each in listed)
+    _check_paths([layer.path for layer in layers], where)
+    return ModelManifest(data, layers, Descriptor.from_plain(found.get("config"), where), None)
+
+
 def referrer(
     subject: Descriptor, bundle: bytes, *, name: str | None = None, predicate: str | None = None
 ) -> Referrer:
@@ -300,6 +323,22 @@ def _layer(found: Descriptor, where: str) -> Layer:
             f"the layer {printable(path)} is {printable(found.media_type)}, not a raw file",
             where=printable(where),
             help="push it with raw layers",
+        )
+    return Layer(path, found.hex, found.size, found.media_type)
+
+
+def _file_layer(found: Descriptor, where: str) -> Layer:
+    notes = found.annotations
+    path = notes.get(TITLE)
+    if path is None:
+        raise NotUnderstood(f"a layer has no name ({TITLE})", where=printable(where))
+    if FILEPATH in notes or found.media_type.startswith(_MODEL_LAYERS):
+        return _layer(found, where)
+    if notes.get(UNPACK, "false") != "false":
+        raise NotUnderstood(
+            f"{printable(path)} is a folder that was packed into one layer",
+            where=printable(where),
+            help="have its files pushed by their names, as in: oras push REFERENCE folder/*",
         )
     return Layer(path, found.hex, found.size, found.media_type)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import PATH, command, signed_by
+from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tuneguard.findings import Result
@@ -20,13 +22,30 @@ if TYPE_CHECKING:
 @click.argument("directory", type=PATH)
 @click.option("--model", metavar="N", help="The model that is expected; default: by REFERENCE's repository.")
 @click.option("--run", metavar="ID", help="The run that is expected.")
+@signed_by
 def COMMAND(
-    here: Surroundings, reference: str, directory: Path, model: str | None, run: str | None
+    here: Surroundings,
+    reference: str,
+    directory: Path,
+    model: str | None,
+    run: str | None,
+    signer: Mapping[str, Any],
 ) -> Result:
     """Pull REFERENCE into the new folder DIRECTORY.
 
-    Every byte is checked against manifest, verdict and policy; a refusal leaves nothing behind.
+    Every byte is checked against manifest, verdict and policy; a refusal leaves nothing behind. What
+    another tool pushed and cosign signed is pulled by its digest and who signed: "integrity only", exit
+    code 3.
     """
+    if any(signer.values()):
+        from tuneguard.journey.pull_foreign import pull_foreign
+
+        if model or run:
+            raise UsageError(
+                "a signature by cosign names no model and no run",
+                help="leave --model and --run out, or pull by our own verdict: leave out who signed",
+            )
+        return pull_foreign(reference, directory, here=here, **signer)
     from tuneguard.journey.pull import pull
 
     return pull(reference, directory, model=model, run=run, here=here)

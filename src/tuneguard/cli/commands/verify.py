@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command
+from tuneguard.cli.options import PATH, bound, command, signed_by
 from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tuneguard.findings import Result
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
     "--signature", type=PATH, metavar="FILE", help="A foreign signature: OMS, or cosign's over manifest.json."
 )
 @click.option("--manifest", type=PATH, metavar="FILE", help="The manifest.json that cosign signed.")
-@click.option("--public-key", type=PATH, metavar="FILE", help="The key that made it.")
-@click.option("--certificate-root", type=PATH, metavar="FILE", help="The authorities of who made it (PEM).")
-@click.option("--trusted-root", type=PATH, metavar="FILE", help="Sigstore's authorities, logs and clocks.")
-@click.option("--certificate-identity", metavar="NAME", help="Who made it, by the certificate.")
-@click.option("--certificate-oidc-issuer", metavar="URL", help="Who vouched for that (keyless).")
+@signed_by
 @click.option("--allow-ignored", multiple=True, metavar="PATH", help="A path that it may leave out.")
 @bound
 def COMMAND(
@@ -42,12 +39,8 @@ def COMMAND(
     run: str | None,
     signature: Path | None,
     manifest: Path | None,
-    public_key: Path | None,
-    certificate_root: Path | None,
-    trusted_root: Path | None,
-    certificate_identity: str | None,
-    certificate_oidc_issuer: str | None,
     allow_ignored: tuple[str, ...],
+    signer: Mapping[str, Any],
     attempt: str | None,
     tree: str | None,
 ) -> Result:
@@ -58,13 +51,6 @@ def COMMAND(
     """
     from tuneguard.journey.verify import verify_foreign, verify_tree
 
-    signer = {
-        "public_key": public_key,
-        "certificate_root": certificate_root,
-        "trusted_root": trusted_root,
-        "identity": certificate_identity,
-        "issuer": certificate_oidc_issuer,
-    }
     if signature is not None and (purpose or model or run):
         raise UsageError(
             "a foreign signature names no use, no model and no run",
@@ -77,7 +63,7 @@ def COMMAND(
             manifest=manifest,
             allow_ignored=allow_ignored,
             here=here,
-            **signer,  # type: ignore[arg-type]
+            **signer,
         )
     if any(signer.values()) or manifest is not None or allow_ignored:
         raise UsageError(

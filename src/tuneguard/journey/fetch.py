@@ -1,0 +1,88 @@
+"""Fetch a model's files into a new folder: all of them as their manifest says, or no folder at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tuneguard import files
+from tuneguard.artifact import digest as hashing
+from tuneguard.artifact import durable, snapshot, workplace
+from tuneguard.attest import evidence
+from tuneguard.errors import Refused, UsageError
+from tuneguard.journey.surroundings import shown
+from tuneguard.oci.transfer import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneguard.attest.evidence import Piece
+    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.oci.client import Registry
+    from tuneguard.oci.manifest import Layer, ModelManifest
+    from tuneguard.progress import Task
+
+
+def refuse_taken(path: Path) -> None:
+    """Raises `UsageError` where the target is there already."""
+    if path.exists() or path.is_symlink():
+        raise UsageError("is there already", where=shown(path), help="pull into a new folder")
+
+
+def fetch(
+    registry: Registry, manifest: ModelManifest, believed: Sequence[Piece], target: Path, here: Surroundings
+) -> None:
+    """Write every file beside the target, look at all of it as a tree, and give it its name.
+
+    The evidence that was believed, if any, is kept first: so the folder can be verified and traced again.
+
+    Raises:
+        Refused: bytes are not what the manifest says. Nothing is left behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workplace.sweep(_left_of(target))
+    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+    folder = evidence.folder_of(target)
+    with workplace.working(beside):
+        with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
+            jobs = [
+                (layer.size, partial(_write, registry, layer, beside / layer.path, task))
+                for layer in manifest.layers
+            ]
+            all_of(jobs, registry)
+        if hashing.hash_tree(beside) != manifest.tree:
+            raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
+        with files.directory(beside) as root:
+            durable.flush(root, manifest.tree, name=shown(target), reporter=here.reporter)
+        new = not folder.exists()
+        try:
+            for piece in believed:
+                evidence.write(folder, piece.kind, piece.data)
+            files.rename_new(beside, target)
+        except BaseException:
+            if new:
+                snapshot.remove(folder)
+            raise
+
+
+def _left_of(target: Path) -> list[Path]:
+    """What earlier pulls into this folder left beside it; one that is under way is held."""
+    ours = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.partial")
+    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
+
+
+def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            for chunk in registry.read_blob(layer.digest, layer.size):
+                file.write(chunk)
+                task.advance(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())  # while other files still arrive: `durable.flush` finds little to do
+    except OSError as error:
+        raise files.cannot_look(error, path) from error

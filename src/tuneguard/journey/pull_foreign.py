@@ -1,0 +1,135 @@
+"""Pull what another tool pushed and cosign signed: its bytes, and nothing that anybody judged.
+
+manifest by digest → attached bundles → one is cosign's signature by whom the person named → fetch. The
+answer is "integrity only": no run, no scan and no evaluation is behind such a signature (docs/adr/0011).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard import limits
+from tuneguard.attest import evidence, foreign
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.files import printable
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.fetch import fetch, refuse_taken
+from tuneguard.journey.named import Signer
+from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
+from tuneguard.oci import client
+from tuneguard.oci import manifest as oci
+from tuneguard.oci.open import open_registry
+from tuneguard.oci.reference import parse
+from tuneguard.signing.bundle import read_bundle
+
+if TYPE_CHECKING:
+    from tuneguard.oci.client import Registry
+    from tuneguard.oci.manifest import ModelManifest
+    from tuneguard.oci.reference import Reference
+
+
+def pull_foreign(
+    reference: str,
+    directory: str | Path,
+    *,
+    public_key: str | Path | None = None,
+    certificate_root: str | Path | None = None,
+    trusted_root: str | Path | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
+    """Fetch the files of `reference`, a digest, that `cosign sign` signed: integrity only, never passed.
+
+    Who signed is named as for `tuneguard.journey.verify.verify_foreign`.
+
+    Raises:
+        UsageError: no digest is named, the folder is there already, who signed is not named by one method,
+            or the repository is one of the policy's models.
+        Refused: no signature is by that signer over that manifest, or bytes are not what it says.
+        NotUnderstood: the manifest's layers are not files.
+        CannotLook: the registry cannot be reached.
+    """
+    directory = Path(directory)
+    here = here or Surroundings()
+    signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
+    source = parse(reference)
+    target = Path(os.path.abspath(directory))
+    refuse_taken(target)
+    refuse_taken(evidence.folder_of(target))
+    _refuse_own(source, here)
+    registry = open_registry(source, options=here.registries)
+    digest = _digest(source, registry)
+    manifest = oci.read_files(registry.read_manifest(digest), str(source))
+    passed_over = _signed(registry, manifest, signer, here)
+    fetch(registry, manifest, (), target, here)
+    tree = manifest.tree
+    here.reporter.say(
+        "Pulled",
+        f"{source}  {counted(len(manifest.layers), 'file')}, {size(tree.size)}",
+        f"tree {short(tree.digest)}  every file is as {signer} signed it",
+    )
+    return Result(
+        command="pull",
+        verdict=Verdict.NOT_UNDERSTOOD,
+        subjects=(Subject(shown(directory), tree.digest),),
+        outputs=(shown(directory),),
+        facts={
+            "manifest": manifest.digest,
+            "tree": tree.digest,
+            "purpose": "integrity",
+            "uncounted": passed_over,
+        },
+        notes=("integrity only: the signature names no run, no role and no model",),
+        next=f"tuneguard scan {shown(directory)}",
+    )
+
+
+def _refuse_own(source: Reference, here: Surroundings) -> None:
+    """A model of ours is pulled by its verdict: a signature alone would be a way round its gates."""
+    if not here.in_project and here.policy_option is None:
+        return
+    names = [model.name for model in here.policy.models.values() if model.repository == source.name]
+    if names:
+        raise UsageError(
+            f"is the repository of the policy's model {names[0]}",
+            where=str(source),
+            help="pull it by its verdict: leave out who signed",
+        )
+
+
+def _digest(source: Reference, registry: Registry) -> str:
+    """The manifest that is meant. A tag is no name for it: nothing signed says what a tag means."""
+    if source.digest is not None:
+        return source.digest
+    now = None if source.tag is None else registry.resolve(source.tag)
+    raise UsageError(
+        "a signature by cosign names a manifest, and none says which one a tag means",
+        where=str(source),
+        help="name the digest that you were told" + (f"; the tag means {now} now" if now else ": @sha256:…"),
+    )
+
+
+def _signed(registry: Registry, manifest: ModelManifest, signer: Signer, here: Surroundings) -> list[str]:
+    """See that one attached bundle is the signature; returns why others before it were not."""
+    judge = signer.judge(here.now)
+    reasons: list[str] = []
+    for data in client.bundles(
+        registry, manifest.digest, files=limits.EVIDENCE_FILES, limit=limits.EVIDENCE_BYTES
+    ):
+        where = f"a bundle of {short(manifest.digest)}"
+        try:
+            fault = foreign.fault_of_cosign(read_bundle(data, where), manifest.digest, judge, where=where)
+        except NotUnderstood as error:
+            fault = error.what
+        if fault is None:
+            return reasons
+        reasons.append(printable(fault))
+    told = "; ".join(dict.fromkeys(reasons)) or "no bundle is attached to it"
+    raise Refused(
+        f"is not signed by {signer}: {told[:400]}",
+        where=f"{registry.name}@{manifest.digest}",
+        help="sign it with cosign 3, or with cosign 2 --new-bundle-format" if not reasons else None,
+    )
