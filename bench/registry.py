@@ -4,8 +4,8 @@
 
 2 GiB (--quick: 256 MiB). Each competitor is a process of its own; its best round counts, by the clock and, in
 brackets, by processor time. Each push is into an empty repository, each pull into an empty folder. Ours
-verifies: it hashes the tree before it pushes, every blob again while it is sent, every blob as it arrives,
-and the tree as it lies on disk, which it flushes. oras hashes each blob before it sends it and as it arrives.
+verifies: it hashes the tree before it pushes, every blob again while it is sent, and every blob as it arrives;
+it flushes what it pulled and sees that the folder holds what was written. oras hashes each blob before it sends it and as it arrives.
 Memory is the peak of our process, Python included. Needs the peers that `make test-peers` builds.
 """
 
@@ -181,31 +181,14 @@ def push(host: str, repository: str, folder: Path) -> int:
 
 
 def pull(host: str, repository: str, folder: Path) -> int:
-    from tuneguard import files
-    from tuneguard.artifact import durable
-    from tuneguard.artifact.digest import hash_tree
+    from tuneguard.journey.fetch import fetch
+    from tuneguard.journey.surroundings import Surroundings
     from tuneguard.oci.http import Transport
     from tuneguard.oci.manifest import read
     from tuneguard.oci.server import Server
-    from tuneguard.oci.transfer import all_of
-    from tuneguard.progress import SILENT
 
     source = Server(Transport(host), repository)
-    manifest = read(source.read_manifest("v1"), "bench")
-    folder.mkdir()
-
-    def fetch(layer) -> None:
-        with (folder / layer.path).open("xb") as file:
-            for chunk in source.read_blob(layer.digest, layer.size):
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-
-    all_of([(layer.size, partial(fetch, layer)) for layer in manifest.layers], source)
-    if hash_tree(folder) != manifest.tree:
-        raise SystemExit("error: what was written is not what was verified")
-    with files.directory(folder) as root:
-        durable.flush(root, manifest.tree, name=str(folder), reporter=SILENT)
+    fetch(source, read(source.read_manifest("v1"), "bench"), (), folder, Surroundings())
     return 0
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from steps import MODEL, verdicts
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from conftest import Project
 
@@ -151,3 +153,44 @@ def test_trace_finds_a_tree_by_the_digits_that_every_output_shows(
 
 def test_trace_of_an_unknown_digest_could_not_look(pushed: Project) -> None:
     assert pushed("trace", "0" * 64) == 3
+
+
+def meddled(monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]) -> None:
+    """Let somebody at the half-written folder, after its last byte was verified and before its name."""
+    from tuneguard.artifact import durable
+
+    flush = durable.flush
+
+    def meddling(root: int, *arguments: Any, **more: Any) -> None:
+        flush(root, *arguments, **more)
+        change(Path(os.readlink(f"/proc/self/fd/{root}")))
+
+    monkeypatch.setattr(durable, "flush", meddling)
+
+
+def swap(folder: Path) -> None:
+    """Other bytes under the same name, of the same size and with the same time."""
+    file = folder / "model.safetensors"
+    before = file.stat()
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change", [swap, lambda folder: (folder / "added.py").write_text("inert")], ids=["swapped", "added"]
+)
+def test_attack_the_half_written_folder_is_changed_before_it_gets_its_name(
+    pushed: Project, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    meddled(monkeypatch, change)
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 1
+    assert nothing_left(pushed)
+
+
+def test_a_file_system_that_moves_time_stamps_after_a_flush_is_answered_by_hashing(
+    pushed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meddled(monkeypatch, lambda folder: os.utime(folder / "model.safetensors"))
+
+    assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 0

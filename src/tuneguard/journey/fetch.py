@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import durable, snapshot, workplace
+from tuneguard.artifact.opening import stamp_of
+from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused, UsageError
 from tuneguard.journey.surroundings import shown
 from tuneguard.oci.transfer import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tuneguard.artifact.opening import Stamp
     from tuneguard.attest.evidence import Piece
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.oci.client import Registry
@@ -53,11 +56,12 @@ def fetch(
                 (layer.size, partial(_write, registry, layer, beside / layer.path, task))
                 for layer in manifest.layers
             ]
-            all_of(jobs, registry)
-        if hashing.hash_tree(beside) != manifest.tree:
-            raise Refused("what was written is not what was verified", where=shown(target), help="pull again")
+            written = dict(
+                zip((layer.path for layer in manifest.layers), all_of(jobs, registry), strict=True)
+            )
         with files.directory(beside) as root:
             durable.flush(root, manifest.tree, name=shown(target), reporter=here.reporter)
+            _check_written(root, written, manifest, shown(target))
         new = not folder.exists()
         try:
             for piece in believed:
@@ -69,13 +73,27 @@ def fetch(
             raise
 
 
+def _check_written(root: int, written: Mapping[str, Stamp], manifest: ModelManifest, name: str) -> None:
+    """See that the folder holds what was written, file by file as it was when its last byte was hashed.
+
+    Stamps tell it without reading everything again, as they do while a tree is hashed
+    (`tuneguard.artifact.digest`). A file system that moves them after a flush is answered by hashing.
+
+    Raises:
+        Refused: it holds something else.
+    """
+    if survey(root, name=name).files != written and hashing.hash_descriptor(root, name=name) != manifest.tree:
+        raise Refused("what was written is not what was verified", where=name, help="pull again")
+
+
 def _left_of(target: Path) -> list[Path]:
     """What earlier pulls into this folder left beside it; one that is under way is held."""
     ours = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.partial")
     return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
 
 
-def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
+def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> Stamp:
+    """Write a file, every byte of it verified on the way; returns its stamp when it was whole."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("xb") as file:
@@ -84,5 +102,6 @@ def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> None:
                 task.advance(len(chunk))
             file.flush()
             os.fsync(file.fileno())  # while other files still arrive: `durable.flush` finds little to do
+            return stamp_of(os.fstat(file.fileno()))
     except OSError as error:
         raise files.cannot_look(error, path) from error

@@ -1,10 +1,10 @@
 """Pull a model: believe the manifest, its verdict and every byte only once they are verified.
 
-resolve → manifest → evidence → verify → release of the tag → fetch every file beside the target → hash →
+resolve → manifest → evidence → verify → release of the tag → fetch every file beside the target →
 keep the evidence → rename. What is verified first is what the manifest says; every byte is then checked
-against it while it arrives, and once more as a tree before the folder gets its name. The name comes
-last: where it is, everything is. A refusal leaves nothing behind, and what a kill leaves is removed
-by the next pull.
+against it while it arrives, and the folder must hold exactly what was written before it gets its name.
+The name comes last: where it is, everything is. A refusal leaves nothing behind, and what a kill leaves
+is removed by the next pull.
 """
 
 from __future__ import annotations
