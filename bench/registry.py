@@ -4,9 +4,10 @@
 
 2 GiB (--quick: 256 MiB). Each competitor is a process of its own; its best round counts, by the clock and, in
 brackets, by processor time. Each push is into an empty repository, each pull into an empty folder. Ours
-verifies: it hashes the tree before it pushes, every blob again while it is sent, and every blob as it arrives;
-it flushes what it pulled and sees that the folder holds what was written. oras hashes each blob before it sends it and as it arrives.
-Memory is the peak of our process, Python included. Needs the peers that `make test-peers` builds.
+verifies: it hashes the tree before it pushes, every blob again while it is sent, and every blob as it
+arrives; it flushes what it pulled and sees that the folder holds what was written. oras hashes each blob
+before it sends it and as it arrives. Memory is the peak of our process, Python included. Needs the peers
+that `make test-peers` builds.
 """
 
 from __future__ import annotations

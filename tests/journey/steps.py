@@ -96,8 +96,8 @@ class Promotion:
     def decide(self, *more: str) -> int:
         return self.project(*self.command("decide", *more))
 
-    def push(self) -> int:
-        return self.project(*self.command("push"))
+    def push(self, *more: str) -> int:
+        return self.project(*self.command("push", *more))
 
     def record(self, pushed: str) -> int:
         return self.project(*self.command("record", "--pushed", pushed))

@@ -294,6 +294,17 @@ def test_a_registry_that_cannot_be_reached_is_told_before_anything_is_judged(
     assert not (trained.path / ".tuneguard/attempts").exists()
 
 
+@pytest.mark.parametrize("source", ["registry.example/base", "oci:other"])
+def test_blobs_of_another_registry_cannot_be_mounted(
+    trained: Project, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    promote = ("promote", "runs/042", "--to", "oci:registry:ft-042", "--run", "042", "--model", MODEL)
+
+    assert trained(*promote, "--mount-from", source) == 2
+    assert "the same registry only" in capsys.readouterr().err
+    assert not (trained.path / "registry").exists()
+
+
 def test_promote_outside_a_project_is_usage(trained: Project, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

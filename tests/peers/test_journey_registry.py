@@ -13,6 +13,7 @@ from steps import MODEL
 
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.oci import manifest as oci
+from tuneguard.oci import upload
 from tuneguard.oci.client import attach, bundles
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
@@ -115,3 +116,30 @@ def test_a_renewed_tag_is_followed_by_who_followed_it_before(trained, repository
 
     with second() as machine:
         assert machine("pull", f"{repository}:ft-042", "again") == 0
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_files_of_another_repository_are_mounted_and_not_sent(
+    trained: Project, distribution, monkeypatch, proves, mounted
+):
+    """A base model lies in the same registry, and the checkpoint has files of it."""
+    name = f"mount-{mounted}".lower()
+    repository = at_home_in(trained, distribution, f"{name}/model")
+    folder = trained.path / "runs/042"
+    built = oci.build(hash_tree(folder))
+    base = open_registry(parse(f"{distribution}/{name}/base:x"))
+    for layer in built.layers:
+        base.put_blob(layer.digest, layer.size, lambda path=layer.path: (folder / path).open("rb"))
+    done = promotion(trained, repository)
+    done.judged()
+    assert done.decide() == 0
+    sent = []
+    begin = upload._Source.__init__
+    monkeypatch.setattr(upload._Source, "__init__", lambda *given: (sent.append(given[2]), begin(*given))[1])
+
+    assert done.push(*(("--mount-from", f"{distribution}/{name}/base") if mounted else ())) == 0
+    weights = {layer.digest for layer in built.layers}
+    assert weights & set(sent) == (set() if mounted else weights)
+    assert trained("pull", f"{repository}:ft-042", "got", "--model", MODEL) == 0
+    if mounted:
+        proves("distribution", "reads", "files of another repository, mounted and not sent (--mount-from)")

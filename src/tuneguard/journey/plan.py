@@ -129,6 +129,7 @@ def promotion_plan(
     run: str,
     attempt: str,
     tightened: Sequence[str],
+    mount_from: str | None = None,
 ) -> tuple[Step, ...]:
     """Copy → verify → scan → evaluate → decide → push → record, each over the same tree digest."""
     copy = str(here.state / "attempts" / attempt / "tree")
@@ -137,6 +138,7 @@ def promotion_plan(
     common = (*shared_options(here), "--evidence", evidence)
     bound = ("--attempt", attempt, "--tree", "{copy.tree}", "--model", model)
     judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
+    mounting = () if mount_from is None else ("--mount-from", mount_from)
     scanner = "scanner" if judge["scanner"] else "promoter"
     evaluator = "evaluator" if judge["evaluator"] else "promoter"
     return (
@@ -185,7 +187,7 @@ def promotion_plan(
         ),
         Step(
             "push",
-            ("push", copy, "--to", reference, "--run", run, *bound, *common, *judge["promoter"]),
+            ("push", copy, "--to", reference, "--run", run, *mounting, *bound, *common, *judge["promoter"]),
             reads=(copy, evidence),
             network=not reference.startswith("oci:"),
             role="promoter",

@@ -30,11 +30,13 @@ def promote(
     run: str,
     model: str | None = None,
     tightened: Sequence[str] = (),
+    mount_from: str | None = None,
     here: Surroundings | None = None,
 ) -> Result:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
-    `tightened` are the evaluation's flags (``--min-accuracy``, ``--max-toxicity``).
+    `tightened` are the evaluation's flags (``--min-accuracy``, ``--max-toxicity``). `mount_from`: see
+    `tuneguard.journey.push.push`.
 
     Raises:
         UsageError: outside a project, or the model cannot be told.
@@ -45,10 +47,17 @@ def promote(
     if not here.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
     name = expected_model(here, to, model)
-    _reach(to, here)
+    _reach(to, mount_from, here)
     attempt = new_attempt()
     steps = plan.promotion_plan(
-        here, directory=directory, reference=to, model=name, run=run, attempt=attempt, tightened=tightened
+        here,
+        directory=directory,
+        reference=to,
+        model=name,
+        run=run,
+        attempt=attempt,
+        tightened=tightened,
+        mount_from=mount_from,
     )
     held = passphrases.collect(here, steps)
     with workplace.working(_room(here) / attempt) as hold:
@@ -58,10 +67,11 @@ def promote(
     return _result(directory, to, conducted, name)
 
 
-def _reach(to: str, here: Surroundings) -> None:
+def _reach(to: str, mount_from: str | None, here: Surroundings) -> None:
     """Where nothing can be pushed to, nothing is judged: an hour later would be late to hear it."""
     target = parse(to)
-    registry = open_registry(target, options=here.registries)
+    source = None if mount_from is None else parse(mount_from)
+    registry = open_registry(target, options=here.registries, mount_from=source)
     new = target.path is not None and not Path(target.path).exists()  # a folder is made by the push
     if target.tag is not None and not new:
         registry.resolve(target.tag)

@@ -49,9 +49,12 @@ def push(
     run: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
+    mount_from: str | None = None,
     here: Surroundings | None = None,
 ) -> Result:
     """Push `directory`, which bears a passed verdict that counts, to the reference `to`.
+
+    Blobs of the repository `mount_from` on the same registry are not sent again.
 
     Raises:
         Refused: no passed verdict for this tree, model, repository; the reference is another
@@ -63,6 +66,8 @@ def push(
     directory = Path(directory)
     name = expected_model(here, to, model)
     target = parse(to)
+    source = None if mount_from is None else parse(mount_from)
+    registry = open_registry(target, options=here.registries, mount_from=source)
     repository = here.policy.models[name].repository
     if target.kind != "layout" and target.name != repository:
         raise Refused(
@@ -98,7 +103,6 @@ def push(
         releases.check_may(tag, signer.public_key, here)
     note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
-    registry = open_registry(target, options=here.registries)
     sent = _send(directory, manifest, built, registry, here)
     attached = _attach(judged.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)

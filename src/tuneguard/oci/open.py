@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneguard.errors import UsageError
 from tuneguard.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -39,14 +40,24 @@ class RegistryOptions:
         return cls(frozenset(host.strip() for host in named if host.strip()), file, reporter)
 
 
-def open_registry(reference: Reference, *, options: RegistryOptions | None = None) -> Registry:
+def open_registry(
+    reference: Reference, *, options: RegistryOptions | None = None, mount_from: Reference | None = None
+) -> Registry:
     """The registry that a reference names. Nothing is read or made yet.
 
+    Blobs that lie in the repository `mount_from` of the same registry are mounted rather than sent.
+
     Raises:
-        UsageError: the file of authorities cannot be used.
+        UsageError: the file of authorities cannot be used, or `mount_from` is of another registry.
     """
     from tuneguard.oci.layout import Layout
 
+    if mount_from is not None and (mount_from.host is None or mount_from.host != reference.host):
+        raise UsageError(
+            "blobs are mounted from a repository of the same registry only",
+            where=str(mount_from),
+            help=f"name one on {reference.host}" if reference.host else "a layout has one repository",
+        )
     if reference.kind == "layout" and reference.path is not None:
         return Layout(Path(reference.path))
     from tuneguard.oci.http import Transport
@@ -56,4 +67,5 @@ def open_registry(reference: Reference, *, options: RegistryOptions | None = Non
     assert reference.repository is not None
     options = options or RegistryOptions()
     transport = Transport(reference.host, insecure=options.insecure, ca=options.ca, reporter=options.reporter)
-    return Server(transport, reference.repository)
+    mounted = None if mount_from is None else mount_from.repository
+    return Server(transport, reference.repository, mount_from=mounted)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
 @click.option("--run", required=True, metavar="ID", help="The run that is expected.")
 @click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
+@click.option("--mount-from", metavar="REPO", help="HOST/REPO whose blobs the registry can link to.")
 @tightened
 def COMMAND(
     here: Surroundings,
@@ -28,6 +29,7 @@ def COMMAND(
     to: str,
     run: str,
     model: str | None,
+    mount_from: str | None,
     min_accuracy: float | None,
     max_toxicity: float | None,
 ) -> Result:
@@ -42,7 +44,10 @@ def COMMAND(
         flags += ["--min-accuracy", str(min_accuracy)]
     if max_toxicity is not None:
         flags += ["--max-toxicity", str(max_toxicity)]
-    return reported(promote(directory, to=to, run=run, model=model, tightened=flags, here=here), here)
+    result = promote(
+        directory, to=to, run=run, model=model, tightened=flags, mount_from=mount_from, here=here
+    )
+    return reported(result, here)
 
 
 def reported(result: Result, here: Surroundings) -> Result:

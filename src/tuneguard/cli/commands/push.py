@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
 @click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
 @click.option("--run", metavar="ID", help="The run that is expected.")
+@click.option("--mount-from", metavar="REPO", help="HOST/REPO whose blobs the registry can link to.")
 @bound
 def COMMAND(
     here: Surroundings,
@@ -27,10 +28,20 @@ def COMMAND(
     to: str,
     model: str | None,
     run: str | None,
+    mount_from: str | None,
     attempt: str | None,
     tree: str | None,
 ) -> Result:
     """Push DIRECTORY, which must bear a passed verdict that the policy believes."""
     from tuneguard.journey.push import push
 
-    return push(directory, to=to, model=model, run=run, attempt=attempt, tree=tree, here=here)
+    return push(
+        directory,
+        to=to,
+        model=model,
+        run=run,
+        attempt=attempt,
+        tree=tree,
+        mount_from=mount_from,
+        here=here,
+    )
