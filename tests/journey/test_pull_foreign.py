@@ -239,12 +239,18 @@ def test_a_signer_and_a_model_or_half_a_signer_are_wrong_usage(world: World) -> 
 
 
 @pytest.mark.sandbox
-def test_attack_a_model_of_ours_by_a_signature_that_is_not_its_verdict(pushed: Project) -> None:
+def test_attack_a_model_of_ours_by_a_signature_that_is_not_its_verdict(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever holds a key and can push cannot have it pulled past the gates, where the policy is known."""
     text = (pushed.path / "policy.yaml").read_text()
     (model,) = [line for line in text.splitlines() if "repository:" in line]
     repository = model.partition("repository:")[2].strip()
     (pushed.path / "cosign.pub").write_bytes(SIGNER.public_key.pem)
+    host, _, path = repository.partition("/")
     digest = "sha256:" + "0" * 64
-    assert pushed("pull", f"{repository}@{digest}", "got", "--public-key", "cosign.pub") == 2
+    for name in (repository, f"{host.upper()}/{path}", f"{host}:443/{path}"):
+        capsys.readouterr()
+        assert pushed("pull", f"{name}@{digest}", "got", "--public-key", "cosign.pub") == 2
+        assert "is the repository of the policy's model" in capsys.readouterr().err
     assert not (pushed.path / "got").exists()

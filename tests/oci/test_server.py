@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -319,7 +320,9 @@ def test_what_is_under_way_in_other_threads_ends_when_it_is_abandoned():
             return True
 
         world.script = script
-        registry = opened(world, Timing())
+        said = []
+        reporter = SimpleNamespace(say=lambda *words: said.append(words))
+        registry = Server(Transport(world.host, timing=Timing(), reporter=reporter), "m")
         ended = []
 
         def read(tag):
@@ -339,5 +342,6 @@ def test_what_is_under_way_in_other_threads_ends_when_it_is_abandoned():
         stop.set()
         assert not any(thread.is_alive() for thread in threads)
         assert dict(ended) == dict.fromkeys(("slow", "busy"), "was left before it was done")
+        assert len(said) <= 1  # the busy one's wait, before it was abandoned: no retry is told of the other
         with pytest.raises(CannotLook, match="was left"):
             registry.resolve("v1")

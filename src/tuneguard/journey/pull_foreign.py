@@ -21,7 +21,7 @@ from tuneguard.journey.surroundings import Surroundings, counted, short, shown, 
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.open import open_registry
-from tuneguard.oci.reference import parse
+from tuneguard.oci.reference import parse, same_repository
 from tuneguard.signing.bundle import read_bundle
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _refuse_own(source: Reference, here: Surroundings) -> None:
     """A model of ours is pulled by its verdict: a signature alone would be a way round its gates."""
     if not here.in_project and here.policy_option is None:
         return
-    names = [model.name for model in here.policy.models.values() if model.repository == source.name]
+    models = here.policy.models.values()
+    names = [model.name for model in models if same_repository(model.repository, source.name)]
     if names:
         raise UsageError(
             f"is the repository of the policy's model {names[0]}",

@@ -218,6 +218,7 @@ class Transport:
 
     def wait(self, error: Broken, number: int) -> None:
         """Wait before try `number` + 1, as long as the server asks, within our bound, and say so."""
+        self._go_on()
         pause = self.timing.wait * 2 ** (number - 1) * _JITTER.uniform(0.8, 1.2)
         if error.after is not None:
             if error.after > self.timing.longest_wait:

@@ -88,6 +88,22 @@ def _registry(text: str) -> Reference:
     return Reference("registry", host=host, repository=repository, tag=tag, digest=digest)
 
 
+def same_repository(one: str, other: str) -> bool:
+    """Whether two names, ``HOST/REPOSITORY``, lead to one repository, however they are written.
+
+    Host names have no case, and HTTPS has its port without saying so.
+
+    >>> same_repository("Registry.internal:443/models/demo", "registry.internal/models/demo")
+    True
+    """
+    return _place(one) == _place(other)
+
+
+def _place(name: str) -> tuple[str, str]:
+    host, _, repository = name.partition("/")
+    return host.lower().removesuffix(":443"), repository
+
+
 def _tail(text: str, name: str) -> tuple[str, str | None, str | None]:
     """Name, tag and digest. A colon before the last slash belongs to the name: a port, or a folder."""
     meant = _DIGEST_MEANT.search(name)
