@@ -254,3 +254,14 @@ def test_attack_a_model_of_ours_by_a_signature_that_is_not_its_verdict(
         assert pushed("pull", f"{name}@{digest}", "got", "--public-key", "cosign.pub") == 2
         assert "is the repository of the policy's model" in capsys.readouterr().err
     assert not (pushed.path / "got").exists()
+
+
+def test_a_key_that_is_not_there_is_told_before_a_registry_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = "127.0.0.1:1/m@sha256:" + "0" * 64
+
+    assert run(["pull", reference, f"{tmp_path}/got", "--public-key", f"{tmp_path}/missing.pub"]) == 2
+    told = capsys.readouterr().err
+    assert "missing.pub" in told
+    assert "Retrying" not in told

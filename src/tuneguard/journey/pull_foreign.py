@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import ModelManifest
     from tuneguard.oci.reference import Reference
+    from tuneguard.signing.key import PublicKey
 
 
 def pull_foreign(
@@ -60,10 +61,11 @@ def pull_foreign(
     refuse_taken(target)
     refuse_taken(evidence.folder_of(target))
     _refuse_own(source, here)
+    judge = signer.judge(here.now)
     registry = open_registry(source, options=here.registries)
     digest = _digest(source, registry)
     manifest = oci.read_files(registry.read_manifest(digest), str(source))
-    passed_over = _signed(registry, manifest, signer, here)
+    passed_over = _signed(registry, manifest, judge, str(signer))
     fetch(registry, manifest, (), target, here)
     tree = manifest.tree
     here.reporter.say(
@@ -113,9 +115,10 @@ def _digest(source: Reference, registry: Registry) -> str:
     )
 
 
-def _signed(registry: Registry, manifest: ModelManifest, signer: Signer, here: Surroundings) -> list[str]:
+def _signed(
+    registry: Registry, manifest: ModelManifest, judge: PublicKey | foreign.Vouches, signer: str
+) -> list[str]:
     """See that one attached bundle is the signature; returns why others before it were not."""
-    judge = signer.judge(here.now)
     reasons: list[str] = []
     for data in client.bundles(
         registry, manifest.digest, files=limits.EVIDENCE_FILES, limit=limits.EVIDENCE_BYTES
