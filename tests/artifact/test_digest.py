@@ -23,6 +23,8 @@ from world.trees import Meddler, as_nobody, make_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.findings import Finding
+
 pytestmark = pytest.mark.usefixtures("_no_leaks")
 
 LARGE = lanes.SMALL * 3 + 17
@@ -253,3 +255,13 @@ def test_only_a_regular_file_is_hashed_by_itself(tmp_path, make):
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         hash_file(tmp_path / "x")
+
+
+def test_beside_faults_the_rest_of_a_tree_is_hashed(tree):
+    root = tree({"a": b"1", "b/c": b"2"})
+    honest = hash_tree(root)
+    (root / "b" / "logs").mkdir()
+    faults: list[Finding] = []
+
+    assert hash_tree(root, faults=faults) == honest
+    assert [fault.rule for fault in faults] == ["T-EMPTY-DIR"]

@@ -22,6 +22,8 @@ from world.trees import Meddler
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.findings import Finding
+
 pytestmark = pytest.mark.usefixtures("_no_leaks")
 
 FILES = {"model.safetensors": os.urandom(PIECE + 4097), "a/b/c.json": b"{}", "empty": b"", "a-b": b"1"}
@@ -227,3 +229,34 @@ def test_nothing_is_left_of_an_interrupted_copy(tree, tmp_path):
             take(tree(FILES), tmp_path / "copy", reporter=Meddler(**{moment: interrupt}))
 
         assert not (tmp_path / "copy").exists()
+
+
+def test_faults_are_left_out_of_a_copy_and_told(tree, tmp_path):
+    root = tree({"a": b"1", "b/c": b"2"})
+    honest = hash_tree(root)
+    (root / "b" / "logs").mkdir()
+    (root / "link").symlink_to("a")
+    faults: list[Finding] = []
+
+    snapshot = take(root, tmp_path / "copy", faults=faults)
+
+    assert snapshot.manifest == honest
+    assert [fault.rule for fault in faults] == ["T-EMPTY-DIR", "T-SYMLINK"]
+    assert not (tmp_path / "copy" / "link").is_symlink()
+
+
+def test_a_folder_of_faults_alone_makes_an_empty_copy(tmp_path):
+    (tmp_path / "source").mkdir()
+    faults: list[Finding] = []
+
+    assert take(tmp_path / "source", tmp_path / "copy", faults=faults).manifest.files == ()
+    assert [fault.rule for fault in faults] == ["T-EMPTY-DIR"]
+
+
+def test_a_tree_with_faults_that_is_bound_tells_each_once(tree, tmp_path):
+    root = tree({"a": b"1"})
+    (root / "link").symlink_to("a")
+    faults: list[Finding] = []
+
+    assert take(root, tmp_path / "copy", copy_limit=0, faults=faults).how in ("bind", "reflink")
+    assert [fault.rule for fault in faults] == ["T-SYMLINK"]

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuneguard import limits
-from tuneguard.artifact.tree import Entry, fault_of_name, fault_of_path, fold, open_file, walk
+from tuneguard.artifact.tree import Entry, fault_of_name, fault_of_path, fold, open_file, telling, walk
 from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused
 from tuneguard.files import directory
+from tuneguard.findings import Finding, Severity
 from world.trees import as_nobody, deep
 
 
@@ -290,7 +291,74 @@ def test_a_forbidden_entry_is_told_even_where_a_folder_cannot_be_read(tree):
         walk(descriptor, name="tree")
     (root / "hidden").chmod(0o755)
 
-    assert rules(caught.value) == ["T-SYMLINK"]
+    assert list(zip(rules(caught.value), paths(caught.value), strict=True)) == [
+        ("T-SYMLINK", "link"),
+        ("T-UNREADABLE", "hidden"),
+    ]
+
+
+def test_what_a_manifest_can_hold_is_listed_beside_the_faults(tree):
+    root = tree({"b": b"12", "sub/a": b"1"})
+    (root / "a").symlink_to("b")
+    (root / "sub" / "logs").mkdir()
+    os.mkfifo(root / "z")
+    faults: list[Finding] = []
+
+    with directory(root) as descriptor:
+        assert walk(descriptor, name="tree", faults=faults) == [Entry("b", 2), Entry("sub/a", 1)]
+
+    told = [(fault.rule, fault.location.path) for fault in faults]
+    assert told == [("T-SYMLINK", "a"), ("T-EMPTY-DIR", "sub/logs"), ("T-SPECIAL", "z")]
+
+
+def test_attack_more_links_than_are_listed_do_not_end_the_look_at_the_rest(tree):
+    root = tree({"ok": b""})
+    for number in range(limits.TREE_FAULTS + 50):
+        (root / f"l{number}").symlink_to("ok")
+    faults: list[Finding] = []
+
+    with directory(root) as descriptor:
+        assert walk(descriptor, name="tree", faults=faults) == [Entry("ok", 0)]
+
+    assert (len(faults), faults[-1].rule) == (limits.TREE_FAULTS + 1, "T-MORE")
+    assert faults[-1].message == "holds 50 more such entries"
+
+
+def test_a_tree_of_faults_alone_has_no_files(tmp_path):
+    faults: list[Finding] = []
+
+    with directory(tmp_path) as descriptor:
+        assert walk(descriptor, name="tree", faults=faults) == []
+
+    assert [fault.rule for fault in faults] == ["T-EMPTY-DIR"]
+
+
+def test_faults_count_towards_the_bound_on_files(tree, monkeypatch):
+    root = tree({"a": b"", "b/c": b""})
+    (root / "b" / "link").symlink_to("c")
+    monkeypatch.setattr(limits, "TREE_FILES", 2)
+
+    with directory(root) as descriptor, pytest.raises(CannotLook, match="more than 2 files"):
+        walk(descriptor, name="tree", faults=[])
+
+
+def test_what_ends_the_work_is_told_together_with_the_faults(tree):
+    root = tree({"ok": b""})
+    (root / "link").symlink_to("ok")
+    faults: list[Finding] = []
+    with directory(root) as descriptor:
+        walk(descriptor, name="tree", faults=faults)
+
+    with pytest.raises(ForbiddenTree) as caught, telling(faults, "tree"):
+        raise Refused("is no seal", where="tree/x", findings=[Finding("V07", Severity.HIGH, "changed")])
+
+    assert rules(caught.value) == ["T-SYMLINK", "V07"]
+    assert [problem.what for problem in caught.value.problems] == ["is a symbolic link", "is no seal"]
+
+
+def test_without_faults_what_ends_the_work_is_told_as_it_is():
+    with pytest.raises(CannotLook, match=r"^permission denied$"), telling([], "tree"):
+        raise CannotLook("permission denied")
 
 
 def test_a_tree_of_more_files_than_the_bound_is_not_looked_at(tree, monkeypatch):

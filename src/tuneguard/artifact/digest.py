@@ -36,33 +36,49 @@ from tuneguard.files import cannot_look, directory, missing, printable
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
+    from tuneguard.findings import Finding
     from tuneguard.progress import Reporter
 
 
-def hash_tree(root: str | Path, *, reporter: Reporter = SILENT, workers: int | None = None) -> Manifest:
+def hash_tree(
+    root: str | Path,
+    *,
+    reporter: Reporter = SILENT,
+    workers: int | None = None,
+    faults: list[Finding] | None = None,
+) -> Manifest:
     """The manifest of the directory at `root`.
 
     Args:
         root: a folder; its last component may not be a link.
         workers: lanes; by default one for each core that this process may use.
+        faults: where what a manifest cannot hold is told, for who reports it with all else that is wrong
+            and refuses. The manifest is then of the rest, and no tree's.
 
     Raises:
         UsageError: `root` is not there or no folder.
         Refused: `root` is a link.
-        ForbiddenTree: it holds what a manifest cannot; the findings name each entry.
+        ForbiddenTree: without `faults`, it holds what a manifest cannot; the findings name each entry.
         ChangedWhileRead: something in it changed meanwhile.
         CannotLook: something in it cannot be read.
     """
     with directory(root) as descriptor:
-        return hash_descriptor(descriptor, name=os.fspath(root), reporter=reporter, workers=workers)
+        return hash_descriptor(
+            descriptor, name=os.fspath(root), reporter=reporter, workers=workers, faults=faults
+        )
 
 
 def hash_descriptor(
-    root: int, *, name: str, reporter: Reporter = SILENT, workers: int | None = None
+    root: int,
+    *,
+    name: str,
+    reporter: Reporter = SILENT,
+    workers: int | None = None,
+    faults: list[Finding] | None = None,
 ) -> Manifest:
     """The manifest of the directory open as `root`, which messages call `name`. Raises as `hash_tree`."""
     with Lanes(root, name, workers) as lanes:
-        before = survey(root, name=name, found=lanes.offer)
+        before = survey(root, name=name, found=lanes.offer, faults=faults)
         with reporter.task("Hashing", total=before.size, unit="bytes") as task:
             files = lanes.finish(task)
         lanes.recheck()

@@ -44,6 +44,7 @@ from tuneguard.progress import SILENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tuneguard.findings import Finding
     from tuneguard.progress import Reporter
 
 __all__ = ["Snapshot", "remove", "take"]
@@ -71,7 +72,12 @@ class Snapshot:
 
 
 def take(
-    source: str | Path, target: Path, *, reporter: Reporter = SILENT, copy_limit: int | None = None
+    source: str | Path,
+    target: Path,
+    *,
+    reporter: Reporter = SILENT,
+    copy_limit: int | None = None,
+    faults: list[Finding] | None = None,
 ) -> Snapshot:
     """Copy the tree at `source` to the new folder `target`, and hash the copy.
 
@@ -79,16 +85,17 @@ def take(
         source: a folder; its last component may not be a link.
         target: a folder that does not exist yet, in one that does. Nothing is left of it on failure.
         copy_limit: bytes above which a tree that cannot be shared is left where it is (``bind``).
+        faults: where what a manifest cannot hold is told, as in `digest.hash_tree`; the copy is of the rest.
 
     Raises:
         UsageError: `source` is not there, or `target` is.
-        ForbiddenTree: `source` holds what a manifest cannot.
+        ForbiddenTree: without `faults`, `source` holds what a manifest cannot.
         ChangedWhileRead: `source` changed meanwhile.
         CannotLook: something cannot be read or written.
     """
     name = os.fspath(source)
     with directory(source) as root:
-        before = survey(root, name=name)
+        before = survey(root, name=name, faults=faults)
         _make(target)
         try:
             with directory(target) as top:
@@ -99,7 +106,9 @@ def take(
         except BaseException:
             remove(target)
             raise
-        return Snapshot(Path(source), hash_descriptor(root, name=name, reporter=reporter), "bind")
+        faults = None if faults is None else []  # told above
+        manifest = hash_descriptor(root, name=name, reporter=reporter, faults=faults)
+        return Snapshot(Path(source), manifest, "bind")
 
 
 def _make(target: Path) -> None:
@@ -124,6 +133,8 @@ class _Copy:
 
     def shares(self) -> bool:
         """Whether blocks can be shared, found out by doing it once."""
+        if not self._before.files:
+            return False
         sources, probe = Folders(self.root), "probe"
         path = max(self._before.files, key=self._before.files.__getitem__)
         try:

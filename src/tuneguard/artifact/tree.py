@@ -7,7 +7,9 @@
 
 The walk goes by directory descriptors with ``O_NOFOLLOW``. It keeps one descriptor a level, at most
 `limits.TREE_DEPTH` and one, and does not recurse. There is no ignore list: what cannot be
-represented is a finding, and one finding refuses the tree.
+represented is a finding, and one finding refuses the tree. Who judges a tree looks at the rest of it as
+well, so that one such entry hides nothing: given the list `faults`, the walk tells its findings there and
+returns what a manifest can hold, and the caller must refuse where the list is not empty.
 
 =============  ====================================================================================
 T-SYMLINK      a symbolic link: its target can change, or lie outside, without a byte changing here
@@ -19,6 +21,8 @@ T-COLLISION    two names of one folder that differ only in letter case or Unicod
                file system they are one file
 T-DEPTH        deeper than `limits.TREE_DEPTH` folders
 T-PATH         a path longer than `limits.PATH_BYTES` bytes
+T-UNREADABLE   a folder that cannot be read, beside entries that refuse: what lies in it is unknown
+T-MORE         more such entries than the `limits.TREE_FAULTS` that are listed
 =============  ====================================================================================
 
 Hard links are allowed: they are two names for the same bytes, and both are listed. That another
@@ -28,6 +32,7 @@ are not part of a tree.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -38,12 +43,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tuneguard import limits
 from tuneguard.artifact.opening import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
-from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused
+from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Problem, Refused
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _SUBPATH = "it belongs to the volume's file system: mount the volume with subPath"
 _MENDS = {
@@ -54,6 +59,8 @@ _MENDS = {
     "T-COLLISION": "rename one of them",
     "T-DEPTH": "move what is below it further up, or remove it",
     "T-PATH": "shorten the names, or move it further up",
+    "T-UNREADABLE": "let this user read it, and look again",
+    "T-MORE": "remove those that are listed, and look again",
 }
 _SPECIAL = {
     stat.S_IFIFO: "a FIFO",
@@ -93,25 +100,66 @@ class Survey:
         return sum(map(size_of, self.files.values()))
 
 
-def walk(root: int, *, name: str) -> list[Entry]:
+def walk(root: int, *, name: str, faults: list[Finding] | None = None) -> list[Entry]:
     """The files below a directory's descriptor, sorted by the bytes of their paths.
 
-    `name` is what messages call the tree.
+    `name` is what messages call the tree. With `faults`, what cannot be represented is appended there,
+    ordered by path, and the other files are returned.
 
     Raises:
-        ForbiddenTree: an entry cannot be represented; its findings name each of them.
+        ForbiddenTree: without `faults`, an entry cannot be represented; its findings name each of them.
         CannotLook: a folder cannot be read, or there are more than `limits.TREE_FILES` files.
     """
-    files = survey(root, name=name).files
+    files = survey(root, name=name, faults=faults).files
     # By code point is by UTF-8 bytes: the encoding keeps the order.
     return [Entry(path, size_of(files[path])) for path in sorted(files)]
 
 
-def survey(root: int, *, name: str, found: Callable[[dict[str, Stamp]], None] | None = None) -> Survey:
+def survey(
+    root: int,
+    *,
+    name: str,
+    found: Callable[[dict[str, Stamp]], None] | None = None,
+    faults: list[Finding] | None = None,
+) -> Survey:
     """As `walk`, with the stamps of files and folders. Each folder's files are told to `found` at once."""
-    walker = _Walker(name, found)
+    walker = _Walker(name, found, closed=faults is None)
     walker.descend(root)
-    return walker.result()
+    seen = walker.result()
+    if faults is not None:
+        faults += walker.faults()
+    return seen
+
+
+def forbidden(faults: Sequence[Finding], name: str, *also: Problem) -> ForbiddenTree:
+    """What refuses the tree called `name`: one sentence over the `faults` of a walk, then what else is wrong.
+
+    The first by path is named, and how many more there are.
+    """
+    first = faults[0]
+    rest = f" (and {len(faults) - 1} more such entries)" if faults[1:] else ""
+    at = "" if first.location is None or first.location.path == "." else "/" + first.location.path
+    where = printable(name.rstrip("/") or name) + at
+    error = ForbiddenTree(first.message + rest, where=where, help=first.fix, findings=faults)
+    error.problems += also
+    return error
+
+
+@contextlib.contextmanager
+def telling(faults: Sequence[Finding], name: str) -> Iterator[None]:
+    """What ends the work on the tree called `name` is told together with the `faults` that it has.
+
+    Raises:
+        ForbiddenTree: there are faults, and the work ended in a refusal or could not look.
+    """
+    try:
+        yield
+    except (Refused, CannotLook) as error:
+        if not faults or isinstance(error, ForbiddenTree):
+            raise
+        joined = forbidden(faults, name, *error.problems)
+        joined.findings += getattr(error, "findings", ())
+        raise joined from error
 
 
 def check_unchanged(root: int, before: Survey, *, name: str) -> None:
@@ -234,13 +282,16 @@ def fold(name: str) -> str:
 class _Walker:
     """One walk under way: what it found so far, and what forbids it."""
 
-    def __init__(self, name: str, found: Callable[[dict[str, Stamp]], None] | None) -> None:
+    def __init__(self, name: str, found: Callable[[dict[str, Stamp]], None] | None, *, closed: bool) -> None:
         self._name = name
         self._found = found
+        self._closed = closed
         self._files: dict[str, Stamp] = {}
         self._folders: dict[str, Stamp] = {}
         self._findings: list[tuple[str, Finding]] = []
+        self._unlisted = 0
         self._unreadable: CannotLook | None = None
+        self._unread = ""
 
     def descend(self, root: int) -> None:
         """Look at every folder, depth first, with a stack of our own: hostile depth costs no frames."""
@@ -266,11 +317,20 @@ class _Walker:
 
     def result(self) -> Survey:
         """The survey. Forbidden entries are told before unreadable ones: a refusal needs no more looking."""
-        if self._findings:
-            raise self._forbidden()
-        if self._unreadable is not None:
+        if self._findings and self._closed:
+            raise forbidden(self.faults(), self._name)
+        if self._unreadable is not None and not self._findings:
             raise self._unreadable
         return Survey(self._files, self._folders)
+
+    def faults(self) -> list[Finding]:
+        """What forbids the tree, ordered by path."""
+        found = [finding for _, finding in sorted(self._findings, key=lambda found: found[0])]
+        if self._unreadable is not None:
+            found.append(_fault("T-UNREADABLE", self._unread, f"cannot be read: {self._unreadable.what}"))
+        if self._unlisted:
+            found.append(_fault("T-MORE", ".", f"holds {self._unlisted:,} more such entries"))
+        return found
 
     def _enter(self, above: int, path: str, *, depth: int) -> int | None:
         """A descriptor of the folder `path`, the last component of which lies in `above`."""
@@ -299,7 +359,8 @@ class _Walker:
         entries: dict[str, os.DirEntry[str]] = {}
         for entry in listing:
             entries[_decoded(entry.name)] = entry
-            if len(self._files) + len(entries) > limits.TREE_FILES:
+            known = len(self._files) + len(self._findings) + self._unlisted
+            if known + len(entries) > limits.TREE_FILES:
                 raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
         if not entries:
             self._forbid("T-EMPTY-DIR", prefix[:-1], "is an empty folder")
@@ -356,21 +417,12 @@ class _Walker:
             self._forbid("T-SPECIAL", path, f"is {_SPECIAL.get(kind, 'a special file')}")
 
     def _forbid(self, rule: str, path: str, message: str) -> None:
-        fix = _SUBPATH if path == "lost+found" else _MENDS[rule]
-        place = Location(printable(path or "."))
-        self._findings.append((path, Finding(rule, Severity.HIGH, message, place, fix=fix)))
-        if len(self._findings) >= limits.TREE_FAULTS:
-            raise self._forbidden()
-
-    def _forbidden(self) -> ForbiddenTree:
-        """One sentence over all findings: the first by name, and how many more there are."""
-        ordered = sorted(self._findings, key=lambda found: found[0])
-        path, first = ordered[0]
-        rest = f" (and {len(ordered) - 1} more such entries)" if ordered[1:] else ""
-        findings = [finding for _, finding in ordered]
-        return ForbiddenTree(
-            first.message + rest, where=_at(self._name, path), help=first.fix, findings=findings
-        )
+        if len(self._findings) == limits.TREE_FAULTS:
+            self._unlisted += 1
+            return
+        self._findings.append((path, _fault(rule, path, message)))
+        if self._closed and len(self._findings) == limits.TREE_FAULTS:
+            raise forbidden(self.faults(), self._name)
 
     def _could_not(self, error: OSError, path: str) -> None:
         """Keep the first folder that cannot be read, and go on: a forbidden entry elsewhere says more."""
@@ -379,7 +431,12 @@ class _Walker:
             if path == "lost+found":
                 found = CannotLook(found.what, where=_at(self._name, path), help=_SUBPATH)
             found.__cause__ = error
-            self._unreadable = found
+            self._unreadable, self._unread = found, path
+
+
+def _fault(rule: str, path: str, message: str) -> Finding:
+    fix = _SUBPATH if path == "lost+found" else _MENDS[rule]
+    return Finding(rule, Severity.HIGH, message, Location(printable(path or ".")), fix=fix)
 
 
 def _decoded(name: str) -> str:
