@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from tuneguard.errors import CannotLook, UsageError
-from tuneguard.files import FAULT_AT, write_new, write_replacing
+from tuneguard.errors import CannotLook, Refused, UsageError
+from tuneguard.files import FAULT_AT, read_bounded, read_named, write_new, write_replacing
 
 WRITE = """
 import sys
@@ -125,3 +125,58 @@ def test_killed_at_any_step_a_file_is_old_or_new_and_nothing_is_left_beside_it(t
             assert (folder / "a").read_bytes() == b"new" * 1000
         elif before:
             assert (folder / "a").read_bytes() == b"old"
+
+
+# --- Reading -----------------------------------------------------------------------------------------
+
+
+def mounted(folder, name, data):
+    """A file as a cluster mounts it: a link into ``..data``, which is a link to a dated folder."""
+    (folder / "..2026_11_27").mkdir()
+    (folder / "..2026_11_27" / name).write_bytes(data)
+    (folder / "..data").symlink_to("..2026_11_27")
+    (folder / name).symlink_to(f"..data/{name}")
+    return folder / name
+
+
+def test_what_the_person_names_is_followed_and_what_somebody_else_put_there_is_not(tmp_path):
+    path = mounted(tmp_path, "root.pub", b"bytes")
+
+    assert read_named(path, 5) == b"bytes"
+    with pytest.raises(Refused, match="symbolic link"):
+        read_bounded(path, 5)
+
+
+def test_a_loop_of_links_and_a_link_to_nothing_are_wrong_usage(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "below").symlink_to("loop/below")
+
+    for name, said in (("loop", "loop of links"), ("dangling", "no such file"), ("below", "loop of links")):
+        with pytest.raises(UsageError, match=said):
+            read_named(tmp_path / name, 5)
+
+
+def test_what_is_no_file_is_wrong_usage_and_nothing_hangs_also_behind_a_link(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    for name, target in (("a", "fifo"), ("b", "folder"), ("c", "/dev/zero"), ("d", "/dev/null")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(UsageError, match="not a regular file"):
+            read_named(tmp_path / name, 5)
+
+
+def test_a_named_file_over_its_limit_is_wrong_usage(tmp_path):
+    (tmp_path / "big").write_bytes(b"123456")
+
+    with pytest.raises(UsageError, match="larger than 5 bytes"):
+        read_named(tmp_path / "big", 5)
+
+
+def test_attack_a_guarded_file_that_every_user_may_write_is_refused_also_behind_a_link(tmp_path):
+    path = mounted(tmp_path, "root.pub", b"bytes")
+    path.chmod(0o646)
+
+    assert read_named(path, 5) == b"bytes"
+    with pytest.raises(Refused, match="every user may write the root"):
+        read_named(path, 5, guarded="the root")

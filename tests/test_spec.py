@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneguard import spec
-from tuneguard.errors import ConfigurationError, UsageError
+from tuneguard.errors import ConfigurationError, Refused, UsageError
 from tuneguard.records import read_yaml, to_json
 from world.mutations import mutated
 
@@ -82,6 +83,45 @@ def test_the_whole_file_is_read():
     assert pipeline.checkpoint_path("042") == "runs/042"
     assert pipeline.tag("042") == "ft-042"
     assert pipeline.resolve("data/train") == Path("/project/data/train")
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A pipeline in a project with links: ``in`` leads to ``code``, ``out`` and ``deep/out`` out of it."""
+    project = tmp_path / "project"
+    (project / "code").mkdir(parents=True)
+    (project / "deep").mkdir()
+    (tmp_path / "outside/code").mkdir(parents=True)
+    (project / "in").symlink_to("code")
+    (project / "out").symlink_to("../outside")
+    (project / "deep/out").symlink_to(tmp_path / "outside")
+    (project / "looped").symlink_to("looped")
+    return dataclasses.replace(parse(SMALL), project=project)
+
+
+def test_links_are_followed_within_the_project(linked):
+    assert linked.resolve("in") == linked.project / "code"
+    assert linked.resolve("in/train.py") == linked.project / "code/train.py"
+    assert linked.resolve("nothing") == linked.project / "nothing"
+    assert linked.resolve("/data/train") == Path("/data/train")
+
+
+@pytest.mark.parametrize("path", ["out", "out/code", "deep/out/code", "in/../out", "deep/../deep/out"])
+def test_attack_a_path_of_the_pipeline_file_that_a_link_leads_out_of_the_project(linked, path):
+    with pytest.raises(Refused, match="leads out of it"):
+        linked.resolve(path)
+
+
+def test_a_key_that_the_pipeline_file_names_is_found_from_anywhere_and_behind_no_link_outward(linked):
+    keys = {"builder": "k/b.key", "promoter": "file:k/p.key", "log": "out/l.key", "scanner": "awskms:///a"}
+    pipeline = dataclasses.replace(linked, keys=keys)
+
+    assert pipeline.key_uri("builder") == str(linked.project / "k/b.key")
+    assert pipeline.key_uri("promoter") == str(linked.project / "k/p.key")
+    assert pipeline.key_uri("scanner") == "awskms:///a"
+    assert pipeline.key_uri("evaluator") is None
+    with pytest.raises(Refused, match="leads out of it"):
+        pipeline.key_uri("log")
 
 
 def test_what_may_be_left_out_is_empty():

@@ -17,7 +17,7 @@ import secrets
 import signal
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tuneguard.errors import CannotLook, Refused, UsageError
 
@@ -121,10 +121,49 @@ def directory(path: str | os.PathLike[str]) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_bounded(path: str | os.PathLike[str], limit: int, *, dir_fd: int | None = None) -> bytes:
-    """All bytes of a regular file of at most `limit` bytes, read from one descriptor.
+def read_named(path: str | os.PathLike[str], limit: int, *, guarded: str = "") -> bytes:
+    """All bytes of a regular file of at most `limit` bytes that the person or the environment names.
 
-    Neither follows a link in the last component nor waits on a FIFO.
+    Follows links, as clusters mount every Secret and ConfigMap by them; does not wait on a FIFO. For a file
+    that somebody else could have chosen (in a tree, evidence or a layout) there is `read_bounded`. `guarded`
+    names what must not be a file that every user may write, a key or authorities.
+
+    Raises:
+        UsageError: it is not there, a loop of links, not a regular file, or larger than `limit`.
+        Refused: every user may write it.
+        CannotLook: it cannot be read.
+    """
+    where = printable(os.fspath(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing(path, "no such file") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError("is a loop of links", where=where, help="name the file itself") from None
+        raise cannot_look(error, path) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise UsageError("is not a regular file", where=where, help="name a file")
+    with os.fdopen(descriptor, "rb") as file:
+        if guarded and mode & stat.S_IWOTH:
+            raise Refused(
+                f"every user may write {guarded}",
+                where=where,
+                help=f"make sure that it is still the right one, then: chmod o-w {where}",
+            )
+        data = _whole(file, limit, path)
+    if len(data) > limit:
+        raise UsageError(f"is larger than {limit:,} bytes", where=where, help="name the right file")
+    return data
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int, *, dir_fd: int | None = None) -> bytes:
+    """All bytes of a regular file of at most `limit` bytes in a tree, in evidence, in a layout or of our own.
+
+    Neither follows a link in the last component nor waits on a FIFO. For a file that the person names
+    there is `read_named`.
 
     Raises:
         UsageError: it is not there.
@@ -148,13 +187,18 @@ def read_bounded(path: str | os.PathLike[str], limit: int, *, dir_fd: int | None
         os.close(descriptor)
         raise Refused("is not a regular file", where=printable(os.fspath(path)))
     with os.fdopen(descriptor, "rb") as file:
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:
-            raise cannot_look(error, path) from error
+        data = _whole(file, limit, path)
     if len(data) > limit:
         raise CannotLook(f"is larger than {limit:,} bytes", where=printable(os.fspath(path)))
     return data
+
+
+def _whole(file: BinaryIO, limit: int, path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an open file; one more than `limit` where there are more."""
+    try:
+        return file.read(limit + 1)
+    except OSError as error:
+        raise cannot_look(error, path) from error
 
 
 def write_new(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644) -> None:

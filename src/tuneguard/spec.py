@@ -10,15 +10,17 @@ misspelt key is a control that its author believes to be there. All faults are r
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Mapping  # noqa: TC003 (decode reads these annotations)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 from tuneguard import limits
-from tuneguard.errors import UsageError
+from tuneguard.errors import Refused, UsageError
 from tuneguard.fields import (
     Duration,
     Name,
@@ -28,12 +30,9 @@ from tuneguard.fields import (
     examine,
     read_text,
 )
-from tuneguard.files import missing, read_bounded
+from tuneguard.files import missing, read_named
 from tuneguard.nodes import Node, Problems, shown, suggestion
 from tuneguard.records import read_yaml
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PIPELINE = "tuneguard.yaml"
 """What the file is called in a project's folder."""
@@ -255,12 +254,42 @@ class Pipeline:
     file: str
 
     def resolve(self, path: str) -> Path:
-        """A path of the file as one that works from anywhere. Links in it are left as they are."""
-        return self.project / path
+        """A path of the file as one that works from anywhere, links within the project followed.
+
+        The file is not trusted, and nobody named the links.
+
+        Raises:
+            Refused: a link on its way leads out of the project.
+        """
+        named = self.project / path
+        real = Path(os.path.realpath(named))
+        if real == Path(os.path.normpath(named)):
+            return named
+        if not real.is_relative_to(self.project):
+            raise Refused(
+                "must lie in the project's folder: a link on its way leads out of it",
+                where=shown(str(named)),
+                help="name the place itself and not a link; a key may also be named with --key",
+            )
+        return real
 
     def checkpoint_path(self, run: str) -> str:
         """The checkpoint's path for a run, as the file writes it."""
         return fill((self.checkpoint.path,), {"run": run})[0]
+
+    def checkpoint_folder(self, run: str) -> Path:
+        """The checkpoint's folder for a run, links left as they are: a run refuses to write behind one."""
+        return self.project / self.checkpoint_path(run)
+
+    def key_uri(self, role: str) -> str | None:
+        """The URI of a role's key; for a key file the path as `resolve` gives it. Raises as that does."""
+        from tuneguard.signing.signer import scheme_of
+        from tuneguard.signing.signers import file
+
+        uri = self.keys.get(role)
+        if uri is None or scheme_of(uri) not in file.SIGNER.schemes:
+            return uri
+        return os.fspath(self.resolve(os.fspath(file.path_of(uri))))
 
     def tag(self, run: str) -> str | None:
         """The registry's tag for a run."""
@@ -308,7 +337,7 @@ def load(path: Path) -> Pipeline:
         resolved = file.resolve(strict=True)
     except (OSError, RuntimeError):
         raise missing(file, "no pipeline file") from None
-    data = read_bounded(resolved, limits.RECORD_BYTES)
+    data = read_named(resolved, limits.RECORD_BYTES)
     return parse(data, str(file), resolved.parent)
 
 

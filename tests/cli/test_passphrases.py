@@ -72,6 +72,17 @@ def test_an_inherited_descriptor_is_read_once_closed_and_forgotten(monkeypatch: 
     assert ask("any key") == b"handed over"
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_variable_and_a_file_with_or_without_a_line_end_open_the_same_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    (tmp_path / "secret").write_bytes(f" correct horse {end}".encode())
+    monkeypatch.setenv("SECRET", f" correct horse {end}")
+
+    assert passphrase_source(tmp_path / "secret", None)("key") == b" correct horse "
+    assert passphrase_source(None, "SECRET")("key") == b" correct horse "
+
+
 def test_a_variable_that_is_not_set_is_usage() -> None:
     with pytest.raises(UsageError, match="NOT_THERE is not set"):
         passphrase_source(None, "NOT_THERE")("key")

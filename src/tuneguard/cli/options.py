@@ -24,7 +24,8 @@ from tuneguard import limits
 from tuneguard.cli.speak import EXIT_CODES, Voice
 from tuneguard.engines.step import LINES_FD, PASSPHRASE_FD
 from tuneguard.errors import UsageError
-from tuneguard.files import printable
+from tuneguard.files import printable, read_named
+from tuneguard.signing.signer import secret_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,13 +143,11 @@ def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str]
         if held is not None:
             return held
         if file is not None:
-            from tuneguard.files import read_bounded
-
-            return read_bounded(file, limits.PASSPHRASE_BYTES).rstrip(b"\r\n")
+            return secret_in(read_named(file, limits.PASSPHRASE_BYTES))
         if variable is not None:
             if variable not in os.environ:
                 raise UsageError(f"the variable {variable} is not set", help="set it to the passphrase")
-            return os.environb[variable.encode()]
+            return secret_in(os.environb[variable.encode()])
         if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError(
                 "there is no terminal to ask for its passphrase",

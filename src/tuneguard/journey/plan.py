@@ -102,7 +102,7 @@ def run_plan(
 ) -> tuple[Step, ...]:
     """Train: one step, one process, which supervises the sandbox and signs after it is dead."""
     pipeline = here.pipeline
-    checkpoint = str(pipeline.resolve(pipeline.checkpoint_path(run)))
+    checkpoint = str(pipeline.checkpoint_folder(run))
     argv = ["train", "--run", run, *shared_options(here), *key_options(here, "builder"), *extra]
     if resume is not None:
         argv += ["--resume", os.path.abspath(resume)]

@@ -24,7 +24,7 @@ _READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 def sign(path: Path, *, here: Surroundings) -> Result:
     """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed."""
-    data = files.read_bounded(path, limits.RECORD_BYTES)
+    data = files.read_named(path, limits.RECORD_BYTES)
     read = policy.parse_policy(data, shown(path))
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, policy.sign_policy(data, _root_signer(here)))
@@ -54,7 +54,7 @@ def check(path: Path, *, here: Surroundings) -> Result:
 
 def explain(path: Path, *, here: Surroundings) -> Result:
     """A policy in plain words. Its signature is not asked for: this says what it would mean."""
-    read = policy.parse_policy(files.read_bounded(path, limits.RECORD_BYTES), shown(path))
+    read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
     words = review.explain(read)
     first, *rest = words.rstrip("\n").split("\n")
     here.reporter.say("Policy", first, *rest)
@@ -91,7 +91,7 @@ def set_model(
     for what, tree in named.items():
         digests[what] = subject_of(tree, hashing.hash_tree(tree, reporter=here.reporter)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
-    before = files.read_bounded(path, limits.RECORD_BYTES)
+    before = files.read_named(path, limits.RECORD_BYTES)
     signed = _signed(path, signer)
     after = edit.set_model(
         signed,
@@ -104,7 +104,7 @@ def set_model(
     if before not in (signed, after):  # after: this very edit was killed before its signature was written
         raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
     signature = policy.sign_policy(after, signer)
-    files.write_replacing(path, after)
+    files.write_replacing(path.resolve(), after)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, signature)
     read = policy.parse_policy(after, shown(path))
@@ -131,7 +131,7 @@ def _signed(path: Path, signer: Signer) -> bytes:
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     if not bundle.is_file():
         raise Refused("the policy has no signature", where=shown(bundle), help=_READ_AND_SIGN)
-    found = read_bundle(files.read_bounded(bundle, limits.BUNDLE_BYTES), shown(bundle))
+    found = read_bundle(files.read_named(bundle, limits.BUNDLE_BYTES), shown(bundle))
     if found.payload_type != policy.POLICY_PAYLOAD_TYPE or not found.signed_by(signer.public_key):
         raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
     return found.payload

@@ -168,7 +168,7 @@ class Surroundings:
             if name in self.key_options:
                 return self.key_options[name]
         if self.in_project:
-            named = self.pipeline.keys.get(role)
+            named = self.pipeline.key_uri(role)
             if named is not None:
                 return named
             from tuneguard.trust import root

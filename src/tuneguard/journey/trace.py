@@ -88,7 +88,7 @@ def _tree_of(digest: str, here: Surroundings) -> str:
 def _folder_of(entries: tuple[Entry, ...], here: Surroundings) -> Path | None:
     """Where the run's checkpoint lies, as the pipeline says."""
     run = next((entry.run for entry in entries if entry.run), None)
-    return None if run is None else here.pipeline.resolve(here.pipeline.checkpoint_path(run))
+    return None if run is None else here.pipeline.checkpoint_folder(run)
 
 
 def _evidence(folder: Path | None, tree: str, here: Surroundings) -> Verification | None:

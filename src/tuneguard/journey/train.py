@@ -104,7 +104,7 @@ def _claim(run: str, here: Surroundings) -> Claimed:
     """Take the run id and its output folder, both by exclusive mkdir; neither is ever given back."""
     pipeline = here.pipeline
     run = spec.valid_run_id(run)
-    checkpoint = pipeline.resolve(pipeline.checkpoint_path(run))
+    checkpoint = pipeline.checkpoint_folder(run)
     check_place(checkpoint, "the checkpoint", here)
     work = here.room("runs") / run
     for path, what in (

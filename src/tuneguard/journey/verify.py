@@ -171,7 +171,7 @@ def verify_foreign(
     here = here or Surroundings()
     signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
     tree = hashing.hash_tree(directory, reporter=here.reporter)
-    data = files.read_bounded(signature, limits.BUNDLE_BYTES)
+    data = files.read_named(signature, limits.BUNDLE_BYTES)
     signed_by = signer.judge(here.now)
     if is_blob_signature(data):
         found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
@@ -204,7 +204,8 @@ def _verify_seed_form(
 ) -> tuple[Finding, ...]:
     """The list is read once: what is compared is what was signed. List and signature may lie in the tree."""
     listing = directory / SEED_MANIFEST if manifest is None else Path(manifest)
-    content = files.read_bounded(listing, limits.MANIFEST_BYTES)
+    read = files.read_bounded if manifest is None else files.read_named
+    content = read(listing, limits.MANIFEST_BYTES)
     inside = {name for path in (listing, signature) if (name := _inside(path, directory)) is not None}
     signed = read_blob_signature(data, content, shown(signature))
     return foreign.verify_seed_form(tree.without(inside), signed, signed_by, where=shown(listing))

@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.oci.http import shown
 from tuneguard.records import read_json
 
@@ -182,7 +182,7 @@ def find(host: str) -> Credentials | None:
     """
     for path in _files():
         if path.is_file():
-            data = read_json(read_bounded(path, limits.RECORD_BYTES), str(path), limit=limits.RECORD_BYTES)
+            data = read_json(read_named(path, limits.RECORD_BYTES), str(path), limit=limits.RECORD_BYTES)
             if not isinstance(data, dict):
                 raise NotUnderstood("is not a configuration of Docker", where=printable(str(path)))
             found = _in_file(data, host, printable(str(path)))

@@ -26,7 +26,7 @@ from cryptography.x509.verification import (
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood, TuneguardError, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.signing.key import PublicKey
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """
     where = printable(str(path))
     try:
-        found = x509.load_pem_x509_certificates(read_bounded(path, limits.AUTHORITIES_BYTES))
+        found = x509.load_pem_x509_certificates(
+            read_named(path, limits.AUTHORITIES_BYTES, guarded="the certificates")
+        )
     except ValueError as error:
         raise NotUnderstood("holds no certificates in PEM form", where=where) from error
     if len(found) > _CERTIFICATES:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from tuneguard import limits
 from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
-from tuneguard.files import printable, read_bounded, write_new
+from tuneguard.files import printable, read_named, write_new
 from tuneguard.signing.pkcs8 import encrypt
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ def read_public(path: Path) -> PublicKey:
         NotUnderstood: it holds no public key.
         ConfigurationError: it holds a key of another type, or a private one.
     """
-    return PublicKey.from_pem(read_bounded(path, limits.KEY_BYTES), printable(str(path)))
+    return PublicKey.from_pem(
+        read_named(path, limits.KEY_BYTES, guarded="the public key"), printable(str(path))
+    )
 
 
 def make_pair(path: Path, *, type: KeyType = KeyType.P256, passphrase: bytes | None) -> PublicKey:

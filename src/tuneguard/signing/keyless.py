@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.records import read_json
 from tuneguard.signing.blob import BlobSignature
 from tuneguard.signing.remote import library
@@ -37,7 +37,7 @@ def read_trusted_root(path: Path) -> Any:
     """
     models = library("sigstore.models", "keyless")
     where = printable(str(path))
-    data = read_bounded(path, limits.AUTHORITIES_BYTES)
+    data = read_named(path, limits.AUTHORITIES_BYTES, guarded="the trusted root")
     document = read_json(data, where, limit=limits.AUTHORITIES_BYTES)
     try:
         if isinstance(document, dict) and "trustedRoot" in document:

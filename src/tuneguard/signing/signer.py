@@ -80,6 +80,14 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _PIN = re.compile(r"(pin-value=)[^&]*", re.IGNORECASE)
 
 
+def secret_in(data: bytes) -> bytes:
+    """A passphrase, PIN or token from a file or a variable: without the line ends behind it.
+
+    Editors and ``echo`` write one, and so does a block of text in YAML.
+    """
+    return data.rstrip(b"\r\n")
+
+
 def open_signer(uri: str, passphrase: PassphraseSource) -> Signer:
     """The signer that `uri` names.
 

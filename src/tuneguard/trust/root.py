@@ -8,13 +8,12 @@ configuration, in this order, and nowhere else: never by the project, a tree, ev
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import limits
-from tuneguard.errors import Refused, UsageError
-from tuneguard.files import cannot_look, printable, read_bounded
+from tuneguard.errors import UsageError
+from tuneguard.files import cannot_look, printable, read_named
 from tuneguard.signing.key import PublicKey
 from tuneguard.trust.policy import Policy, load_signed
 
@@ -84,26 +83,8 @@ def _is_there(path: Path) -> bool:
 
 
 def _read_root(path: Path) -> tuple[PublicKey, ...]:
-    # Clusters mount files as links (`..data/root.pub`), and this place is trusted by its definition.
-    data = read_bounded(_resolved(path), limits.KEY_BYTES)
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise cannot_look(error, path) from error
-    if mode & stat.S_IWOTH:
-        raise Refused(
-            "every user may write the root's key",
-            where=printable(str(path)),
-            help=f"chmod o-w {printable(str(path))}, after making sure that it is still the right key",
-        )
+    data = read_named(path, limits.KEY_BYTES, guarded="the root's key")
     return (PublicKey.from_pem(data, printable(str(path))),)
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise UsageError("is a loop of links", where=printable(str(path))) from error
 
 
 def find_policy(
@@ -141,8 +122,8 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime) -> P
             help=f"sign it with the root's key: tuneguard policy sign {printable(str(path))}",
         )
     return load_signed(
-        read_bounded(_resolved(path), limits.RECORD_BYTES),
-        read_bounded(_resolved(bundle), limits.BUNDLE_BYTES),
+        read_named(path, limits.RECORD_BYTES),
+        read_named(bundle, limits.BUNDLE_BYTES),
         roots,
         now=now,
         file=str(path),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, ConfigurationError, NotUnderstood, Refused, UsageError
+from tuneguard.errors import ConfigurationError, NotUnderstood, Refused, UsageError
 from tuneguard.signing.key import KeyType, make_pair, read_public
 from tuneguard.signing.signers.file import open_file, path_of
 from world.keys import no_passphrase
@@ -86,20 +86,37 @@ def test_the_older_pem_form_of_an_ec_key_is_read(tmp_path, cipher):
     assert open_file(str(path), lambda _: b"old").public_key.type is KeyType.P256
 
 
-def test_a_key_behind_a_symbolic_link_or_a_fifo_is_refused_and_nothing_hangs(tmp_path, key):
+def test_a_key_is_found_behind_a_link_as_clusters_mount_secrets(tmp_path, key):
     (tmp_path / "link.key").symlink_to(key)
+
+    signer = open_file(str(tmp_path / "link.key"), lambda _: b"open sesame")
+
+    assert signer.public_key == read_public(key.with_suffix(".pub"))
+
+
+def test_a_fifo_in_the_place_of_a_key_is_wrong_usage_and_nothing_hangs(tmp_path):
     os.mkfifo(tmp_path / "fifo.key")
 
-    for name in ("link.key", "fifo.key"):
-        with pytest.raises(Refused):
-            open_file(str(tmp_path / name), no_passphrase)
+    with pytest.raises(UsageError, match="not a regular file"):
+        open_file(str(tmp_path / "fifo.key"), no_passphrase)
+
+
+@pytest.mark.parametrize("suffix", [".key", ".pub"])
+def test_attack_a_key_file_that_every_user_may_write_is_refused(tmp_path, key, suffix):
+    path = key.with_suffix(suffix)
+    path.chmod(path.stat().st_mode | 0o002)
+    (tmp_path / "link").symlink_to(path)
+
+    for name in (path, tmp_path / "link"):
+        with pytest.raises(Refused, match="every user may write"):
+            open_file(str(name), no_passphrase) if suffix == ".key" else read_public(name)
 
 
 def test_a_key_file_of_absurd_size_is_not_read(tmp_path):
     path = tmp_path / "big.key"
     path.write_bytes(b"-" * (limits.KEY_BYTES + 1))
 
-    with pytest.raises(CannotLook, match="larger"):
+    with pytest.raises(UsageError, match="larger"):
         open_file(str(path), no_passphrase)
 
 

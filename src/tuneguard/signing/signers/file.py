@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from tuneguard import limits
 from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.signing import cosign_key, pkcs8
 from tuneguard.signing.key import PublicKey, Secret, public_of, sign_with, usable_secret
 from tuneguard.signing.signer import PLAIN_PATH, PassphraseSource, SignerKind
@@ -110,7 +110,7 @@ def _read(uri: str) -> tuple[str, bytes]:
     """Where the key is, for messages, and its file. Says plainly what else people put there."""
     path = path_of(uri)
     where = printable(str(path))
-    data = read_bounded(path, limits.KEY_BYTES)
+    data = read_named(path, limits.KEY_BYTES, guarded="the key")
     if b"-----BEGIN PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
         raise ConfigurationError([Problem("this is a public key", where, "name the private key beside it")])
     return where, data

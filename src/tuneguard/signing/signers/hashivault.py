@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood, TuneguardError, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.records import read_json
 from tuneguard.signing.key import KeyType, PublicKey
 from tuneguard.signing.remote import (
@@ -37,7 +37,7 @@ from tuneguard.signing.remote import (
     faltered,
     prehashed,
 )
-from tuneguard.signing.signer import SignerKind
+from tuneguard.signing.signer import SignerKind, secret_in
 
 if TYPE_CHECKING:
     from tuneguard.signing.signer import PassphraseSource
@@ -129,7 +129,7 @@ class _Vault:
             raise UsageError(
                 "TRANSIT_SECRET_ENGINE_PATH is no mount", where=where, help="set it to transit, say"
             )
-        token = os.environ.get("VAULT_TOKEN") or _token_of_file()
+        token = _token()
         if not token or not token.isascii() or not token.isprintable():
             raise UsageError(
                 "there is no token for Vault", where=where, help="vault login, or set VAULT_TOKEN"
@@ -206,11 +206,13 @@ def _said(data: bytes) -> str:
         return "no reason given"
 
 
-def _token_of_file() -> str:
+def _token() -> str:
+    """The token that the environment has, or else the one that ``vault login`` left; empty without both."""
     path = Path.home() / ".vault-token"
-    return (
-        read_bounded(path, limits.PASSPHRASE_BYTES).decode(errors="replace").strip() if path.exists() else ""
-    )
+    data = os.environb.get(b"VAULT_TOKEN", b"")
+    if not data and path.exists():
+        data = read_named(path, limits.PASSPHRASE_BYTES)
+    return secret_in(data).decode(errors="replace")
 
 
 def _text(data: bytes) -> str:

@@ -28,10 +28,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.signing.key import PublicKey
 from tuneguard.signing.remote import RemoteSigner, der, library, prehashed
-from tuneguard.signing.signer import SignerKind, for_people
+from tuneguard.signing.signer import SignerKind, for_people, secret_in
 from tuneguard.signing.signers.file import path_of
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class _Place:
         if "pin-value" in self.named:
             return self.named["pin-value"]
         if (source := self.text("pin-source")) is not None:
-            return read_bounded(path_of(source), limits.PASSPHRASE_BYTES).rstrip(b"\r\n")
+            return secret_in(read_named(path_of(source), limits.PASSPHRASE_BYTES))
         given = os.environ.get(PIN_VARIABLE)
-        return None if given is None else given.encode()
+        return None if given is None else secret_in(os.fsencode(given))
 
 
 def open_key(uri: str, passphrase: PassphraseSource) -> RemoteSigner:

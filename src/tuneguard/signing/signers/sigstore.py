@@ -14,12 +14,11 @@ for ever. The bundle is verified before it is returned, against the same trust c
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, TuneguardError, UsageError
-from tuneguard.files import printable, read_bounded
+from tuneguard.files import printable, read_named
 from tuneguard.signing import keyless
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.remote import library
@@ -127,7 +126,8 @@ def _config(path: str, where: str) -> Any:
                 help="name a private one: sigstore:trust_config.json",
             ) from error
     try:
-        return models.ClientTrustConfig.from_json(read_bounded(Path(path), limits.AUTHORITIES_BYTES).decode())
+        data = read_named(path, limits.AUTHORITIES_BYTES, guarded="the trust configuration")
+        return models.ClientTrustConfig.from_json(data.decode())
     except TuneguardError:
         raise
     except Exception as error:
