@@ -238,6 +238,48 @@ def test_filling_never_looks_at_what_it_filled_in(pieces):
     assert filled == ("".join(meant.get(piece, piece) for piece in pieces),)
 
 
+def test_code_with_braces_is_written_with_the_opening_ones_doubled():
+    text = SMALL.replace('"{code}/train.py"', """-c, 'd = {{}; e = {{"run": "{run}"}'""")
+
+    filled = spec.fill(parse(text).train.command, {"run": "042"}, python="/py")
+
+    assert filled == ("/py", "-c", 'd = {}; e = {"run": "042"}')
+
+
+def test_a_path_that_no_run_is_part_of_has_no_placeholders():
+    pipeline = parse(
+        SMALL.replace("{path: data}", '{path: "{run}/{copy.tree}"}').replace("{path: code}", '{path: "{"}')
+    )
+
+    assert pipeline.data.train.path == "{run}/{copy.tree}"
+    assert pipeline.train.code.path == "{"
+
+
+@pytest.mark.parametrize("argument", ["a\x00b", "a\x1b[2J", "a\x07b", "a\rb"])
+def test_an_argument_with_a_control_character_is_a_fault(argument):
+    text = SMALL.replace('"{code}/train.py"', to_json(argument).decode())
+
+    assert "holds a control character" in faults(text)[0][1]
+
+
+def test_an_argument_may_go_over_several_lines():
+    assert parse(SMALL.replace('"{code}/train.py"', '"if x:\\n\\ty"')).train.command[1] == "if x:\n\ty"
+
+
+@pytest.mark.parametrize(
+    "push", ["registry", "$(id)", "registry.internal/a;b", "https://registry/a", "a/b:tag", "oci:"]
+)
+def test_a_registry_that_is_none_is_a_fault(push):
+    text = WHOLE.replace("registry.internal/models/support-llama", push)
+
+    assert faults(text)[0][1] == f"`push` must be a registry, found `{push}`"
+
+
+@pytest.mark.parametrize("tag", ["ft;{run}", "-{run}", "ft {run}", "$(id)", "x" * 129])
+def test_a_tag_that_no_registry_takes_is_a_fault(tag):
+    assert faults(WHOLE.replace("ft-{run}", tag))[0][1].startswith("`tag` cannot be a tag")
+
+
 def test_a_doubled_brace_is_one_and_a_closing_brace_is_itself():
     assert spec.fill(('{{"a": {{"b": 1}}', "{{run}", "}"), {"run": "x"}) == ('{"a": {"b": 1}}', "{run}", "}")
 

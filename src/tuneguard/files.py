@@ -61,6 +61,15 @@ def printable(name: str | bytes) -> str:
     return "".join(_escaped(character) for character in text)
 
 
+def from_here(path: str | os.PathLike[str]) -> str:
+    """A path as it is seen from the current folder where it lies below it, else as it is; not escaped."""
+    text = os.fspath(path)
+    if not os.path.isabs(text):
+        return text
+    below = os.path.relpath(text)
+    return text if below.startswith("..") else below
+
+
 def _escaped(character: str) -> str:
     if character.isprintable() and character != "\\":
         return character

@@ -44,6 +44,9 @@ _RUN_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _URI = re.compile(r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
+_REGISTRY = re.compile(r"oci:.+|[A-Za-z0-9.:\[\]-]+(/[a-z0-9._-]+)+")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 # --- Readers ---------------------------------------------------------------------------------------
@@ -51,8 +54,13 @@ _URI = re.compile(r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
 
 def _read_path(node: Node) -> str:
     text = read_text(node)
-    if not text or "\0" in text:
-        raise Wrong(f"must be a path, found `{shown(text)}`")
+    if not text:
+        raise Wrong("must be a path, found nothing")
+    if not text.isprintable():
+        raise Wrong(
+            f"holds a character that is not shown as it is, found `{shown(text)}`",
+            "rename it without line ends, control characters and what changes how text is read",
+        )
     return text
 
 
@@ -60,8 +68,8 @@ def _read_argument(node: Node) -> str:
     """A part of the command, its placeholders checked."""
     text = read_text(node)
     _check_placeholders(text, PLACEHOLDERS)
-    if "\0" in text:
-        raise Wrong("holds a NUL character, which no command can be given")
+    if _CONTROL.search(text):
+        raise Wrong(f"holds a control character, found `{shown(text)}`", "only line ends and tabs may stand")
     return text
 
 
@@ -77,6 +85,26 @@ def _read_checkpoint(node: Node) -> str:
     text = _read_run_template(node)
     if "run" not in _named(text):
         raise Wrong("must hold {run}: a run's folder is its own for ever", "such as runs/{run}")
+    return text
+
+
+def _read_registry(node: Node) -> str:
+    text = _read_path(node)
+    if not _REGISTRY.fullmatch(text):
+        raise Wrong(
+            f"must be a registry, found `{shown(text)}`", "oci:FOLDER or HOST/REPOSITORY, without a tag"
+        )
+    return text
+
+
+def _read_tag(node: Node) -> str:
+    """A tag, once its ``{run}`` is filled in: a run id may stand anywhere in a tag."""
+    text = _read_run_template(node)
+    if not _TAG.fullmatch(fill((text,), {"run": "0"})[0]):
+        raise Wrong(
+            f"cannot be a tag: `{shown(text)}`",
+            "letters, digits and . _ -, beginning with no . or -, at most 128",
+        )
     return text
 
 
@@ -127,7 +155,6 @@ def _read_port(node: Node) -> int:
 
 
 _PathText = Annotated[str, _read_path]
-_RunTemplate = Annotated[str, _read_run_template]
 _Namespace = Annotated[
     str,
     _matching(_NAMESPACE, "a namespace", "lower-case letters, digits and -, at most 63, such as ml-training"),
@@ -211,8 +238,8 @@ class Evaluation:
 class RegistryTarget:
     """Where a promoted model goes; ``tag`` may hold ``{run}``."""
 
-    push: _PathText
-    tag: _RunTemplate | None = None
+    push: Annotated[str, _read_registry]
+    tag: Annotated[str, _read_tag] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,10 @@ class LocalEngine:
             if key not in (PASSPHRASE_FD, LINES_FD) and value not in secrets
         }
 
-    def run(self, step: Step, heard: Heard) -> Outcome:
+    def run(self, step: Step, argv: Sequence[str], heard: Heard) -> Outcome:
         """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
         # -P: the project's folder is no place to import from, and whoever writes there is no judge.
-        command = [sys.executable, "-P", "-m", "tuneguard", *step.argv, "--format", "json"]
+        command = [sys.executable, "-P", "-m", "tuneguard", *argv, "--format", "json"]
         if self._quiet:
             command.append("--quiet")
         environment = self.environment()

@@ -1,13 +1,18 @@
 """A step of the journey and what came of it; an engine runs one step, and that is all it does.
 
 A plan is a list of steps. Every step is a ``tuneguard`` command that works alone. Steps hand on
-digests and evidence, not objects: ``{copy.tree}`` in a step's arguments stands for the value
-``tree`` in the facts of the step ``copy``, which an engine on a cluster renders as a parameter.
+digests and evidence, not objects: ``Reference("copy", "tree")`` among a step's arguments stands for the
+value ``tree`` in the facts of the step ``copy``, which an engine on a cluster renders as a parameter. A
+reference is a value of its own: no text is searched for one, whatever a folder is called.
+
+    >>> from tuneguard.engines.step import Outcome, Reference, Step, filled
+    >>> step = Step("verify", ("verify", "{copy.tree}", "--tree", Reference("copy", "tree")))
+    >>> filled(step, {"copy": Outcome(0, {"facts": {"tree": "3f9c"}})})
+    ('verify', '{copy.tree}', '--tree', '3f9c')
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +25,13 @@ PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 LINES_FD = "TUNEGUARD_LINES_FD"
 """Names the descriptor on which a step says its lines while it runs, each a JSON array of strings."""
 
-_REFERENCE = re.compile(r"\{([a-z]+)\.([a-z]+)\}")
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An argument that is known once an earlier step has run: the value `fact` that `step` handed on."""
+
+    step: str
+    fact: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Step:
     """
 
     id: str
-    argv: tuple[str, ...]
+    argv: tuple[str | Reference, ...]
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     role: str | None = None
@@ -67,8 +78,10 @@ Heard = Callable[[Sequence[str]], None]
 class Engine(Protocol):
     """Where steps run."""
 
-    def run(self, step: Step, heard: Heard) -> Outcome:
+    def run(self, step: Step, argv: Sequence[str], heard: Heard) -> Outcome:
         """Run one step to its end; `heard` gets each line that it says, when it says it.
+
+        `argv` are the step's arguments, its references filled in.
 
         Raises:
             CannotLook: the step could not be started, or ended without a result.
@@ -77,13 +90,12 @@ class Engine(Protocol):
 
 
 def filled(step: Step, outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
-    """The step's arguments with every ``{step.fact}`` replaced by what that step handed on.
+    """The step's arguments with every reference replaced by what that step handed on.
 
     Raises:
         KeyError: a reference to a step that did not run or a fact that it did not give: a bug.
     """
-
-    def value(match: re.Match[str]) -> str:
-        return str(outcomes[match[1]].facts[match[2]])
-
-    return tuple(_REFERENCE.sub(value, argument) for argument in step.argv)
+    return tuple(
+        str(outcomes[part.step].facts[part.fact]) if isinstance(part, Reference) else part
+        for part in step.argv
+    )

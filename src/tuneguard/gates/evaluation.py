@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
+from tuneguard import paste
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.evaluation.interval import wilson, z_of
 from tuneguard.fields import Wrong, examine
@@ -183,7 +184,9 @@ def judge(case: Case, settings: Settings) -> GateResult:
         return not_judged(case, GATE, needed)
     claim = claims[0]  # verification lets one result of an attempt through
     if rule is None:
-        fix = f"tuneguard policy set-model {case.model.name} --evaluation DIR --classifier DIR"
+        fix = paste.command(
+            "policy", "set-model", case.model.name, "--evaluation", "DIR", "--classifier", "DIR"
+        )
         none = fault(
             GATE, f"the policy names no evaluation for {case.model.name}, and empty means no", fix=fix
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.files import printable
 from tuneguard.findings import Severity
 from tuneguard.gates.engine import (
@@ -140,7 +141,7 @@ def _listed(model: Model, body: Provenance) -> Iterator[Finding]:
                 GATE,
                 f"{dependency.role} {_named(dependency)} is not one that the policy lists for {model.name}",
                 why=f"used {', '.join(map(printable, digests))}; listed: {', '.join(listed) or 'none'}",
-                fix=f"have the policy's owner list it: tuneguard policy set-model {model.name}",
+                fix=paste.after("have the policy's owner list it", "policy", "set-model", model.name),
             )
 
 

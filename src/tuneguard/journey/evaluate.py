@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
@@ -99,7 +100,7 @@ def _rule(here: Surroundings, model: str) -> EvaluationRule:
         raise UsageError(
             f"the policy names no evaluation for {model}, and empty means no",
             where=here.policy.file,
-            help=f"tuneguard policy set-model {model} --evaluation DIR --classifier DIR",
+            help=paste.command("policy", "set-model", model, "--evaluation", "DIR", "--classifier", "DIR"),
         )
     return rule
 
@@ -116,7 +117,7 @@ def _demand_scan(
         raise Refused(
             f"no clean scan of the tree {short(manifest.digest)} counts, so it is not loaded",
             where=shown(directory),
-            help=f"scan it first: tuneguard scan {shown(directory)} --sign",
+            help=paste.after("scan it first", "scan", directory, "--sign"),
         )
 
 

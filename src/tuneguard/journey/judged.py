@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.statement import PAYLOAD_TYPE
@@ -57,7 +58,7 @@ def check_clean(found: Scan, what: str, source: Path) -> None:
     """
     if found.verdict is Verdict.PASSED:
         return
-    help = f"see all: tuneguard scan {shown(source)}"
+    help = paste.after("see all", "scan", source)
     if found.verdict is Verdict.REFUSED:
         count = f"{len(found.findings):,} finding{'' if len(found.findings) == 1 else 's'}"
         raise Refused(

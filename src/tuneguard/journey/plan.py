@@ -6,13 +6,12 @@ templates. `conduct` walks one and stops at the first step that does not pass.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.engines.step import Step, filled
+from tuneguard.engines.step import Reference, Step, filled
 from tuneguard.errors import UsageError
 from tuneguard.signing.signer import for_people, holds_pin
 
@@ -47,7 +46,7 @@ def conduct(
         argv = filled(step, outcomes)
         if stopped is not None:
             argv = (*argv, "--stopped-at", stopped)
-        outcome = engine.run(dataclasses.replace(step, argv=argv), lambda line: reporter.say(*line))
+        outcome = engine.run(step, argv, lambda line: reporter.say(*line))
         outcomes[step.id] = outcome
         if stopped is not None:
             break
@@ -136,7 +135,7 @@ def promotion_plan(
     source = os.path.abspath(directory)
     evidence = str(here.evidence_of(Path(source)))
     common = (*shared_options(here), "--evidence", evidence)
-    bound = ("--attempt", attempt, "--tree", "{copy.tree}", "--model", model)
+    bound = ("--attempt", attempt, "--tree", Reference("copy", "tree"), "--model", model)
     judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
     mounting = () if mount_from is None else ("--mount-from", mount_from)
     scanner = "scanner" if judge["scanner"] else "promoter"
@@ -202,7 +201,7 @@ def promotion_plan(
                 *bound,
                 *common,
                 "--pushed",
-                "{push.manifest}",
+                Reference("push", "manifest"),
                 *key_options(here, "log"),
             ),
             role="log",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.artifact import workplace
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
@@ -137,9 +138,9 @@ def _worst(conducted: plan.Conducted) -> Verdict:
     return Verdict.REFUSED if "refused" in verdicts else Verdict.NOT_UNDERSTOOD
 
 
-def _next(conducted: plan.Conducted, to: str, model: str) -> str:
+def _next(conducted: plan.Conducted, to: str, model: str) -> str | None:
     if conducted.stopped_at is None:
-        return f"tuneguard pull {to} DIR --model {model}"
+        return paste.command("pull", to, "DIR", "--model", model)
     return {
         "verify": "restore the signed files, or train again under a new run id",
         "scan": "remove what was found at its source, and train again under a new run id",

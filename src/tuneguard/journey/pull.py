@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneguard import paste
 from tuneguard.attest import evidence
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
@@ -113,7 +114,7 @@ def pull(
         facts={"manifest": manifest.digest, "tree": manifest.tree.digest, "run": verdict.body.run}
         | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
         notes=tuple(notes),
-        next=f"tuneguard verify {shown(directory)} --for load --model {name}",
+        next=paste.command("verify", directory, "--for", "load", "--model", name),
     )
 
 

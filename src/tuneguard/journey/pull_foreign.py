@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import limits
+from tuneguard import limits, paste
 from tuneguard.attest import evidence, foreign
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
@@ -85,7 +85,7 @@ def pull_foreign(
             "uncounted": passed_over,
         },
         notes=("integrity only: the signature names no run, no role and no model",),
-        next=f"tuneguard scan {shown(directory)}",
+        next=paste.command("scan", directory),
     )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tuneguard import files
+from tuneguard import files, paste
 from tuneguard.artifact.tree import open_file
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused
@@ -131,7 +131,7 @@ def push(
         facts={"manifest": built.digest, "tree": manifest.digest, "tag": target.tag, "blobs": sent}
         | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
         notes=here.remarks,
-        next=f"tuneguard pull {to} DIR --model {name}",
+        next=paste.command("pull", to, "DIR", "--model", name),
     )
 
 

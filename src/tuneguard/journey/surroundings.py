@@ -201,11 +201,7 @@ def rfc3339(moment: datetime) -> str:
 
 def shown(path: Path) -> str:
     """A path as it is printed: escaped, and relative where it lies below the current folder."""
-    text = os.fspath(path)
-    if path.is_absolute():
-        below = os.path.relpath(text)
-        text = text if below.startswith("..") else below
-    return files.printable(text)
+    return files.printable(files.from_here(path))
 
 
 def short(digest: str) -> str:

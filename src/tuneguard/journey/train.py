@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import files, spec
+from tuneguard import files, paste, spec
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import durable, snapshot, workplace
 from tuneguard.attest import evidence
@@ -368,14 +368,12 @@ def _sign(
     )
 
 
-def _promotion(claimed: Claimed, here: Surroundings) -> str:
+def _promotion(claimed: Claimed, here: Surroundings) -> str | None:
     """The command that promotes this run to where the pipeline says that its models go."""
     target, tag = here.pipeline.registry, here.pipeline.tag(claimed.run)
     to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
-    return (
-        f"tuneguard promote {shown(claimed.checkpoint)} --to {files.printable(to)} "
-        f"--model {here.pipeline.name} --run {claimed.run}"
-    )
+    name = here.pipeline.name
+    return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
 
 
 def _hash(claimed: Claimed, here: Surroundings) -> Manifest:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import files, limits
+from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence, foreign
 from tuneguard.errors import UsageError
@@ -88,9 +88,7 @@ def verify_tree(
         evidence=tuple(reference(claim) for claim in seen.claims),
         facts={"tree": manifest.digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
         notes=tuple(notes),
-        next=f"tuneguard verify {shown(directory)} --model {_a_model(here)}"
-        if wanted == "integrity"
-        else None,
+        next=paste.command("verify", directory, "--model", _a_model(here)) if wanted == "integrity" else None,
     )
 
 

@@ -13,7 +13,7 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tuneguard import __version__, records
+from tuneguard import __version__, paste, records
 from tuneguard.findings import Location, Severity
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _rule(rule: str, text: str, result: Result) -> dict[str, Any]:
         "id": rule,
         "shortDescription": {"text": first or worst.message},
         "fullDescription": {"text": rest.strip() or worst.why or first or worst.message},
-        "help": {"text": worst.fix or f"tuneguard explain {rule}"},
+        "help": {"text": worst.fix or paste.command("explain", rule)},
         "defaultConfiguration": {"level": LEVELS[worst.severity]},
         "properties": {"security-severity": SCORES[worst.severity]},
     }

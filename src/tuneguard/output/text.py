@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.files import printable
 from tuneguard.findings import REFUSING, Verdict
 
@@ -80,8 +81,9 @@ def _last(result: Result) -> Iterator[str]:
     if result.next:
         yield f"next: {visible(result.next)}"
     rule = _first_rule(result)
-    if result.verdict is not Verdict.PASSED and rule is not None:
-        yield f"{'docs' if result.next else 'next'}: tuneguard explain {rule}"
+    more = None if rule is None else paste.command("explain", rule)
+    if result.verdict is not Verdict.PASSED and more is not None:
+        yield f"{'docs' if result.next else 'next'}: {more}"
     if "report" in result.facts and result.verdict is Verdict.PASSED:
         yield f"report: {visible(result.facts['report'])}"
 
@@ -154,7 +156,7 @@ def shortened(text: str) -> str:
 def _first_rule(result: Result) -> str | None:
     """The rule of the first reason, for ``tuneguard explain``."""
     rules = [finding.rule for finding in result.findings if finding.severity in REFUSING]
-    return visible(rules[0]) if rules else None
+    return rules[0] if rules else None
 
 
 def _verdict(result: Result, style: Style) -> str:

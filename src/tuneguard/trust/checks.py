@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.attest.predicates.release import Release
@@ -209,7 +210,7 @@ def _check_listed(opened: Opened, sealed: str) -> Iterator[Fault]:
             "V13",
             f"the policy does not list this tree as {sealed} of {model.name}",
             why=f"found {tree}, listed: {', '.join(listed) or 'none, and empty means no'}",
-            fix=f"have the policy's owner list it: tuneguard policy set-model {model.name}",
+            fix=paste.after("have the policy's owner list it", "policy", "set-model", model.name),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tuneguard import paste
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
@@ -73,8 +74,9 @@ def _apart(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
 
 def _models(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
     del now
-    set_model = "tuneguard policy set-model {} --base DIR --evaluation DIR --classifier DIR"
     for name, model in policy.models.items():
+        trees = ("--base", "DIR", "--evaluation", "DIR", "--classifier", "DIR")
+        set_model = paste.after("fill it in", "policy", "set-model", name, *trees)
         if not model.builders:
             yield "P-BUILDER", Severity.HIGH, f"{name} has no builder", f"models.{name}.builder: [IDENTITY]"
         if not model.data:
@@ -88,9 +90,9 @@ def _models(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
                     "name a steward for it",
                 )
         if not model.bases:
-            yield "P-BASE", Severity.HIGH, f"{name} has no base", set_model.format(name)
+            yield "P-BASE", Severity.HIGH, f"{name} has no base", set_model
         if model.evaluation is None:
-            yield "P-EVALUATION", Severity.HIGH, f"{name} has no evaluation", set_model.format(name)
+            yield "P-EVALUATION", Severity.HIGH, f"{name} has no evaluation", set_model
 
 
 def _demands(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import limits
+from tuneguard import limits, paste
 from tuneguard.errors import UsageError
 from tuneguard.files import cannot_look, printable, read_named
 from tuneguard.signing.key import PublicKey
@@ -119,7 +119,7 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime) -> P
         raise UsageError(
             "the policy has no signature",
             where=printable(str(bundle)),
-            help=f"sign it with the root's key: tuneguard policy sign {printable(str(path))}",
+            help=paste.after("sign it with the root's key", "policy", "sign", path),
         )
     return load_signed(
         read_named(path, limits.RECORD_BYTES),
