@@ -27,6 +27,7 @@ from tuneguard.formats.reader import Reader
 from tuneguard.progress import SILENT, Reporter, Task
 from tuneguard.scanner.examine import examine
 from tuneguard.scanner.facts import Changed
+from tuneguard.scanner.followed import Tree
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, rules_for, ruleset_digest
 
@@ -116,8 +117,9 @@ class _Scanning:
     def tree(self, root: int, name: str, reporter: Reporter, prefix: str = "") -> None:
         entries = tree.walk(root, name=name)
         with reporter.task("Scanning", total=sum(entry.size for entry in entries), unit="bytes") as task:
+            around = Tree.of((entry.path for entry in entries), prefix)
             for entry in entries:
-                self._file(root, entry.path, prefix + entry.path, task)
+                self._file(root, entry.path, prefix + entry.path, task, around)
         if self._expected:
             for path in sorted(self._expected):
                 self._changed(path, "is in the manifest and not there")
@@ -129,7 +131,7 @@ class _Scanning:
     def result(self) -> Scan:
         return Scan(self._report.findings, self._report.skipped, self._files, self._bytes, self._understood)
 
-    def _file(self, root: int, path: str, shown: str, task: Task) -> None:
+    def _file(self, root: int, path: str, shown: str, task: Task, around: Tree | None = None) -> None:
         expected = None
         if self._expected is not None:
             expected = self._expected.pop(path, None)
@@ -138,17 +140,18 @@ class _Scanning:
         self._files += 1
         try:
             with _descriptor(root, path) as descriptor:
-                self._content(descriptor, shown, expected, task)
+                self._content(descriptor, Context(shown, tree=around), expected, task)
         except CannotLook as error:
             self._report.skip(shown, error.what)
 
-    def _content(self, descriptor: int, path: str, expected: File | None, task: Task) -> None:
+    def _content(self, descriptor: int, context: Context, expected: File | None, task: Task) -> None:
+        path = context.path
         before = os.fstat(descriptor)
         passing = _Passing(task, hashing=self._expected is not None)
         reader = Reader.of_descriptor(descriptor, before.st_size, name=path, watch=passing)
         self._bytes += before.st_size
         try:
-            self._understood += examine(reader, path, Context(path), self._report)
+            self._understood += examine(reader, path, context, self._report)
         except ChangedWhileRead as error:
             raise ChangedWhileRead(error.what, where=printable(path)) from error
         if _identity(before) != _identity(os.fstat(descriptor)):

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from importlib.resources.abc import Traversable
 
+    from tuneguard.scanner.followed import Tree
+
 PACKAGE = "tuneguard.scanner.rules"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a fact was found: the file's path, and the member of an archive in it, safe to print."""
+    """Where a fact was found: the file's path, and the member of an archive in it, safe to print.
+
+    `tree` holds the names of what lies around the file; it is None for one file that is scanned alone, and
+    for a member.
+    """
 
     path: str
     member: str | None = None
+    tree: Tree | None = None
 
     @property
     def name(self) -> str:
