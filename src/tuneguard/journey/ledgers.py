@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from tuneguard.errors import UsageError
-from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
-from tuneguard.journey.surroundings import local_time, short
-from tuneguard.ledger.store import Head
+from tuneguard import files, limits
+from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
+from tuneguard.journey.surroundings import local_time, short, shown
+from tuneguard.ledger.checkpoint import unverified_checkpoint
+from tuneguard.ledger.store import RULES, Head
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.ledger.store import SqliteStore
 
@@ -45,27 +50,58 @@ def entries(*, here: Surroundings) -> Result:
 
 
 def verify(*, head: str | None, here: Surroundings) -> Result:
-    """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed."""
-    check = _ledger(here).verify(None if head is None else Head.parse(head))
-    here.reporter.say("Read", f"{check.head.size:,} entries: {check.summary}", f"head {check.head}")
-    notes = (
-        ()
-        if head is not None
-        else ("without a head that was kept elsewhere, a rewritten ledger cannot be told",)
-    )
+    """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
+
+    A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
+    think of it, and anchors nothing: whoever can rewrite one of the two files can rewrite both.
+    """
+    store = _ledger(here)
+    check = store.verify(None if head is None else Head.parse(head))
+    beside = tuple(_against_head_file(store))
+    findings = tuple(dict.fromkeys((*check.findings, *beside)))
+    compared = store.head_file.name if os.path.lexists(store.head_file) else None
+    summary = "not consistent" if findings else check.summary
+    notes = []
+    if compared is not None and not findings:
+        summary = f"{summary}; consistent with {compared} beside it"
+        notes.append(f"{compared} lay beside the ledger: whoever can rewrite one can rewrite both")
+    if head is None:
+        notes.append("without a head that was kept elsewhere, a rewritten ledger cannot be told")
+    here.reporter.say("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
     return Result(
         command="ledger verify",
-        verdict=judge(check.findings, (), REFUSING),
+        verdict=judge(findings, (), REFUSING),
         subjects=(Subject("ledger", check.head.root),),
-        findings=check.findings,
+        findings=findings,
         facts={
             "size": check.head.size,
             "root": check.head.root,
-            "anchored": check.anchored,
-            "summary": check.summary,
+            "anchored": check.anchored and not findings,
+            "beside": compared,
+            "summary": summary,
         },
-        notes=notes,
+        notes=tuple(notes),
     )
+
+
+def _against_head_file(store: SqliteStore) -> Iterator[Finding]:
+    """What speaks against the ledger by the head that lies beside it; nothing where none does."""
+    path = store.head_file
+    if not os.path.lexists(path):
+        return
+    try:
+        read = unverified_checkpoint(files.read_bounded(path, limits.NOTE_BYTES), str(path))
+    except (NotUnderstood, Refused) as error:
+        yield Finding(
+            "L05",
+            Severity.CRITICAL,
+            error.what,
+            Location(shown(path)),
+            why=RULES["L05"],
+            fix="restore it from a copy, or find out who wrote it; `promote` signs a new one",
+        )
+        return
+    yield from store.verify(read.head, which=f"{path.name} beside it").findings
 
 
 def _ledger(here: Surroundings) -> SqliteStore:

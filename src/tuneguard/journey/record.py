@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from tuneguard.ledger.entry import Entry
     from tuneguard.ledger.store import Store
 
-HEAD = "ledger.head"
-"""The signed head (a C2SP checkpoint), in the project's state folder. Keep a copy elsewhere."""
-
 
 def record(
     directory: Path, *, run: str, attempt: str, tree: str, model: str, pushed: str, here: Surroundings
 ) -> Result:
     """Append ``done`` for the attempt, and sign the new head with the log's key where there is one.
+
+    The signed head (a C2SP checkpoint) lies beside the ledger; a copy is to be kept elsewhere.
 
     Run again, it signs the head again and appends nothing.
 
@@ -50,8 +49,8 @@ def record(
         facts |= {"sequence": entry.sequence, "size": head.size, "root": head.root}
         if here.key_uri("log") is not None:
             signed = checkpoint(f"tuneguard.dev/{here.pipeline.name}", head, here.signer("log"))
-            files.write_replacing(here.state / HEAD, signed)
-            outputs = (shown(here.state / HEAD),)
+            files.write_replacing(here.ledger.head_file, signed)
+            outputs = (shown(here.ledger.head_file),)
         here.reporter.say("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
     return Result(
         command="record",

@@ -59,19 +59,34 @@ def read_checkpoint(data: bytes, origin: str, key: PublicKey, where: str) -> Che
         NotUnderstood: it is not a checkpoint.
         Refused: that key has not signed it, or it is another log's.
     """
-    lines = note.verified_text(data, origin, key, where).removesuffix("\n").split("\n")
-    if len(lines) < 3 or not all(lines) or _SIZE.fullmatch(lines[1]) is None:
-        raise NotUnderstood("is not a checkpoint: origin, size and root, a line each", where=printable(where))
-    if lines[0] != origin:
+    found = _read(note.verified_text(data, origin, key, where), where)
+    if found.origin != origin:
         raise Refused(
-            f"is a checkpoint of {printable(lines[0])[:100]}, not of {printable(origin)}",
+            f"is a checkpoint of {printable(found.origin)[:100]}, not of {printable(origin)}",
             where=printable(where),
         )
+    return found
+
+
+def unverified_checkpoint(data: bytes, where: str) -> Checkpoint:
+    """What a checkpoint says, its signatures not asked for.
+
+    Raises:
+        NotUnderstood: it is not a checkpoint.
+    """
+    text, _ = note.split(data, where)
+    return _read(text, where)
+
+
+def _read(text: str, where: str) -> Checkpoint:
+    lines = text.removesuffix("\n").split("\n")
+    if len(lines) < 3 or not all(lines) or _SIZE.fullmatch(lines[1]) is None:
+        raise NotUnderstood("is not a checkpoint: origin, size and root, a line each", where=printable(where))
     root = _root(lines[2], where)
     size = int(lines[1])
     if size == 0 and root != EMPTY_ROOT:
         raise NotUnderstood("gives an empty log another root than the empty one", where=printable(where))
-    return Checkpoint(origin, Head(size, root.hex()), tuple(lines[3:]))
+    return Checkpoint(lines[0], Head(size, root.hex()), tuple(lines[3:]))
 
 
 def _root(text: str, where: str) -> bytes:

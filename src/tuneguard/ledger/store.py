@@ -130,6 +130,7 @@ RULES: Mapping[str, str] = {
     "L02": "An entry is not what `append` writes: not canonical, or not numbered as its place.",
     "L03": "The ledger has fewer entries than a head that was kept elsewhere: its tail was cut off.",
     "L04": "The first entries have another root than a head that was kept elsewhere: rewritten, or a fork.",
+    "L05": "What lies beside the ledger as its signed head is none.",
 }
 """What each finding of `SqliteStore.verify` means, by its id."""
 
@@ -155,6 +156,12 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._where = printable(str(self.path))
+
+    @property
+    def head_file(self) -> Path:
+        """Where a signed head of this ledger lies beside it: ``ledger.head`` for ``ledger.db``."""
+        name = self.path.name.removesuffix(".db")
+        return self.path.with_name(f"{name}.head")
 
     def append(
         self,
@@ -239,8 +246,8 @@ class SqliteStore:
             raise UsageError(f"the ledger has {len(hashes):,} entries, not {size:,}", where=self._where)
         return hashes[:size]
 
-    def verify(self, head: Head | None = None) -> Check:
-        """Read every entry again, and compare with a head that was kept elsewhere.
+    def verify(self, head: Head | None = None, *, which: str = "the given head") -> Check:
+        """Read every entry again, and compare with a head that was kept elsewhere, `which` findings name.
 
         Without `head` the answer is at best "internally consistent, not anchored": whoever can write
         the file could have written all of it anew.
@@ -261,7 +268,7 @@ class SqliteStore:
             findings.append(self._finding("L01", error.what))
         found = Head(frontier.size, frontier.root().hex())
         if head is not None:
-            findings += self._head_faults(head, found, at_head)
+            findings += self._head_faults(head, found, at_head, which)
         return Check(tuple(findings), found, anchored=head is not None and not findings)
 
     # --- judging ----------------------------------------------------------------------------------
@@ -279,18 +286,18 @@ class SqliteStore:
         except NotUnderstood as error:
             yield self._finding("L02", f"entry {sequence} {error.what}")
 
-    def _head_faults(self, head: Head, found: Head, at_head: str | None) -> Iterator[Finding]:
+    def _head_faults(self, head: Head, found: Head, at_head: str | None, which: str) -> Iterator[Finding]:
         """L03 and L04: what only a head kept elsewhere can show."""
         if at_head is None:
             yield self._finding(
                 "L03",
-                f"has {found.size:,} entries, and the given head {head.size:,}: the tail was cut off, or "
+                f"has {found.size:,} entries, and {which} {head.size:,}: the tail was cut off, or "
                 "this is another ledger",
             )
         elif at_head != head.root:
             yield self._finding(
                 "L04",
-                f"its first {head.size:,} entries have the root {at_head}, and the given head {head.root}: "
+                f"its first {head.size:,} entries have the root {at_head}, and {which} {head.root}: "
                 "they were rewritten, or this is a fork",
             )
 
