@@ -48,6 +48,8 @@ EVIDENCE_BYTES = 64 * MIB
 """Bytes of all evidence files of one subject together."""
 BUNDLE_BYTES = 32 * MIB
 """Bytes of one bundle: an OMS signature over 100,000 files takes about 20 MB."""
+RELIED_ON = 1_000
+"""Identities that a verdict or a provenance names: one for each piece of evidence that is ever read."""
 CERTIFICATES = 16
 """Certificates in one bundle's chain."""
 AUTHORITIES_BYTES = 4 * MIB

@@ -6,6 +6,7 @@ import hashlib
 
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicates import evaluation, oms, provenance, release, scan, seal, verdict
+from tuneguard.attest.relied import Relied
 
 
 def sha(text: str) -> str:
@@ -54,6 +55,7 @@ PROVENANCE = provenance.Provenance(
     unsafe=("--unsafe-no-sandbox",),
     parent="run-041",
     parent_tree=sha("parent"),
+    relied_on=(Relied("ci", "builder", "provenance", sha("a key")),),
 )
 SCAN = scan.Scan(
     verdict="refused",
@@ -86,6 +88,10 @@ VERDICT = verdict.Verdict(
     verifier="https://tuneguard.dev/verifiers/0.1.0",
     log=verdict.Log(17, sha("root")),
     inputs=(("scan-0123456789abcdef.sigstore.json", sha("scan")),),
+    relied_on=(
+        Relied("alice", "data-steward", "seal", sha("another key")),
+        Relied("ci", "builder", "provenance", sha("a key")),
+    ),
 )
 RELEASE = release.Release(
     model="support-llama",

@@ -28,6 +28,7 @@ from tuneguard.attest.predicates import provenance as provenances
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
+from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.records import to_json
 from tuneguard.signing.bundle import make_bundle
@@ -308,6 +309,21 @@ def verdict(
     body = verdicts.Verdict(**given | facts)
     manifest_hex = names.removeprefix("sha256:") if names is not None and body.passed else None
     return piece("verdict", verdicts.statement(MODEL, manifest.digest, body, manifest_hex), by)
+
+
+def relied(name: str, role: str, kind: str, *, key_of: str | None = None) -> Relied:
+    """Somebody whose evidence counted, with their own key or with another one's."""
+    return Relied(name, role, kind, key(key_of or name).public_key.keyid)
+
+
+RELIED_ON = (
+    relied("alice", "data-steward", "seal"),
+    relied("ci", "builder", "provenance"),
+    relied("ci", "builder", "signature"),
+    relied("eva", "evaluator", "evaluation"),
+    relied("sam", "scanner", "scan"),
+)
+"""Whose evidence counts when CHECKPOINT is promoted."""
 
 
 def evidence(manifest: Manifest = CHECKPOINT) -> list[Piece]:

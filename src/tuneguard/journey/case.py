@@ -98,11 +98,11 @@ def build(
         for claim in verification.counting("provenance")
         for dependency in claim.body.data
     )
-    seals = {tree: _seal(tree, "dataset", "train", model, here) for tree in trained}
+    seals = {tree: _first(sealers(tree, "dataset", model, here)) for tree in trained}
     overlaps: tuple[Overlap, ...] = ()
     if rule.evaluation is not None:
         measured = rule.evaluation.set
-        judged_by = _seal(measured, "evaluation", "eval", model, here)
+        judged_by = _first(sealers(measured, "evaluation", model, here))
         overlaps = tuple(_overlap(tree, seal, measured, judged_by, here) for tree, seal in seals.items())
     return Case(
         policy=here.policy,
@@ -118,24 +118,36 @@ def build(
     )
 
 
-def _seal(tree: str, kind: Sealed, place: str, model: str, here: Surroundings) -> Claim | None:
-    """The seal that counts for a tree that the project's pipeline names; the files are not needed."""
+def sealers(tree: str, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim, ...]:
+    """The seals that count for a tree that the project's pipeline names; the files are not needed."""
+    folder = _folder(kind, here)
+    if folder is None:
+        return ()
     judged_ = verify(
         tree,
-        _pieces(_folder(place, here)),
+        _pieces(folder),
         here.policy,
         Expectation(purpose="train", now=here.now, model=model, sealed=kind),
     )
-    counting = judged_.counting("seal") if judged_.passed else ()
-    return counting[0] if counting else None
+    return judged_.counting("seal") if judged_.passed else ()
 
 
-def _folder(place: str, here: Surroundings) -> Path:
+def _first(claims: Sequence[Claim]) -> Claim | None:
+    return claims[0] if claims else None
+
+
+def _folder(kind: Sealed, here: Surroundings) -> Path | None:
+    """Where the pipeline says that a sealed tree lies; None where it names no classifier."""
     pipeline = here.pipeline
-    named = pipeline.data.train if place == "train" else pipeline.data.eval
-    if named is None:
+    if kind == "evaluation" and pipeline.data.eval is None:
         raise UsageError("the pipeline names no evaluation set", help="set data.eval.path in tuneguard.yaml")
-    return pipeline.resolve(named.path)
+    named = {
+        "dataset": pipeline.data.train,
+        "evaluation": pipeline.data.eval,
+        "base": pipeline.base,
+        "classifier": None if pipeline.evaluation is None else pipeline.evaluation.classifier,
+    }[kind]
+    return None if named is None else pipeline.resolve(named.path)
 
 
 def _pieces(tree: Path) -> Sequence[Piece]:
@@ -152,8 +164,8 @@ def _overlap(
 ) -> Overlap:
     """How many rows both have, by the hashes that the two seals name; why not, where they are missing."""
     try:
-        mine = _rows(sealed, "train", here)
-        theirs = _rows(judged_by, "eval", here)
+        mine = _rows(sealed, "dataset", here)
+        theirs = _rows(judged_by, "evaluation", here)
     except TuneguardError as error:
         return Overlap(training, measured, None, str(error))
     if mine is None or theirs is None:
@@ -164,7 +176,8 @@ def _overlap(
     return Overlap(training, measured, rows.overlap(mine, theirs))
 
 
-def _rows(seal: Claim | None, place: str, here: Surroundings) -> bytes | None:
-    if seal is None or seal.body.rows_digest is None:
+def _rows(seal: Claim | None, kind: Sealed, here: Surroundings) -> bytes | None:
+    folder = _folder(kind, here)
+    if seal is None or folder is None or seal.body.rows_digest is None:
         return None
-    return evidence.read_rows(evidence.folder_of(_folder(place, here)), seal.body.rows_digest)
+    return evidence.read_rows(evidence.folder_of(folder), seal.body.rows_digest)

@@ -21,7 +21,7 @@ from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.oci import manifest as oci
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -156,6 +156,7 @@ def _write(
         log=None if head is None else verdicts.Log(head.size, head.root),
         reasons=tuple(f"{finding.rule}: {finding.message}" for finding in findings)[:1000],
         inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
+        relied_on=judged.relied_on(_counted(seen, name, here), policy) if passed else (),
         time=rfc3339(here.now),
         verifier=f"https://tuneguard.dev/verifier/{__version__}",
     )
@@ -172,6 +173,24 @@ def _write(
         result="passed" if passed else "refused",
         run=run,
     )
+
+
+def _counted(seen: Verification, model: str, here: Surroundings) -> Iterator[Claim]:
+    """All evidence that counts for the decision: about the tree, and the seals of what made and measured it.
+
+    The provenance gate demands the seals of the data. Base, evaluation set and classifier stand in the policy
+    by digest: their seals are named where they are found, and nothing is demanded of them here.
+    """
+    for met in seen.satisfied:
+        yield from met.claims
+    for claim in seen.counting("provenance"):
+        for each in claim.body.data:
+            yield from cases.sealers(each.digest.get("dirHash", ""), "dataset", model, here)
+        yield from cases.sealers(claim.body.base.digest.get("dirHash", ""), "base", model, here)
+    rule = here.policy.models[model].evaluation
+    if rule is not None:
+        yield from cases.sealers(rule.set, "evaluation", model, here)
+        yield from cases.sealers(rule.classifier, "classifier", model, here)
 
 
 def _facts(

@@ -32,6 +32,7 @@ from tuneguard.trust.verify import Expectation, verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneguard.attest.relied import Relied
     from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
 
@@ -41,7 +42,10 @@ INSIDE = "/tuneguard"
 
 @dataclass(frozen=True)
 class Input:
-    """One verified or hashed input of a run: its snapshot, what names it, where it appears inside."""
+    """One verified or hashed input of a run: its snapshot, what names it, where it appears inside.
+
+    `relied_on` names those who vouched for a run that is resumed.
+    """
 
     role: str
     path: Path
@@ -49,6 +53,7 @@ class Input:
     manifest: Manifest
     how: str
     dependency: provenance.Dependency
+    relied_on: tuple[Relied, ...] = ()
 
 
 def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple[Input, ...], dict[str, Any]]:
@@ -309,4 +314,12 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
     dependency = provenance.Dependency(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}
     )
-    return Input("resume", taken.path, f"{INSIDE}/resume", taken.manifest, taken.how, dependency)
+    return Input(
+        role="resume",
+        path=taken.path,
+        inside=f"{INSIDE}/resume",
+        manifest=taken.manifest,
+        how=taken.how,
+        dependency=dependency,
+        relied_on=judged.relied_on(seen.claims, here.policy),
+    )

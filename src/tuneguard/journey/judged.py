@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tuneguard import paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
+from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
@@ -21,7 +22,7 @@ from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.scanner.engine import Scan
     from tuneguard.signing.signer import Signer
-    from tuneguard.trust.claims import Verification
+    from tuneguard.trust.claims import Claim, Verification
+    from tuneguard.trust.policy import Policy
 
 
 def bound(directory: Path, tree: str | None, here: Surroundings) -> Manifest:
@@ -164,3 +166,15 @@ def behind_verdict(pieces: Sequence[Piece], seen: Verification) -> tuple[Piece, 
     verdict = seen.counting("verdict")[0]
     named = {verdict.sha256, *(digest for _, digest in verdict.body.inputs)}
     return tuple(piece for piece in pieces if piece.sha256 in named)
+
+
+def relied_on(claims: Iterable[Claim], policy: Policy) -> tuple[Relied, ...]:
+    """Who made the claims, and on whom the statements themselves relied."""
+    found: set[Relied] = set()
+    for claim in claims:
+        keyid = policy.identities[claim.identity].key.keyid
+        found |= {
+            Relied(claim.identity, claim.role, claim.kind, keyid),
+            *getattr(claim.body, "relied_on", ()),
+        }
+    return tuple(sorted(found))

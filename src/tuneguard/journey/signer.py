@@ -24,7 +24,7 @@ from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.records import to_json
 from tuneguard.signing.agent import Agent, Peer
 from tuneguard.signing.envelope import pae
-from tuneguard.trust.opening import not_believed
+from tuneguard.trust.belief import not_believed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,8 +137,12 @@ def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:
     """The roles in which the key's owner speaks now.
 
     Raises:
-        UsageError: the policy does not name the key, or does not believe it now.
+        UsageError: the policy's time is over, it does not name the key, or does not believe it now.
     """
+    if policy.expired(now):
+        raise UsageError(
+            f"the policy expired on {policy.expires:%Y-%m-%d}", help="bring the new one, and start again"
+        )
     owners = [each for each in policy.identities.values() if each.key == signer.public_key]
     if not owners:
         raise UsageError("the policy does not name this key", help="have the policy's owner list it")

@@ -455,4 +455,5 @@ def _provenance(
         expected_seconds=train_.expected_seconds,
         deadline_seconds=int(train_.deadline.total_seconds()),
         unsafe=("--unsafe-no-sandbox",) if isinstance(backend, UnsafeNoSandbox) else (),
+        relied_on=tuple(each for item in inputs for each in item.relied_on),
     )

@@ -6,7 +6,6 @@ concern passes through it. A piece with a fault counts for nothing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
@@ -17,11 +16,12 @@ from tuneguard.attest.predicates.scan import Scan
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict, manifest_of
 from tuneguard.files import printable
+from tuneguard.trust.belief import moment_of, times_of
 from tuneguard.trust.question import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from tuneguard.trust.claims import Released
     from tuneguard.trust.opening import Opened
@@ -354,35 +354,3 @@ def _check_end(body: Release, lifetime: timedelta, now: datetime) -> Iterator[Fa
 
 def _cut(text: str) -> str:
     return printable(text[:19] if text.startswith("sha256:") else text[:120])
-
-
-def times_of(body: object) -> tuple[str, ...]:
-    """The dates that a predicate claims, the last one being when it was made. A signature has none."""
-    match body:
-        case Seal():
-            return (body.created,)
-        case Provenance():
-            return (body.started, body.finished)
-        case Scan() | Evaluation():
-            return (body.finished,)
-        case Verdict():
-            return (body.time,)
-        case Release():
-            return (body.issued,)
-        case _:
-            return ()
-
-
-def claimed_time(body: object) -> str | None:
-    """When the evidence says that it was made, in UTC, or None where its kind says nothing."""
-    times = times_of(body)
-    return moment_of(times[-1]).strftime("%Y-%m-%dT%H:%M:%SZ") if times else None
-
-
-def moment_of(claimed: str) -> datetime:
-    """An RFC 3339 time as a moment in UTC. One before the year 1 in UTC is the year 1."""
-    moment = datetime.fromisoformat(claimed)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        return moment.replace(tzinfo=UTC)

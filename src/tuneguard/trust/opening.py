@@ -21,8 +21,6 @@ from tuneguard.signing.bundle import Bundle, read_bundle
 from tuneguard.trust.question import Fault, Question, Stop
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tuneguard.artifact.manifest import Difference
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Identity, Policy, Role
@@ -120,40 +118,6 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
             why="the bundle was changed after it was signed, or a stranger signed it",
         )
     )
-
-
-def check_identity(identity: Identity, now: datetime) -> None:
-    """The signer is believed now: the key's time has come, has not run out, and it is not revoked.
-
-    A key that the policy marks ``form: blob`` signs raw bytes, as the seed did, and is believed about no
-    statement: what was signed as one is never read as the other.
-
-    A signer's own date proves nothing, so validity is judged at the time of verification, and a
-    revocation ends everything that the key ever signed, whatever date it bears. To keep a model in
-    use beyond its signer's time, have it promoted again.
-    """
-    if identity.form == "blob":
-        raise Stop(
-            Fault(
-                "V04",
-                f"is signed by {identity.name} ({identity.custodian}), whose key is marked for raw blobs",
-                fix="sign with a key of the form dsse, which is the default",
-            )
-        )
-    fault = not_believed(identity, now)
-    if fault is not None:
-        raise Stop(Fault("V04", f"is signed by {identity.name} ({identity.custodian}), who {fault}"))
-
-
-def not_believed(identity: Identity, now: datetime) -> str | None:
-    """Why an identity is not believed at `now`, or None if it is."""
-    if identity.revoked is not None:
-        return f"is revoked since {identity.revoked.at:%Y-%m-%d}: {printable(identity.revoked.reason)}"
-    if identity.not_before is not None and now < identity.not_before:
-        return f"is believed only from {identity.not_before:%Y-%m-%d %H:%M} UTC"
-    if identity.until is not None and now >= identity.until:
-        return f"was believed until {identity.until:%Y-%m-%d %H:%M} UTC"
-    return None
 
 
 def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Question) -> Opened:

@@ -23,6 +23,7 @@ from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.fields import (
     Count,
     Digest,
+    Duration,
     Instant,
     Name,
     Or,
@@ -66,10 +67,18 @@ _REPOSITORY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Since when a key is not believed, and why."""
+    """Since when a key is not believed, and why.
+
+    The reasons of `RETIRED` say that the key was given up in good order, and end it as ``until`` does. Every
+    other reason means that somebody else may hold it: nothing that it ever signed counts, whatever its date.
+    """
 
     at: Instant
     reason: str
+
+
+RETIRED = ("retired", "superseded")
+"""The reasons of a revocation that do not doubt what the key signed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,17 @@ class Identity:
     until: datetime | None = None
     revoked: Revocation | None = None
     form: str = "dsse"
+
+    @property
+    def compromised(self) -> bool:
+        """Whether the key is revoked because somebody else may hold it."""
+        return self.revoked is not None and self.revoked.reason not in RETIRED
+
+    @property
+    def ends(self) -> datetime | None:
+        """When it stops making evidence that counts: ``until``, or the day on which it was retired."""
+        retired = None if self.revoked is None or self.compromised else self.revoked.at
+        return min((each for each in (self.until, retired) if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +166,8 @@ class Policy:
 
     ``walls`` is ``"all"`` (every wall proven) or the least state of each wall that it names; a wall
     that it does not name must be proven. ``sha256`` is of the file's bytes.
+
+    From ``expires`` on nobody makes new evidence under it. Loading goes on for its ``grace``, if it has one.
     """
 
     name: str
@@ -162,6 +184,12 @@ class Policy:
     gates: Mapping[str, Node]
     sha256: str
     file: str
+    warn_from: datetime | None = None
+    grace: timedelta = timedelta(0)
+
+    def expired(self, now: datetime, *, loading: bool = False) -> bool:
+        """Whether its time is over at `now`: for `loading`, its grace too."""
+        return now >= self.expires and not (loading and now - self.expires < self.grace)
 
     @property
     def development(self) -> bool:
@@ -191,6 +219,15 @@ class Policy:
         """How long a release pointer is believed from its issue, whatever it says itself."""
         ages = [each.max_age for each in self.require["release"] if each.max_age is not None]
         return min(ages, default=RELEASE_LIFETIME)
+
+    def by_keyid(self) -> Mapping[str, Identity]:
+        """Every identity by its key's id (`PublicKey.keyid`). One key is one identity."""
+        return {each.key.keyid: each for each in self.identities.values()}
+
+    @property
+    def compromised(self) -> bool:
+        """Whether any identity is revoked because somebody else may hold its key."""
+        return any(each.compromised for each in self.identities.values())
 
     def custodians(self, role: str) -> frozenset[str]:
         """Who keeps a key that may speak in `role`."""
@@ -272,6 +309,8 @@ class _Metadata:
     name: Name
     version: Count
     expires: Instant
+    warn_from: Instant | None = None
+    grace: Duration = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +447,8 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
         gates=read.gates,
         sha256=sha256,
         file=file,
+        warn_from=read.metadata.warn_from,
+        grace=read.metadata.grace,
     )
 
 
@@ -415,13 +456,20 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
 
 
 def load_signed(
-    data: bytes, bundle: bytes, roots: Sequence[PublicKey], *, now: datetime, file: str
+    data: bytes,
+    bundle: bytes,
+    roots: Sequence[PublicKey],
+    *,
+    now: datetime,
+    file: str,
+    loading: bool = False,
 ) -> Policy:
     """A policy, after one of the `roots` was found to have signed exactly these bytes.
 
     Nothing of `data` is parsed before that, and the signed bytes are parsed once. The keys in
     `roots` come from outside the project (`trust.root`); what the bundle says about its key chooses
-    nothing. The caller still owes: a `now` that is the present, and the bytes of one reading.
+    nothing. Past its `expires`, a policy is believed for `loading` alone, and only in its grace. The caller
+    still owes: a `now` that is the present, and the bytes of one reading.
 
     Raises:
         Refused: no root, another payload type, not signed by a root, other bytes, or expired.
@@ -460,7 +508,7 @@ def load_signed(
             help="restore it, or have the root sign it again: tuneguard policy sign",
         )
     policy = parse_policy(envelope.payload, file)
-    if now >= policy.expires:
+    if policy.expired(now, loading=loading):
         raise Refused(
             f"expired on {policy.expires:%Y-%m-%dT%H:%M:%SZ}",
             where=place,

@@ -78,6 +78,11 @@ class Question:
         """Whether no model is expected, so that nothing but integrity can be asked about."""
         return self.expectation.purpose == "integrity" or self.expectation.model is None
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it is asked about what was decided before, and not to make anything new on it."""
+        return not self.integrity_only and self.expectation.purpose in ("load", "release", "renew")
+
     @cached_property
     def model(self) -> Model | None:
         """What the policy fixes about the expected model."""
@@ -121,7 +126,8 @@ class Question:
 def check_question(question: Question) -> Iterator[Fault]:
     """The question itself can be answered.
 
-    The policy has not run out, it knows the expected model, the model's repository is the one that
+    The policy has not run out (for loading and following a tag, nor has the `grace` that it may grant them),
+    it knows the expected model, the model's repository is the one that
     the tree is bound for, and the policy demands something for the purpose: for a promotion at
     least provenance, a scan and an evaluation, for loading a verdict, for training a seal, for
     following a tag a release. The tree holds at least one file, and this machine's clock has not gone
@@ -131,7 +137,7 @@ def check_question(question: Question) -> Iterator[Fault]:
     target's repository, never from the tree, its folder's name or its evidence.
     """
     policy, expected = question.policy, question.expectation
-    if expected.now >= policy.expires:
+    if policy.expired(expected.now, loading=expected.purpose in ("load", "release")):
         yield Fault(
             "V01",
             f"the policy {policy.name} ran out on {policy.expires:%Y-%m-%d %H:%M} UTC",

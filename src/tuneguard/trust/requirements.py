@@ -16,7 +16,7 @@ from tuneguard.attest.predicates.oms import Signature
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict
 from tuneguard.records import to_json
-from tuneguard.trust.opening import not_believed
+from tuneguard.trust.belief import not_believed
 from tuneguard.trust.question import ATTEMPT_BOUND, Fault
 
 if TYPE_CHECKING:
@@ -171,7 +171,11 @@ def check_apart(question: Question, claim: Claim) -> Fault | None:
 
 
 def _heard_in(question: Question, role: str) -> frozenset[str]:
-    """The custodians who keep a key of `role` for this model that is believed now."""
+    """The custodians who keep a key of `role` for this model that is believed, or heard about earlier.
+
+    A key whose time ran out is heard only where this question asks for what its role says: whoever built last
+    year and promotes now, with another key, is not heard in both.
+    """
     found = question.policy.roles.get(role)
     if found is None or not (question.integrity_only or question.expectation.model in found.models):
         return frozenset()
@@ -179,7 +183,8 @@ def _heard_in(question: Question, role: str) -> frozenset[str]:
         question.policy.identities[name] for name in found.any_of if name in question.policy.identities
     ]
     now = question.expectation.now
-    return frozenset(each.custodian for each in identities if not_believed(each, now) is None)
+    before = question.lasting and any(role in each.roles for each in question.requirements)
+    return frozenset(each.custodian for each in identities if not_believed(each, now, before=before) is None)
 
 
 @dataclass(frozen=True)

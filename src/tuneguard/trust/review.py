@@ -153,9 +153,9 @@ def _named_by(model: Model, role: str, identity: str) -> bool:
 
 
 def _believed(identity: Identity, now: datetime | None) -> bool:
-    if identity.revoked is not None:
+    if identity.compromised:
         return False
-    return now is None or identity.until is None or now < identity.until
+    return now is None or identity.ends is None or now < identity.ends
 
 
 def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
@@ -230,9 +230,14 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
             for word, moment in (("from", identity.not_before), ("until", identity.until))
             if moment is not None
         ]
-        if identity.revoked is not None:
+        if identity.compromised and identity.revoked is not None:
             reason = shown(identity.revoked.reason)
             yield f"{identity.name} is revoked, and nothing that it signed counts: {reason}"
+        elif identity.revoked is not None:
+            yield (
+                f"{identity.name} is {identity.revoked.reason}: what it signed before "
+                f"{identity.ends:%Y-%m-%d %H:%M} UTC goes on counting for loading."
+            )
         elif identity.form == "blob":
             yield f"{identity.name} signs raw blobs, as the seed did, and no statement."
         elif period:

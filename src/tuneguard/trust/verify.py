@@ -8,6 +8,7 @@ the signed policy (`trust.policy.load_signed`) and says what it expects. Then, i
     V06 … V16   each piece: about exactly this tree, and what its kind has to say
     V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing lost?
     V20         each piece, with V06 … V16: is this what the tag names now?
+    V21, V22    each piece, with them: is it older than its key's end, and does nothing stolen bear it?
 
 Every step's docstring is what ``tuneguard explain V07`` prints and ``docs/verification.md`` holds.
 
@@ -27,15 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity, Skipped
-from tuneguard.trust import checks
+from tuneguard.trust import belief, checks
 from tuneguard.trust.claims import Claim, Expectation, Satisfied, Verification
-from tuneguard.trust.opening import (
-    Opened,
-    check_identity,
-    find_signer,
-    open_bundle,
-    open_statement,
-)
+from tuneguard.trust.opening import Opened, find_signer, open_bundle, open_statement
 from tuneguard.trust.question import Fault, Question, Stop, check_question
 from tuneguard.trust.requirements import (
     About,
@@ -83,6 +78,8 @@ CHECKS = (
     Step("V15", "verdict", checks.check_verdict),
     Step("V16", "time", checks.check_time),
     Step("V20", "release", checks.check_release),
+    Step("V21", "until", belief.check_until),
+    Step("V22", "relied", belief.check_relied),
 )
 """The steps on each opened piece."""
 
@@ -90,15 +87,15 @@ STEPS = (
     Step("V01", "question", check_question),
     Step("V02", "bundle", open_bundle),
     Step("V03", "signer", find_signer),
-    Step("V04", "identity", check_identity),
+    Step("V04", "identity", belief.check_identity),
     Step("V05", "statement", open_statement),
-    *CHECKS[:-1],
+    *CHECKS[:-3],
     Step("V17", "requirement", check_requirement),
     Step("V18", "apart", check_apart),
     Step("V19", "recorded", check_recorded),
-    CHECKS[-1],
+    *CHECKS[-3:],
 )
-"""Every step by its number: the order in which they are taken, but that V20 follows V16."""
+"""Every step by its number: the order in which they are taken, but that V20 to V22 follow V16."""
 
 
 def verify(
@@ -126,7 +123,7 @@ def verify(
         claims=judged.claims,
         satisfied=judged.satisfied,
         unmet=judged.unmet,
-        notes=tuple(_notes(question)),
+        notes=tuple(dict.fromkeys((*_notes(question), *_by_their_own_date(question, judged.satisfied)))),
     )
 
 
@@ -146,13 +143,13 @@ def _examine(question: Question, piece: Piece) -> _Examined:
     try:
         bundle = open_bundle(piece)  # V02
         identity = find_signer(bundle, question.policy)  # V03
-        check_identity(identity, question.expectation.now)  # V04
+        belief.check_identity(identity, question)  # V04
         opened = open_statement(bundle, identity, piece, question)  # V05
         kind = opened.kind
         if question.kinds is not None and kind not in question.kinds:
             unneeded = Fault("V05", f"is of the kind {kind}, which is not asked for here", aside=True)
             return _Examined(noted=(About(kind, piece.name, unneeded),))
-        faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16, V20
+        faults = [fault for step in CHECKS for fault in step.run(opened)]  # V06 … V16, V20 …
     except Stop as stop:
         faults = [stop.fault]
     else:
@@ -169,7 +166,7 @@ def _claims(opened: Opened) -> tuple[Claim, ...]:
             role=role.name,
             identity=opened.identity.name,
             custodian=opened.identity.custodian,
-            time=checks.claimed_time(opened.body),
+            time=belief.claimed_time(opened.body),
             file=printable(opened.piece.name),
             sha256=opened.piece.sha256,
             statement=opened.statement,
@@ -286,3 +283,15 @@ def _notes(question: Question) -> Iterable[str]:
         yield "the data's version is unpinned"
     if expected.deferred:
         yield f"not asked for yet: {', '.join(sorted(expected.deferred))}"
+
+
+def _by_their_own_date(question: Question, satisfied: Iterable[Satisfied]) -> Iterator[str]:
+    """What counts by a date that nobody but its signer vouches for, because the key's time is over."""
+    policy, now = question.policy, question.expectation.now
+    for claim in (claim for met in satisfied for claim in met.claims):
+        identity = policy.identities[claim.identity]
+        if identity.ends is not None and belief.has_ended(identity, now):
+            yield (
+                f"the {claim.kind} by {claim.identity} counts by its own date, {claim.time} claimed: "
+                f"the key was believed until {identity.ends:%Y-%m-%d}"
+            )

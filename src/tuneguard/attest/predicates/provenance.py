@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tuneguard.attest import relied
 from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate, only_tree
 from tuneguard.attest.statement import TREE_DIGEST, Resource, Statement, tree_resource
@@ -20,6 +21,8 @@ from tuneguard.files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tuneguard.attest.relied import Relied
 
 TYPE = "https://slsa.dev/provenance/v1"
 KIND = "provenance"
@@ -52,6 +55,7 @@ class Provenance:
 
     ``parent`` and ``parent_tree`` name the run and the tree that this one resumed. ``kind`` is ``final``, or
     ``intermediate`` for a run that was stopped. ``unsafe`` lists the dangerous switches that were used.
+    ``relied_on`` names those who vouched for the tree that was resumed, and all whom its own run relied on.
     """
 
     model: str
@@ -75,6 +79,7 @@ class Provenance:
     isolation: str = "same-user"
     level: str = "SLSA_BUILD_LEVEL_1"
     unsafe: tuple[str, ...] = ()
+    relied_on: tuple[Relied, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.parent is None) != (self.parent_tree is None):
@@ -103,17 +108,20 @@ def to_predicate(body: Provenance) -> dict[str, Any]:
     }
     if body.parent is not None:
         external["parent"] = body.parent
+    internal: dict[str, Any] = {
+        "isolation": body.isolation,
+        "level": body.level,
+        "walls": [{"name": name, "state": state, "how": how} for name, state, how in body.walls],
+        "baseScan": dict(body.base_scan),
+        "environment": dict(body.environment),
+    }
+    if body.relied_on:
+        internal[relied.FIELD] = relied.to_json(body.relied_on)
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": external,
-            "internalParameters": {
-                "isolation": body.isolation,
-                "level": body.level,
-                "walls": [{"name": name, "state": state, "how": how} for name, state, how in body.walls],
-                "baseScan": dict(body.base_scan),
-                "environment": dict(body.environment),
-            },
+            "internalParameters": internal,
             "resolvedDependencies": [_descriptor(dependency).to_json() for dependency in body.dependencies],
         },
         "runDetails": {
@@ -156,6 +164,7 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Provenance:
         level=internal.text("level"),
         base_scan=internal.mapping("baseScan"),
         environment=internal.mapping("environment"),
+        relied_on=relied.read(internal),
         builder_id=details.section("builder").text("id"),
         started=metadata.time("startedOn"),
         finished=metadata.time("finishedOn"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.attest import relied
 from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.statement import Resource, Statement, only_digest, tree_resource
@@ -20,6 +21,8 @@ from tuneguard.files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tuneguard.attest.relied import Relied
 
 TYPE = "https://slsa.dev/verification_summary/v1"
 KIND = "verdict"
@@ -50,7 +53,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One decision. ``verifier`` is a URI; ``inputs`` are the evidence used, by file name and SHA-256."""
+    """One decision. ``verifier`` is a URI; ``inputs`` are the evidence used, by file name and SHA-256.
+
+    ``relied_on`` names all whose evidence counted, those who sealed the data too. It is empty in verdicts
+    that were signed before there was this field.
+    """
 
     result: str
     model: str
@@ -63,6 +70,7 @@ class Verdict:
     log: Log | None = None
     reasons: tuple[str, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
+    relied_on: tuple[Relied, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -79,6 +87,8 @@ def to_predicate(body: Verdict) -> dict[str, Any]:
         "reasons": list(body.reasons),
         "policy": {"name": body.policy.name, "version": body.policy.version},
     }
+    if body.relied_on:
+        extension[relied.FIELD] = relied.to_json(body.relied_on)
     if body.log is not None:
         extension["log"] = {"size": body.log.size, "root": body.log.root}
     return {
@@ -120,6 +130,7 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Verdict:
             (entry.text("name"), entry.section("digest").sha256("sha256"))
             for entry in fields.sections("inputAttestations")
         ),
+        relied_on=relied.read(extension),
     )
 
 
