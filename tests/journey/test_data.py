@@ -447,7 +447,7 @@ def test_attack_a_fifo_in_place_of_a_file_is_refused_and_nothing_hangs(
     os.mkfifo(path)
 
     assert verified(inside, inside.path / "data/train") == 1
-    assert f"{name}: is a FIFO" in capsys.readouterr().err
+    assert f"T-SPECIAL  {name}\n      is a FIFO" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(INSIDE))
@@ -459,7 +459,7 @@ def test_attack_a_seals_file_that_is_a_link(
     path.symlink_to(inside.path / name)
 
     assert verified(inside, inside.path / "data/train") == 1
-    assert "T-SYMLINK" in capsys.readouterr().err
+    assert f"T-SYMLINK  {name}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("whose", ["a stranger", "the builder"])

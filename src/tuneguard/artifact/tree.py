@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tuneguard import limits
 from tuneguard.artifact.opening import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
-from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Problem, Refused
+from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 
@@ -131,22 +131,21 @@ def survey(
     return seen
 
 
-def forbidden(faults: Sequence[Finding], name: str, *also: Problem) -> ForbiddenTree:
-    """What refuses the tree called `name`: one sentence over the `faults` of a walk, then what else is wrong.
+def forbidden(faults: Sequence[Finding], name: str, also: Sequence[Finding] = ()) -> ForbiddenTree:
+    """What refuses the tree called `name`: one sentence over the `faults` of a walk.
 
-    The first by path is named, and how many more there are.
+    The first by path is named, and how many more there are. Its findings are those, and what is wrong `also`.
     """
     first = faults[0]
     rest = f" (and {len(faults) - 1} more such entries)" if faults[1:] else ""
     at = "" if first.location is None or first.location.path == "." else "/" + first.location.path
     where = printable(name.rstrip("/") or name) + at
-    error = ForbiddenTree(first.message + rest, where=where, help=first.fix, findings=faults)
-    error.problems += also
-    return error
+    found = tuple(dict.fromkeys((*faults, *also)))
+    return ForbiddenTree(first.message + rest, where=where, help=first.fix, findings=found)
 
 
 @contextlib.contextmanager
-def telling(faults: Sequence[Finding], name: str) -> Iterator[None]:
+def told_together(faults: Sequence[Finding], name: str) -> Iterator[None]:
     """What ends the work on the tree called `name` is told together with the `faults` that it has.
 
     Raises:
@@ -157,8 +156,8 @@ def telling(faults: Sequence[Finding], name: str) -> Iterator[None]:
     except (Refused, CannotLook) as error:
         if not faults or isinstance(error, ForbiddenTree):
             raise
-        joined = forbidden(faults, name, *error.problems)
-        joined.findings += getattr(error, "findings", ())
+        joined = forbidden(faults, name, getattr(error, "findings", ()))
+        joined.problems += error.problems
         raise joined from error
 
 

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Claim, Sealed, Verification
+
+
+LATER = frozenset({"scan", "evaluation"})
+"""Evidence that a promotion makes after it has verified a checkpoint."""
 
 
 def settings_for(here: Surroundings, flags: dict[str, Node]) -> dict[str, Any]:
@@ -62,6 +67,7 @@ def verified(
     run: str | None,
     attempt: str | None,
     deferred: frozenset[str] = frozenset(),
+    faults: Sequence[Finding] = (),
 ) -> Verification:
     """What the evidence says about the tree, as a candidate for promotion."""
     return verify(
@@ -79,6 +85,7 @@ def verified(
             repository=here.policy.models[model].repository,
             deferred=deferred,
         ),
+        faults,
     )
 
 

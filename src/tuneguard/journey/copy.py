@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files
 from tuneguard.artifact import snapshot
+from tuneguard.artifact import tree as trees
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey import case as cases
 from tuneguard.journey import judged
 from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 from tuneguard.ledger.entry import Event
@@ -19,14 +21,30 @@ from tuneguard.ledger.entry import Event
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.findings import Finding
+
 
 def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundings) -> Result:
-    """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest."""
+    """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest.
+
+    Raises:
+        ForbiddenTree: it holds what a tree cannot. No attempt is opened, and the findings name all that is
+            wrong with the signed files as well.
+    """
     if not attempt.isalnum():
         raise UsageError(f"{files.printable(attempt)} is not an attempt's id", help="32 hex digits")
     folder = here.room("attempts") / attempt
     folder.mkdir(mode=0o700, exist_ok=True)  # the conductor made it, and holds it
-    taken = snapshot.take(directory, folder / "tree", reporter=here.reporter)
+    faults: list[Finding] = []
+    name = str(directory)
+    with trees.told_together(faults, name):
+        taken = snapshot.take(directory, folder / "tree", reporter=here.reporter, faults=faults)
+        if faults:
+            snapshot.remove(taken.path)
+            seen = cases.verified(
+                directory, taken.manifest, here, model=model, run=run, attempt=None, deferred=cases.LATER
+            )
+            raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest
     try:
         if here.ledger is not None:

@@ -11,6 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__
+from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
@@ -58,13 +59,20 @@ def decide(
 
     Raises:
         Refused: the tree is another one than `tree`.
+        ForbiddenTree: it holds what a tree cannot. Nothing is signed, and all that is wrong is told.
         UsageError: a flag is looser than the policy, or there is no key.
     """
     name = expected_model(here, to, model)
     settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
-    manifest = judged.bound(directory, tree, here)
     unreached = _unreached(stopped_at)
-    seen = cases.verified(directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached)
+    faults: list[Finding] = []
+    with told_together(faults, str(directory)):
+        manifest = judged.bound(directory, tree, here, faults)
+        seen = cases.verified(
+            directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached
+        )
+    if faults:
+        raise forbidden(faults, str(directory), seen.findings)
     case = cases.build(manifest, seen, here, model=name, attempt=attempt, settings=settings)
     said = tuple(
         result

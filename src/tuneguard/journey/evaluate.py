@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import paste
 from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.errors import Refused, UsageError
@@ -29,6 +30,7 @@ from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
     from tuneguard.trust.claims import Sealed
     from tuneguard.trust.policy import EvaluationRule
 
@@ -168,17 +170,19 @@ def _judged_input(
     source: Path, target: Path, kind: Sealed, digest: str, model: str, here: Surroundings
 ) -> Path:
     """A snapshot of the set or the classifier: the policy's digest, a steward's seal, scanned clean."""
-    taken = snapshot.take(source, target, reporter=here.reporter)
-    pieces = evidence.read(evidence.folder_of(source))
-    expectation = Expectation(purpose="train", now=here.now, model=model, sealed=kind)
-    sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation)
-    if not sealed.verification.passed or sealed.manifest.digest != digest:
-        raise Refused(
-            f"the {kind} is not the one that the policy names ({short(digest)})",
-            where=shown(source),
-            help="restore it, or have the policy's owner name the new one: tuneguard policy set-model",
-            findings=sealed.verification.findings,
-        )
+    faults: list[Finding] = []
+    with told_together(faults, str(source)):
+        taken = snapshot.take(source, target, reporter=here.reporter, faults=faults)
+        pieces = evidence.read(evidence.folder_of(source))
+        expectation = Expectation(purpose="train", now=here.now, model=model, sealed=kind)
+        sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation, faults)
+        if not sealed.verification.passed or sealed.manifest.digest != digest:
+            raise Refused(
+                f"the {kind} is not the one that the policy names ({short(digest)})",
+                where=shown(source),
+                help="restore it, or have the policy's owner name the new one: tuneguard policy set-model",
+                findings=sealed.verification.findings,
+            )
     if kind == "classifier":
         found = scanner.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
         judged.check_clean(found, "classifier", source)

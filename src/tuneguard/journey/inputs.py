@@ -17,6 +17,7 @@ from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
 from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
 from tuneguard.errors import Refused, TuneguardError
@@ -32,6 +33,7 @@ from tuneguard.trust.verify import Expectation, verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneguard.artifact.snapshot import Snapshot
     from tuneguard.attest.relied import Relied
     from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
@@ -185,19 +187,28 @@ def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
 
+def _taken(source: Path, target: Path, here: Surroundings, faults: list[Finding]) -> Snapshot:
+    return snapshot.take(
+        source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES, faults=faults
+    )
+
+
 def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
-    taken = snapshot.take(source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES)
-    pieces = evidence.read(here.evidence_of(source) if here.evidence_option else evidence.folder_of(source))
-    expectation = Expectation(purpose="train", now=here.now, model=here.pipeline.name, sealed=kind)  # type: ignore[arg-type]
-    sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation)
-    if not sealed.verification.passed:
-        findings = sealed.verification.findings
-        raise Refused(
-            f"the {kind} is not what the policy asks for",
-            where=shown(source),
-            help="restore the sealed files, or have the steward look at them and seal them again",
-            findings=findings,
+    faults: list[Finding] = []
+    with told_together(faults, str(source)):
+        taken = _taken(source, target, here, faults)
+        pieces = evidence.read(
+            here.evidence_of(source) if here.evidence_option else evidence.folder_of(source)
         )
+        expectation = Expectation(purpose="train", now=here.now, model=here.pipeline.name, sealed=kind)  # type: ignore[arg-type]
+        sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation, faults)
+        if not sealed.verification.passed:
+            raise Refused(
+                f"the {kind} is not what the policy asks for",
+                where=shown(source),
+                help="restore the sealed files, or have the steward look at them and seal them again",
+                findings=sealed.verification.findings,
+            )
     if sealed.manifest != taken.manifest and taken.how != "bind":
         remove_seal(taken.path)
     body = sealed.seal.body
@@ -281,34 +292,32 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
     What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
     it must have kept what the policy wants of a run, on the `same` data and base as this one.
     """
-    taken = snapshot.take(source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES)
-    pieces = evidence.read(evidence.folder_of(source))
-    seen = verify(
-        taken.manifest,
-        pieces,
-        here.policy,
-        Expectation(purpose="resume", now=here.now, model=here.pipeline.name),
-    )
-    if not seen.passed:
-        raise Refused(
-            "the checkpoint to resume from is not what the builder signed",
-            where=shown(source),
-            help="resume from a signed checkpoint, unchanged",
-            findings=seen.findings,
-        )
+    faults: list[Finding] = []
+    with told_together(faults, str(source)):
+        taken = _taken(source, target, here, faults)
+        pieces = evidence.read(evidence.folder_of(source))
+        expectation = Expectation(purpose="resume", now=here.now, model=here.pipeline.name)
+        seen = verify(taken.manifest, pieces, here.policy, expectation, faults)
+        if not seen.passed:
+            raise Refused(
+                "the checkpoint to resume from is not what the builder signed",
+                where=shown(source),
+                help="resume from a signed checkpoint, unchanged",
+                findings=seen.findings,
+            )
     scanned = engine.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
     judged.check_clean(scanned, "checkpoint to resume from", source)
-    faults = {
+    against = {
         claim.body.run: tuple(_against_parent(claim.body, same, here))
         for claim in gates.ordered(seen.counting("provenance"))
     }
-    parent = next((run for run, found in faults.items() if not gates.refuses(found)), None)
+    parent = next((run for run, found in against.items() if not gates.refuses(found)), None)
     if parent is None:
         raise Refused(
             "the run to resume from is not one whose result could be promoted with this one's",
             where=shown(source),
             help="resume with the same data and base; or begin a new run from a sealed base",
-            findings=tuple(finding for found in faults.values() for finding in found),
+            findings=tuple(finding for found in against.values() for finding in found),
         )
     here.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
     dependency = provenance.Dependency(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
+    from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.scanner.engine import Scan
     from tuneguard.signing.signer import Signer
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
     from tuneguard.trust.policy import Policy
 
 
-def bound(directory: Path, tree: str | None, here: Surroundings) -> Manifest:
+def bound(
+    directory: Path, tree: str | None, here: Surroundings, faults: list[Finding] | None = None
+) -> Manifest:
     """The manifest of `directory`, hashed now; it must be the tree that the caller names, if any.
+
+    `faults` is as for `tuneguard.artifact.digest.hash_tree`.
 
     Raises:
         Refused: it is another tree.
     """
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    manifest = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
     if tree is not None and manifest.digest != tree:
         raise Refused(
             f"the tree changed: {short(tree)} was judged before, {short(manifest.digest)} is there now",

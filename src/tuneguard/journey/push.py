@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tuneguard import files, paste
-from tuneguard.artifact.tree import open_file
+from tuneguard.artifact.tree import forbidden, open_file, told_together
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
+    from tuneguard.findings import Finding
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.oci.reference import Reference
@@ -74,22 +75,26 @@ def push(
             f"{name} belongs to {repository}, not to {target.name}",
             help="push to the policy's repository",
         )
-    manifest = judged.bound(directory, tree, here)
-    pieces = evidence.read(here.evidence_of(directory))
-    built = build(manifest)
-    seen = verify(
-        manifest,
-        pieces,
-        here.policy,
-        Expectation(
-            purpose="load",
-            now=here.now,
-            model=name,
-            run=run,
-            manifest_digest=built.digest,
-            repository=repository,
-        ),
-    )
+    faults: list[Finding] = []
+    with told_together(faults, str(directory)):
+        manifest = judged.bound(directory, tree, here, faults)
+        pieces = evidence.read(here.evidence_of(directory))
+        built = build(manifest)
+        seen = verify(
+            manifest,
+            pieces,
+            here.policy,
+            Expectation(
+                purpose="load",
+                now=here.now,
+                model=name,
+                run=run,
+                manifest_digest=built.digest,
+                repository=repository,
+            ),
+        )
+    if faults:
+        raise forbidden(faults, str(directory), seen.findings)
     if not seen.passed:
         raise Refused(
             f"no passed verdict counts for the tree {short(manifest.digest)}",

@@ -74,7 +74,9 @@ def raise_error(outcome: Outcome) -> None:
     ]
     first = problems[0]
     if outcome.code == Refused.exit_code:
-        raise Refused(first.what, where=first.where, help=first.help, findings=findings(outcome))
+        refused = Refused(first.what, where=first.where, help=first.help, findings=findings(outcome))
+        refused.problems = tuple(problems)
+        raise refused
     if outcome.code == UsageError.exit_code:
         raise ConfigurationError(problems)
     again = TuneguardError(first.what, where=first.where, help=first.help)

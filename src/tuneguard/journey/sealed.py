@@ -49,22 +49,26 @@ class Sealed:
 
 
 def verify_sealed(
-    tree: Path, manifest: Manifest, pieces: Sequence[Piece], policy: Policy, expectation: Expectation
+    tree: Path,
+    manifest: Manifest,
+    pieces: Sequence[Piece],
+    policy: Policy,
+    expectation: Expectation,
+    faults: Sequence[Finding] = (),
 ) -> Sealed:
     """Judge the tree at `tree`, whose manifest was just taken, by the evidence beside it or inside.
 
     A seal beside the tree is tried first, over everything in it; then the seal inside, over
-    everything but its own three files. Which of them passes, counts.
+    everything but its own three files. Which of them passes, counts. `faults` is what the tree holds and
+    the manifest cannot: with one, nothing passes.
     """
-    beside = Sealed(manifest, verify(manifest, pieces, policy, expectation))
-    if beside.verification.passed or INSIDE[2] not in {file.path for file in manifest.files}:
-        return beside
-    held = _inside(tree)
+    beside = Sealed(manifest, verify(manifest, pieces, policy, expectation, faults))
+    held = {} if beside.verification.passed else _inside(tree, manifest)
     bundle = held.get(INSIDE[2])
     if bundle is None:
         return beside
     view = manifest.without(INSIDE)
-    judged = verify(view, [Piece(INSIDE[2], bundle)], policy, expectation)
+    judged = verify(view, [Piece(INSIDE[2], bundle)], policy, expectation, faults)
     same = not any(finding.rule in FILES_DIFFER for finding in judged.findings)
     wrong = tuple(_not_regenerated(view if same else None, held, manifest))
     if any(not claim.body.inside for claim in judged.counting("seal")):
@@ -78,7 +82,7 @@ def subject_of(tree: Path, manifest: Manifest) -> Manifest:
     For whoever names the tree in a policy. Nobody is believed here: a run verifies the seal.
     """
     view = manifest.without(INSIDE)
-    bundle = _inside(tree).get(INSIDE[2])
+    bundle = _inside(tree, manifest).get(INSIDE[2])
     if bundle is None:
         return manifest
     try:
@@ -101,19 +105,15 @@ def remove_seal(snapshot: Path) -> None:
     snapshot.chmod(0o500)
 
 
-def _inside(tree: Path) -> dict[str, bytes]:
-    held = {}
+def _inside(tree: Path, manifest: Manifest) -> dict[str, bytes]:
+    """The seed's files that are files of the tree, a link in place of one is not."""
+    names = {file.path for file in manifest.files}
     with files.directory(tree) as root:
-        for name in INSIDE:
-            if _is_there(root, name):
-                held[name] = files.read_bounded(name, limits.BUNDLE_BYTES, dir_fd=root)
-    return held
-
-
-def _is_there(root: int, name: str) -> bool:
-    import os
-
-    return name in os.listdir(root)
+        return {
+            name: files.read_bounded(name, limits.BUNDLE_BYTES, dir_fd=root)
+            for name in INSIDE
+            if name in names
+        }
 
 
 def _not_regenerated(view: Manifest | None, held: dict[str, bytes], whole: Manifest) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
+from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms
 from tuneguard.errors import CannotLook, Refused, UsageError
@@ -19,6 +20,7 @@ from tuneguard.trust import root
 
 if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
 
@@ -61,7 +63,12 @@ def sign(
         if certificate is None
         else chain_for(signer.public_key, Path(certificate), None if chain is None else Path(chain))
     )
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    faults: list[Finding] = []
+    with told_together(faults, str(directory)):
+        manifest = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
+        oms.refuse_unsignable(manifest)
+    if faults:
+        raise forbidden(faults, str(directory))
     bundle = oms.sign(signer, directory.resolve().name, manifest, certificates=certificates)
     written = evidence.write(here.evidence_of(directory), oms.KIND, bundle)
     return _signed(directory, manifest, (written,), here)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
+from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence, foreign
 from tuneguard.errors import UsageError
 from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.journey import judged
+from tuneguard.journey.case import LATER
 from tuneguard.journey.decide import reference
 from tuneguard.journey.named import Signer
 from tuneguard.journey.sealed import verify_sealed
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.signing.key import PublicKey
     from tuneguard.trust.claims import Claim, Purpose, Verification
-
-LATER = frozenset({"scan", "evaluation"})
-"""Evidence that a promotion makes after it has verified a checkpoint."""
 
 
 def verify_tree(
@@ -59,34 +58,37 @@ def verify_tree(
     if model is not None or purpose is not None or run is not None or attempt is not None:
         model = judged.expected(here, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
-    manifest = judged.bound(directory, tree, here)
-    folder = here.evidence_of(directory)
-    pieces = evidence.read(folder)
-    expectation = Expectation(
-        purpose=wanted,
-        now=here.now,
-        model=model,
-        run=run,
-        attempt=attempt,
-        manifest_digest=oci.build(manifest).digest if wanted == "load" else None,
-        repository=here.policy.models[model].repository if model is not None else None,
-        deferred=LATER if wanted == "promote" else frozenset(),
-    )
-    if wanted == "train":
-        seen = verify_sealed(directory, manifest, pieces, here.policy, expectation).verification
-    else:
-        seen = verify(manifest, pieces, here.policy, expectation)
+    faults: list[Finding] = []
+    with told_together(faults, str(directory)):
+        manifest = judged.bound(directory, tree, here, faults)
+        pieces = evidence.read(here.evidence_of(directory))
+        expectation = Expectation(
+            purpose=wanted,
+            now=here.now,
+            model=model,
+            run=run,
+            attempt=attempt,
+            manifest_digest=oci.build(manifest).digest if wanted == "load" else None,
+            repository=here.policy.models[model].repository if model is not None else None,
+            deferred=LATER if wanted == "promote" else frozenset(),
+        )
+        if wanted == "train":
+            sealed = verify_sealed(directory, manifest, pieces, here.policy, expectation, faults)
+            seen = sealed.verification
+        else:
+            seen = verify(manifest, pieces, here.policy, expectation, faults)
     tell(manifest, seen, here)
+    digest = None if faults else manifest.digest  # what holds a fault has none
     notes = [*here.remarks, *seen.notes]
     if seen.integrity_only and not seen.findings:
         notes.append("integrity only: who made it, in which run, as which model, was not asked (--model)")
     return Result(
         command="verify",
         verdict=seen.verdict,
-        subjects=(Subject(shown(directory), manifest.digest),),
+        subjects=(Subject(shown(directory), digest),),
         findings=seen.findings,
         evidence=tuple(reference(claim) for claim in seen.claims),
-        facts={"tree": manifest.digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
+        facts={"tree": digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
         notes=tuple(notes),
         next=paste.command("verify", directory, "--model", _a_model(here)) if wanted == "integrity" else None,
     )
@@ -168,24 +170,30 @@ def verify_foreign(
     signature = Path(signature)
     here = here or Surroundings()
     signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
-    tree = hashing.hash_tree(directory, reporter=here.reporter)
-    data = files.read_named(signature, limits.BUNDLE_BYTES)
     signed_by = signer.judge(here.now)
-    if is_blob_signature(data):
-        found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
-    else:
-        bundle = read_bundle(data, shown(signature))
-        with files.directory(directory) as root, foreign.range_hasher(root, tree, here.reporter) as ranges:
-            found = foreign.verify_foreign(
-                tree, bundle, signed_by, allow_ignored, where=shown(signature), hash_ranges=ranges
-            )
+    faults: list[Finding] = []
+    with told_together(faults, str(directory)):
+        tree = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
+        data = files.read_named(signature, limits.BUNDLE_BYTES)
+        if is_blob_signature(data):
+            found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
+        else:
+            bundle = read_bundle(data, shown(signature))
+            with (
+                files.directory(directory) as root,
+                foreign.range_hasher(root, tree, here.reporter) as ranges,
+            ):
+                found = foreign.verify_foreign(
+                    tree, bundle, signed_by, allow_ignored, where=shown(signature), hash_ranges=ranges
+                )
+    found = (*faults, *found)
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
         here.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
         verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
-        subjects=(Subject(shown(directory), tree.digest),),
+        subjects=(Subject(shown(directory), None if faults else tree.digest),),
         findings=found,
         facts={"purpose": "integrity"},
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
@@ -261,7 +269,7 @@ def verify_data(
         )
     name = model if model is not None else _only_model(here)
     pinned = Pinned.parse(data)
-    whole = hashing.hash_tree(folder, reporter=here.reporter)
+    faults: list[Finding] = []
     expectation = Expectation(
         purpose="train",
         now=here.now,
@@ -270,10 +278,13 @@ def verify_data(
         data_name=pinned.name if pinned else None,
         data_version=pinned.version if pinned else None,
     )
-    sealed = verify_sealed(folder, whole, (), here.policy, expectation)
+    with told_together(faults, str(folder)):
+        whole = hashing.hash_tree(folder, reporter=here.reporter, faults=faults)
+        sealed = verify_sealed(folder, whole, (), here.policy, expectation, faults)
     seen = sealed.verification
     findings = (*seen.findings, *readable_by_others(folder))
     passed = seen.passed
+    digest = None if faults else sealed.manifest.digest
     notes = list(here.remarks)
     if passed:
         body = sealed.seal.body
@@ -287,12 +298,12 @@ def verify_data(
     return Result(
         command="verify-data",
         verdict=Verdict.PASSED if passed else Verdict.REFUSED,
-        subjects=(Subject(shown(folder), sealed.manifest.digest),),
+        subjects=(Subject(shown(folder), digest),),
         findings=findings,
         evidence=tuple(reference(claim) for claim in seen.claims),
         facts={
             "pinned": pinned is not None and pinned.version is not None,
-            "tree": sealed.manifest.digest,
+            "tree": digest,
             "uncounted": uncounted(seen),
         },
         notes=tuple(notes),

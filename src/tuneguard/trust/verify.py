@@ -99,18 +99,23 @@ STEPS = (
 
 
 def verify(
-    tree: Manifest | str, pieces: Sequence[Piece], policy: Policy, expectation: Expectation
+    tree: Manifest | str,
+    pieces: Sequence[Piece],
+    policy: Policy,
+    expectation: Expectation,
+    faults: Sequence[Finding] = (),
 ) -> Verification:
     """What the evidence says about `tree`, and whether that is what the policy demands for the purpose.
 
     `tree` is a manifest, or the tree digest alone where the files are not at hand: then lists of
-    files are compared by their digest only. Never raises for anything that evidence holds.
+    files are compared by their digest only. `faults` is what the tree holds beside and no manifest can:
+    each refuses, whatever the evidence says. Never raises for anything that evidence holds.
     """
     digest, manifest = (tree, None) if isinstance(tree, str) else (tree.digest, tree)
     question = Question(digest, manifest, policy, expectation)
     wrong = [_finding(About("", None, fault)) for fault in check_question(question)]
     if question.model is None and not question.integrity_only:
-        return Verification(expectation, digest, tuple(wrong), (), (), ())
+        return Verification(expectation, digest, (*faults, *wrong), (), (), ())
     examined = [_examine(question, piece) for piece in pieces]
     claims = [claim for each in examined for claim in each.claims]
     noted = [about for each in examined for about in each.noted]
@@ -118,7 +123,7 @@ def verify(
     return Verification(
         expectation=expectation,
         digest=digest,
-        findings=tuple(dict.fromkeys([*wrong, *map(_finding, judged.refusing)])),
+        findings=tuple(dict.fromkeys([*faults, *wrong, *map(_finding, judged.refusing)])),
         skipped=tuple(_skipped(judged.aside)),
         claims=judged.claims,
         satisfied=judged.satisfied,
