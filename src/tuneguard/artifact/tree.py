@@ -43,7 +43,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tuneguard import limits
 from tuneguard.artifact.opening import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
-from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused
+from tuneguard.errors import (
+    CannotLook,
+    ChangedWhileRead,
+    ForbiddenTree,
+    Interrupted,
+    Refused,
+    TuneguardError,
+)
 from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 
@@ -149,12 +156,12 @@ def told_together(faults: Sequence[Finding], name: str) -> Iterator[None]:
     """What ends the work on the tree called `name` is told together with the `faults` that it has.
 
     Raises:
-        ForbiddenTree: there are faults, and the work ended in a refusal or could not look.
+        ForbiddenTree: there are faults, and the work ended in any error but an interruption.
     """
     try:
         yield
-    except (Refused, CannotLook) as error:
-        if not faults or isinstance(error, ForbiddenTree):
+    except TuneguardError as error:
+        if not faults or isinstance(error, ForbiddenTree | Interrupted):
             raise
         joined = forbidden(faults, name, getattr(error, "findings", ()))
         joined.problems += error.problems
