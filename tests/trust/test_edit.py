@@ -136,6 +136,56 @@ def test_a_digest_of_digits_alone_is_quoted():
     assert parse_policy(after, "f").models["support-llama"].bases == ("1" * 64,)
 
 
+COMMAND = (
+    "python",
+    "{code}/train.py",
+    "--x={{1}",
+    "",
+    "no",
+    "a: b # c",
+    "it's",
+    'say "x"',
+    "two\nlines",
+    "--x={{1}",
+)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "command: any",
+        "command: [python, x]",
+        "command:\n      - python  # why\n      - x",
+        "command:\n    - python",
+        "command: []",
+        "# none",
+    ],
+)
+def test_a_command_is_set_exactly_whatever_was_there(layout):
+    before = text(("    code: any", f"    code: any\n    {layout}"))
+
+    after = set_model(before.encode(), "support-llama", command=COMMAND)
+
+    assert parse_policy(after, "f").models["support-llama"].command == COMMAND
+
+
+def test_code_and_configuration_and_command_are_fixed_together():
+    before = new_project()
+
+    after = set_model(before.encode(), "demo", code=NEW, config=BASE, command=("python", "{code}/train.py"))
+
+    assert diff(before, after)[2:] == [
+        "-    code: any",
+        "-    config: any",
+        "-    command: any",
+        f'+    code: ["{NEW}"]' if f'"{NEW}"' in after.decode() else f"+    code: [{NEW}]",
+        f"+    config: [{BASE}]",
+        '+    command: [python, "{code}/train.py"]',
+    ]
+    assert parse_policy(after, "f").models["demo"].fixed
+    assert not parse_policy(before.encode(), "f").models["demo"].fixed
+
+
 @pytest.mark.parametrize("what", ["base", "evaluation", "classifier"])
 def test_editing_again_and_again_only_moves_on(what):
     data = text().encode()

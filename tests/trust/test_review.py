@@ -18,6 +18,28 @@ def found(*changes: tuple[str, str], now: datetime = NOW) -> dict[str, str]:
     return {each.rule: f"{each.severity}: {each.message}" for each in weaknesses(policy, now=now)}
 
 
+CODE = ("    code: any", f"    code: [{BASE}]")
+COMMAND = ("    evaluation:\n", '    command: [python, "{code}/train.py"]\n    evaluation:\n')
+
+
+def test_code_and_command_are_asked_for_together():
+    assert found(CODE)["P-CODE"] == (
+        "low: support-llama may be trained by any command, which need not run the code that is listed"
+    )
+    assert (
+        found(COMMAND)["P-CODE"] == "low: support-llama may be trained by any code, whatever its command is"
+    )
+    assert found(CODE, COMMAND) == {}
+
+
+def test_the_command_in_plain_words():
+    def said(*changes: tuple[str, str]) -> str:
+        return explain(parse_policy(text(*changes).encode(), "policy.yaml"))
+
+    assert "  by the command python '{code}/train.py'\n" in said(COMMAND)
+    assert "  by any command, which need not run that code\n" in said(CODE)
+
+
 def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
     assert found() == {"P-CODE": "low: support-llama may be trained by any code"}
 

@@ -4,13 +4,14 @@ Provenance by a builder of the model, over this very tree, must count; a signatu
 proves integrity only. Then: every data set that the run read bears a name that the policy lists for
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
 evaluation set. The base's digest is one that the policy lists, and the run's own scan of it was
-clean. Code and configuration are listed where the policy lists any. Each wall of the sandbox was in the
-state that the policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its
+clean. Code, configuration and command are the policy's where it lists any. Each wall of the sandbox was
+in the state that the policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its
 name, and a production policy refuses it.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
@@ -69,6 +70,7 @@ def faults_of(case: Case, claim: Claim) -> Iterator[Finding]:
 def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
     """What speaks against a run as such, its data apart: also of the run that another one resumes."""
     yield from _listed(model, body)
+    yield from _command(model, body)
     yield from _base_scan(body)
     yield from _walls(policy, body)
     for switch in body.unsafe:
@@ -143,6 +145,20 @@ def _listed(model: Model, body: Provenance) -> Iterator[Finding]:
                 why=f"used {', '.join(map(printable, digests))}; listed: {', '.join(listed) or 'none'}",
                 fix=paste.after("have the policy's owner list it", "policy", "set-model", model.name),
             )
+
+
+def _command(model: Model, body: Provenance) -> Iterator[Finding]:
+    """The command as it was written, against the policy's: what is in the code matters only if it is run."""
+    if model.command is not None and body.command != model.command:
+        yield fault(
+            GATE,
+            f"the command is not the one that the policy has for {model.name}",
+            why=f"used {printable(shlex.join(body.command))}; listed: {printable(shlex.join(model.command))}",
+            fix=paste.after(
+                "restore it and run again, or have the policy's owner fix this one",
+                *("policy", "set-model", model.name, "--command"),
+            ),
+        )
 
 
 def _base_scan(body: Provenance) -> Iterator[Finding]:

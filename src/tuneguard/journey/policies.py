@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -74,23 +75,39 @@ def set_model(
     base: Path | None,
     evaluation: Path | None,
     classifier: Path | None,
+    code: Path | None = None,
+    config: Path | None = None,
+    command: bool = False,
     here: Surroundings,
 ) -> Result:
-    """Fill in a model's digests from the trees, raise the version, sign again as the root.
+    """Fill in what a model is made from, raise the version, sign again as the root.
+
+    `base`, `evaluation`, `classifier` and `code` are folders, named by their tree digests, and `config` a
+    file. `command` takes the command of the pipeline file, which whoever signs has read: it is said.
 
     Raises:
         UsageError: nothing is named, or the policy has no such model.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
-    trees = {"base": base, "evaluation": evaluation, "classifier": classifier}
+    trees = {"base": base, "evaluation": evaluation, "classifier": classifier, "code": code}
     named = {what: tree for what, tree in trees.items() if tree is not None}
-    if not named:
-        raise UsageError("nothing to set", help="name --base, --evaluation or --classifier")
+    if not named and config is None and not command:
+        raise UsageError(
+            "nothing to set",
+            help="name --base, --evaluation, --classifier, --code or --config; or take the --command",
+        )
+    words = here.pipeline.train.command if command else None
     signer = _root_signer(here)
     digests = {}
     for what, tree in named.items():
-        digests[what] = subject_of(tree, hashing.hash_tree(tree, reporter=here.reporter)).digest
+        manifest = hashing.hash_tree(tree, reporter=here.reporter)
+        digests[what] = (manifest if what == "code" else subject_of(tree, manifest)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
+    if config is not None:
+        digests["config"] = hashlib.sha256(files.read_bounded(config, limits.RECORD_BYTES)).hexdigest()
+        here.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
+    if words is not None:
+        here.reporter.say("Fixed", "command", *map(files.printable, words))
     before = files.read_named(path, limits.RECORD_BYTES)
     signed = _signed(path, signer)
     after = edit.set_model(
@@ -99,6 +116,9 @@ def set_model(
         base=digests.get("base"),
         evaluation=digests.get("evaluation"),
         classifier=digests.get("classifier"),
+        code=digests.get("code"),
+        config=digests.get("config"),
+        command=words,
         file=shown(path),
     )
     if before not in (signed, after):  # after: this very edit was killed before its signature was written
@@ -114,7 +134,7 @@ def set_model(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
         outputs=(shown(path), shown(bundle)),
-        facts={"version": read.version, **digests},
+        facts={"version": read.version, **digests} | ({} if words is None else {"command": list(words)}),
         next="tuneguard run",
     )
 

@@ -11,6 +11,7 @@ The key is opened only after the sandbox is dead (principle 12, TRUST.md rules 7
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import contextmanager, suppress
@@ -82,6 +83,7 @@ def train(
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
     judged.expected(here, here.pipeline.name)
+    _check_command(here)
     _check_key(here)
     _check_there(resume, here)
     _check_walls(backend, here)
@@ -180,6 +182,18 @@ def _check_there(resume: Path | None, here: Surroundings) -> None:
     for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
         if path is not None and not os.path.lexists(path):
             raise files.missing(shown(path))
+
+
+def _check_command(here: Surroundings) -> None:
+    """The command is the policy's, where it has one: otherwise the code that is listed need not be run."""
+    wanted = here.policy.models[here.pipeline.name].command
+    if wanted is not None and here.pipeline.train.command != wanted:
+        raise Refused(
+            "the command is not the one that the policy has",
+            where=files.printable(here.pipeline.file),
+            help=f"restore it: {files.printable(json.dumps(wanted, ensure_ascii=False))}; "
+            "or ask the policy's owner to fix this one",
+        )
 
 
 def _check_key(here: Surroundings) -> None:

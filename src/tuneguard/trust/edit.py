@@ -8,6 +8,7 @@ here does not understand ends in an error, never in another policy.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from tuneguard.records import written
 from tuneguard.trust.policy import EvaluationRule, Model, Policy, parse_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import TypeAlias
 
+_Value: TypeAlias = "str | tuple[str, ...] | Mapping[str, str]"
+"""What is put into a policy: a value as it is written, a list of such, or entries of such."""
 DEFAULT_SUITES: Mapping[str, int] = {"accuracy": 1, "toxicity": 1}
 DEFAULT_MINIMUM_ROWS = 200
 
@@ -32,6 +35,9 @@ def set_model(
     base: str | None = None,
     evaluation: str | None = None,
     classifier: str | None = None,
+    code: str | None = None,
+    config: str | None = None,
+    command: tuple[str, ...] | None = None,
     suites: Mapping[str, int] | None = None,
     minimum_rows: int | None = None,
     file: str = "policy.yaml",
@@ -41,6 +47,8 @@ def set_model(
     Args:
         base: the tree digest of the one base that the model may be trained from; replaces those listed.
         evaluation, classifier: tree digests; for a model without an evaluation both are needed.
+        code, config: the one digest of each that the model may be trained with; replaces those listed.
+        command: the one command that it may be trained with, as the pipeline file has it.
         suites, minimum_rows: by default what is there, else `DEFAULT_SUITES`, `DEFAULT_MINIMUM_ROWS`.
 
     Raises:
@@ -49,28 +57,35 @@ def set_model(
             edited here.
     """
     policy = parse_policy(data, file)
-    for digest in filter(None, (base, evaluation, classifier)):
+    for digest in filter(None, (base, evaluation, classifier, code, config)):
         if not is_digest(digest):
             raise UsageError(
                 f"`{shown(digest)}` is not a tree digest", help="`tuneguard digest DIR` prints one"
             )
     if name not in policy.models:
         raise UsageError(f"the policy has no model `{shown(name)}`", help=suggestion(name, policy.models))
-    change = _Change(base, evaluation, classifier, suites, minimum_rows)
+    change = _Change(base, evaluation, classifier, code, config, command, suites, minimum_rows)
     models = {**policy.models, name: change.model(policy.models[name])}
     wanted = dataclasses.replace(policy, version=policy.version + 1, models=models)
     editor = _Editor(data.decode("utf-8"))
     editor.put(("metadata",), "version", str(wanted.version))
     model = wanted.models[name]
-    if model.bases != policy.models[name].bases:
-        editor.put(("models", name), "base", f"[{', '.join(map(written, model.bases))}]")
-    old, new = policy.models[name].evaluation, model.evaluation
+    before = policy.models[name]
+    for key, listed, was in (
+        ("base", model.bases, before.bases),
+        ("code", model.code, before.code),
+        ("config", model.config, before.config),
+        ("command", model.command, before.command),
+    ):
+        if listed is not None and listed != was:
+            editor.put(("models", name), key, tuple(map(written, listed)))
+    old, new = before.evaluation, model.evaluation
     if new is not None and old is None:
         editor.put(("models", name), "evaluation", _entries(new))
     elif new is not None and old is not None:
-        before = _entries(old)
+        entries = _entries(old)
         for key, value in _entries(new).items():
-            if before[key] != value:
+            if entries[key] != value:
                 editor.put(("models", name, "evaluation"), key, value)
     return _checked(editor.text(), wanted, file)
 
@@ -82,13 +97,22 @@ class _Change:
     base: str | None
     evaluation: str | None
     classifier: str | None
+    code: str | None
+    config: str | None
+    command: tuple[str, ...] | None
     suites: Mapping[str, int] | None
     minimum_rows: int | None
 
     def model(self, model: Model) -> Model:
         """The model as it will be."""
-        bases = model.bases if self.base is None else (self.base,)
-        return dataclasses.replace(model, bases=bases, evaluation=self._rule(model))
+        return dataclasses.replace(
+            model,
+            bases=model.bases if self.base is None else (self.base,),
+            code=model.code if self.code is None else (self.code,),
+            config=model.config if self.config is None else (self.config,),
+            command=model.command if self.command is None else self.command,
+            evaluation=self._rule(model),
+        )
 
     def _rule(self, model: Model) -> EvaluationRule | None:
         old = model.evaluation
@@ -120,10 +144,12 @@ def _entries(rule: EvaluationRule) -> dict[str, str]:
     }
 
 
-def _flow(value: str | Mapping[str, str]) -> str:
+def _flow(value: _Value) -> str:
     """A value on one line."""
     if isinstance(value, str):
         return value
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
     return "{" + ", ".join(f"{key}: {each}" for key, each in value.items()) + "}"
 
 
@@ -160,8 +186,8 @@ class _Editor:
         self._edits: list[tuple[int, int, str]] = []
         self._newline = "\r\n" if "\r\n" in text else "\n"
 
-    def put(self, path: tuple[str, ...], key: str, value: str | Mapping[str, str]) -> None:
-        """Let the mapping at `path` hold `value` at `key`: a text in flow style, or entries of such."""
+    def put(self, path: tuple[str, ...], key: str, value: _Value) -> None:
+        """Let the mapping at `path` hold `value` at `key`."""
         mapping = self._root
         for step in path:
             mapping = self._child(mapping, step)
@@ -171,7 +197,7 @@ class _Editor:
         elif node.start_mark.index == node.end_mark.index:  # `key:` and nothing
             self._edits.append((node.start_mark.index, node.end_mark.index, f" {_flow(value)}"))
         elif isinstance(node.value, list) and not node.flow_style:
-            self._replace_block(node, _flow(value))
+            self._replace_block(node, value)
         else:
             self._edits.append((node.start_mark.index, node.end_mark.index, _flow(value)))
 
@@ -186,7 +212,7 @@ class _Editor:
     def _child(mapping: Any, key: str) -> Any:
         return next((value for name, value in mapping.value if name.value == key), None)
 
-    def _insert(self, mapping: Any, key: str, value: str | Mapping[str, str]) -> None:
+    def _insert(self, mapping: Any, key: str, value: _Value) -> None:
         entry = f"{key}: {_flow(value)}"
         if not mapping.value:
             at = mapping.start_mark.index + 1
@@ -195,7 +221,7 @@ class _Editor:
             self._edits.append((_end(mapping.value[-1][1]), _end(mapping.value[-1][1]), f", {entry}"))
         else:
             line = self._newline + " " * mapping.value[0][0].start_mark.column
-            if not isinstance(value, str):
+            if isinstance(value, Mapping):
                 entry = f"{line}  ".join([f"{key}:", *(f"{name}: {each}" for name, each in value.items())])
             at = self._line_end(_end(mapping))
             self._edits.append((at, at, line + entry))
@@ -205,14 +231,15 @@ class _Editor:
         at = len(self._text) if found < 0 else found
         return at - (self._text[at - 1 : at] == "\r")
 
-    def _replace_block(self, node: Any, value: str) -> None:
-        """A block list keeps its first dash; a block mapping becomes one in flow style at its place."""
+    def _replace_block(self, node: Any, value: _Value) -> None:
+        """A block list stays one, an item a line; a block mapping becomes one in flow style at its place."""
         first = node.value[0]
-        if isinstance(first, tuple):
-            self._edits.append((first[0].start_mark.index, _end(node), value))
+        if isinstance(value, tuple) and not isinstance(first, tuple):
+            dash = f"{self._newline}{' ' * node.start_mark.column}- "
+            self._edits.append((first.start_mark.index, _end(node), dash.join(value) or "[]"))
         else:
-            items = value.removeprefix("[").removesuffix("]")
-            self._edits.append((first.start_mark.index, _end(node), items))
+            at = first[0] if isinstance(first, tuple) else first
+            self._edits.append((at.start_mark.index, _end(node), _flow(value)))
 
 
 def _end(node: Any) -> int:

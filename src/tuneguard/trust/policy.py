@@ -31,6 +31,7 @@ from tuneguard.fields import (
     examine,
     one_of,
     read_duration,
+    read_text,
     read_texts,
 )
 from tuneguard.files import printable
@@ -139,7 +140,11 @@ class EvaluationRule:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All that the policy fixes about a model. ``code`` and ``config``: None is any digest."""
+    """All that the policy fixes about a model. ``code`` and ``config``: None is any digest.
+
+    ``command`` is the training's command as the pipeline file has it, placeholders unfilled; None is any.
+    Code alone fixes nothing: a free command runs what it likes beside it.
+    """
 
     name: str
     repository: str
@@ -148,7 +153,13 @@ class Model:
     bases: tuple[str, ...] = ()
     code: tuple[str, ...] | None = None
     config: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
     evaluation: EvaluationRule | None = None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the policy fixes all that a run does with its data: code, configuration and command."""
+        return None not in (self.code, self.config, self.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +294,7 @@ def _read_requirement(node: Node) -> Requirement:
 
 _KEY = Annotated[PublicKey, _read_key]
 _Digests = Annotated[tuple[Digest, ...] | None, Or("any")]
+_Command = Annotated[tuple[Annotated[str, read_text], ...] | None, Or("any")]
 _Requirements = tuple[Annotated[Requirement, _read_requirement], ...]
 
 RELEASE_LIFETIME = timedelta(days=30)
@@ -344,6 +356,7 @@ class _Model:
     base: tuple[Digest, ...] = ()
     code: _Digests = None
     config: _Digests = None
+    command: _Command = None
     evaluation: EvaluationRule | None = None
 
 
@@ -428,6 +441,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                     each.base,
                     each.code,
                     each.config,
+                    each.command,
                     each.evaluation,
                 )
                 for name, each in read.models.items()

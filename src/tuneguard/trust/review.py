@@ -6,6 +6,7 @@ anything: verification and gates judge by the policy itself.
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-BUILDER": "A model with no builder: empty means no, so no run of it counts.",
     "P-EVALUATION": "A model with no evaluation: nothing says how good is good enough, so promotion refuses.",
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
-    "P-CODE": "Training code of a model may be any. It is still named in the provenance.",
+    "P-CODE": "Code or command of a model may be any; one alone fixes nothing. The provenance names both.",
     "P-WALL": "A sandbox wall need not be proven.",
     "P-RELEASE": "Nobody may say what a tag of a model names, so that it is pulled by digest only.",
     "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
@@ -164,13 +165,10 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
     if policy.development:
         yield "P-DEVELOPMENT", low, "this is a development policy", "write a production policy for production"
     for name, model in policy.models.items():
-        if model.code is None:
-            yield (
-                "P-CODE",
-                low,
-                f"{name} may be trained by any code",
-                f"list tree digests in models.{name}.code",
-            )
+        said = _free(model)
+        if said is not None:
+            both = ("--code", "DIR", "--config", "FILE", "--command")
+            yield "P-CODE", low, said, paste.after("fix both together", "policy", "set-model", name, *both)
     if policy.walls != "all":
         for wall, least in policy.walls.items():
             if least != "proven":
@@ -178,6 +176,16 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
                 yield "P-WALL", severity, f"the wall {wall} may be {least}", "walls: all"
     if policy.log is None:
         yield "P-LOG", low, "there is no key of the ledger", "log: {key: …}, an Ed25519 key of its own"
+
+
+def _free(model: Model) -> str | None:
+    """What a model may be trained by that nobody looked at."""
+    if model.code is None:
+        other = "" if model.command is None else ", whatever its command is"
+        return f"{model.name} may be trained by any code{other}"
+    if model.command is None:
+        return f"{model.name} may be trained by any command, which need not run the code that is listed"
+    return None
 
 
 # --- In plain words --------------------------------------------------------------------------------
@@ -253,6 +261,10 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
     bases = _joined([digest[:12] for digest in model.bases], "or")
     yield f"from the base {bases}" if bases else "from no base: none is listed, so every run is refused"
     yield f"by {_any('code', model.code)}, with {_any('configuration', model.config)}"
+    if model.command is not None:
+        yield f"by the command {printable(shlex.join(model.command)) or 'of nobody (an empty list means no)'}"
+    elif model.code is not None:
+        yield "by any command, which need not run that code"
     measured = model.evaluation
     if measured is None:
         yield "measured by nothing: no evaluation is listed, so promotion refuses"

@@ -55,6 +55,9 @@ def explain(here: Surroundings, file: Path) -> Result:
 @click.option("--base", type=PATH, metavar="DIR", help="The one base that it may be trained from.")
 @click.option("--evaluation", type=PATH, metavar="DIR", help="The evaluation set.")
 @click.option("--classifier", type=PATH, metavar="DIR", help="The toxicity classifier.")
+@click.option("--code", type=PATH, metavar="DIR", help="The one training code.")
+@click.option("--config", type=PATH, metavar="FILE", help="The one configuration.")
+@click.option("--command", is_flag=True, help="The one command: the pipeline file's, as it is written there.")
 def set_model(
     here: Surroundings,
     name: str,
@@ -62,11 +65,24 @@ def set_model(
     base: Path | None,
     evaluation: Path | None,
     classifier: Path | None,
+    code: Path | None,
+    config: Path | None,
+    command: bool,
 ) -> Result:
-    """Fill in the digests of model NAME in FILE, raise the version, sign again."""
+    """Fill in what model NAME is made from in FILE, raise the version, sign again."""
     from tuneguard.journey import policies
 
-    return policies.set_model(file, name, base=base, evaluation=evaluation, classifier=classifier, here=here)
+    return policies.set_model(
+        file,
+        name,
+        base=base,
+        evaluation=evaluation,
+        classifier=classifier,
+        code=code,
+        config=config,
+        command=command,
+        here=here,
+    )
 
 
 for each in (sign, check, explain, set_model):

@@ -1,0 +1,100 @@
+"""Code that the policy's owner has read is worth as much as the command that runs it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import MODEL
+from steps import Promotion
+
+if TYPE_CHECKING:
+    from projects import Project
+
+pytestmark = pytest.mark.sandbox
+
+OTHER = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'config.json').write_text('{{\"x\": 1}')"
+
+
+def asked(project: Project, command: list[str]) -> None:
+    """The pipeline file asks for another command."""
+    lines = (project.path / "tuneguard.yaml").read_text().splitlines()
+    [place] = [place for place, line in enumerate(lines) if line.startswith("  command: ")]
+    lines[place] = f"  command: {json.dumps(command)}"
+    project.write("tuneguard.yaml", "\n".join(lines) + "\n")
+
+
+def fix(project: Project, *what: str) -> None:
+    options = {
+        "code": ("--code", "code"),
+        "config": ("--config", "train-config.yaml"),
+        "command": ("--command",),
+    }
+    chosen = [word for each in what for word in options[each]]
+    assert project("policy", "set-model", MODEL, *chosen, "--quiet") == 0
+
+
+def test_attack_a_fixed_code_with_a_free_command(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Why both are asked for together: with the code alone fixed, another code was trained with."""
+    fix(project, "code")
+    asked(project, ["python", "-c", OTHER, "{checkpoint}"])
+    assert project("run", "--run", "041", "--quiet") == 0
+    assert (project.path / "runs/041/config.json").read_text() == '{"x": 1}'
+    assert project("policy", "check", "--json") == 0
+    assert "need not run the code" in capsys.readouterr().out
+
+    pipeline = (project.path / "tuneguard.yaml").read_text()
+    asked(project, ["python", "{code}/train.py"])
+    fix(project, "code", "config", "command")
+    project.write("tuneguard.yaml", pipeline)
+
+    assert project("run", "--run", "042") == 1
+
+    assert "the command is not the one that the policy has" in capsys.readouterr().err
+    assert not (project.path / "runs/042").exists()
+    assert not (project.path / ".tuneguard/runs/042").exists()
+
+
+def test_the_command_that_the_policy_has_is_trained_with(project: Project) -> None:
+    fix(project, "code", "config", "command")
+
+    assert project("run", "--run", "042", "--quiet") == 0
+    Promotion(project).passed()
+
+
+def test_attack_a_run_under_a_free_command_promoted_after_the_command_was_fixed(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(trained, ["python", "-c", OTHER, "{checkpoint}"])
+    fix(trained, "command")
+    promotion = Promotion(trained)
+    promotion.judged()
+    capsys.readouterr()
+
+    assert promotion.decide() == 1
+    assert "the command is not the one that the policy has" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [["python", "{code}/train.py", "{{config}"], ["python", "/tuneguard/code/train.py"]]
+)
+def test_attack_a_command_that_only_looks_like_the_policys(project: Project, command: list[str]) -> None:
+    asked(project, ["python", "{code}/train.py", "{config}"])
+    fix(project, "command")
+    asked(project, command)
+
+    assert project("run", "--run", "042") == 1
+    assert not (project.path / "runs/042").exists()
+
+
+def test_code_that_was_fixed_and_then_edited_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fix(project, "code", "config", "command")
+    project.write("train-config.yaml", "epochs: 2\n")
+
+    assert project("run", "--run", "042") == 1
+    assert "does not list this config" in capsys.readouterr().err
