@@ -18,6 +18,7 @@ import base64
 import binascii
 import contextlib
 import os
+import secrets
 import socket
 import struct
 import threading
@@ -62,9 +63,13 @@ def peer_of(connected: socket.socket) -> Peer:
 
 def send(connected: socket.socket, message: dict[str, Any], until: float) -> None:
     """One message. Raises `OSError` where it does not get through in time."""
-    data = to_json(message)
     _allow(connected, until)
-    connected.sendall(_LENGTH.pack(len(data)) + data)
+    connected.sendall(_framed(message))
+
+
+def _framed(message: dict[str, Any]) -> bytes:
+    data = to_json(message)
+    return _LENGTH.pack(len(data)) + data
 
 
 def receive(connected: socket.socket, until: float, *, limit: int = limits.BUNDLE_BYTES) -> dict[str, Any]:
@@ -124,8 +129,7 @@ def ask(path: str, request: dict[str, Any], *, uid: int | None = None) -> dict[s
                 where=printable(path),
                 help="find out who put a socket there",
             )
-        send(connected, request, until)
-        answer = receive(connected, until)
+        answer = _exchange(connected, request, until)
     for name, kind in (("refused", UsageError), ("failed", CannotLook)):
         if isinstance(reason := answer.get(name), str):
             raise kind(
@@ -134,6 +138,23 @@ def ask(path: str, request: dict[str, Any], *, uid: int | None = None) -> dict[s
                 help="its own log says more",
             )
     return answer
+
+
+def _exchange(connected: socket.socket, request: dict[str, Any], until: float) -> dict[str, Any]:
+    """Send a request, and receive its answer.
+
+    An agent that refuses at once answers and closes, and the request then breaks. Its answer still lies in
+    our socket: Linux hands out what was received before it tells of the end (``unix_stream_read_generic``).
+    """
+    broken = None
+    try:
+        send(connected, request, until)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        broken = error
+    try:
+        return receive(connected, until)
+    except OSError as error:
+        raise broken or error from None
 
 
 def unpacked(value: object) -> bytes:
@@ -200,8 +221,9 @@ class Agent:
         with connected:
             reason = "too many requests at once" if peer.uid in self._allowed else "this user may not ask"
             self._note(peer, f"refused: {reason}")
+            connected.setblocking(False)  # a few bytes always fit, and nobody holds up who asks next
             with contextlib.suppress(OSError):
-                send(connected, {"refused": reason}, time.monotonic() + 0.2)
+                connected.sendall(_framed({"refused": reason}))
 
     def _talk(self, connected: socket.socket, peer: Peer) -> None:
         until = time.monotonic() + REQUEST_SECONDS
@@ -251,14 +273,19 @@ def listening(path: Path) -> Iterator[socket.socket]:
         )
     _clear(path, where)
     server = socket.socket(socket.AF_UNIX)
+    beside = path.with_name(f".{secrets.token_hex(4)}")
     try:
-        server.bind(str(path))
-        os.chmod(path, 0o666)  # noqa: S103 (who is served is decided by who they are)
-        inode = os.lstat(path).st_ino
+        server.bind(str(beside))
+        os.chmod(beside, 0o666)  # noqa: S103 (who is served is decided by who they are)
+        inode = os.lstat(beside).st_ino
         server.listen(CONNECTIONS)
+        os.link(beside, path)  # whoever sees the name can connect, and of two agents one gets it
     except OSError as error:
         server.close()
         raise CannotLook(f"cannot listen there ({error.strerror or error})", where=where) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
     try:
         yield server
     finally:
