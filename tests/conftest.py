@@ -1,13 +1,24 @@
-"""What every test stands on: a home of its own, so that no test sees or changes the user's keys."""
+"""What every test stands on: a home of its own, the programs that it needs, no deadlines."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
+from world.needs import need
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+# No example and no strategy is judged by the time that it takes: a busy machine is no fault of the code.
+hypothesis.settings.register_profile(
+    "tuneguard", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tuneguard")
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +29,22 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name in ("TUNEGUARD_POLICY", "TUNEGUARD_ROOT", "TUNEGUARD_FAULT_AT", "TUNEGUARD_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that is marked with programs runs where they are."""
+    for mark in item.iter_markers("needs"):
+        need(*mark.args)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Last, one line for each reason why something did not run, with how many tests and of which files."""
+    yield
+    skipped = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        skipped[reason].append(report.nodeid.partition("::")[0])
+    for reason, files in sorted(skipped.items()):
+        times = "1 test" if len(files) == 1 else f"{len(files)} tests"
+        terminalreporter.line(f"not run: {times}: {reason} ({', '.join(sorted(set(files)))})")

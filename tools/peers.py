@@ -2,6 +2,7 @@
 
     python3 tools/peers.py            build what is missing, print the folder with the binaries
     python3 tools/peers.py --list     one line a peer: its name, and where it is or why it is not
+    python3 tools/peers.py --packages the Debian packages that are missing
 
 The cache folder is named after the content of the Go module's files, so that a changed version is built
 anew and an unchanged one never. `TUNEGUARD_CACHE` moves the cache; `TUNEGUARD_PEERS=required` (CI) makes
@@ -34,15 +35,24 @@ BUILT = {
     "distribution": "github.com/distribution/distribution/v3/cmd/registry",
 }
 """Binary → Go package, the small ones first."""
-INSTALLED = {"softhsm2-util": "softhsm2", "pkcs11-tool": "opensc"}
+INSTALLED = {
+    "softhsm2-util": "softhsm2",
+    "pkcs11-tool": "opensc",
+    "bwrap": "bubblewrap",
+    "openssl": "openssl",
+    "jq": "jq",
+}
 """Command → the Debian package that brings it."""
 
 
 def main(arguments: list[str]) -> int:
     """Build, report, and say with the exit code whether anything that should be here is missing."""
-    if arguments not in ([], ["--list"]):
-        print("usage: python3 tools/peers.py [--list]", file=sys.stderr)
+    if arguments not in ([], ["--list"], ["--packages"]):
+        print("usage: python3 tools/peers.py [--list | --packages]", file=sys.stderr)
         return 2
+    if arguments == ["--packages"]:
+        print(*(package for command, package in INSTALLED.items() if not shutil.which(command)))
+        return 0
     missing = {} if arguments else build()
     for name, where in found().items():
         if arguments:
@@ -83,10 +93,10 @@ def found() -> dict[str, Path | None]:
     return built
 
 
-def missing_reason(name: str) -> str:
-    """What a person does about a peer that is not here."""
-    if name in INSTALLED:
-        return f"apt-get install {INSTALLED[name]}"
+def missing_reason(*names: str) -> str:
+    """What a person does about peers that are not here."""
+    if packages := [INSTALLED[name] for name in names if name in INSTALLED]:
+        return f"apt-get install {' '.join(packages)}"
     return "not built (make test-peers)" if shutil.which("go") else "needs Go 1.26 or newer"
 
 

@@ -61,7 +61,7 @@ names = st.text(st.sampled_from("ab-.é_Zя *\\"), min_size=1, max_size=8).filte
 
 
 @given(st.dictionaries(names, st.binary(max_size=50), min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_that_passes_has_the_digest_that_the_tools_compute(tmp_path_factory, files):
     root = make_tree(tmp_path_factory.mktemp("any"), {f"d/{name}": data for name, data in files.items()})
     try:

@@ -437,7 +437,7 @@ names = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20
 
 
 @given(st.sets(names, min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_walk_lists_exactly_what_is_there_or_refuses(tmp_path_factory, chosen):
     root = tmp_path_factory.mktemp("any")
     for name in chosen:

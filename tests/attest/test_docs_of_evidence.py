@@ -73,6 +73,7 @@ def signed(tmp_path):
     )
 
 
+@pytest.mark.needs("openssl")
 def test_the_commands_of_the_page_find_our_tree_digest_and_verify_our_evidence(signed, tmp_path):
     tree, bundle = signed
     digest, verify = blocks("sh")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import unicodedata
 
@@ -45,7 +44,7 @@ def test_a_row_has_these_canonical_bytes(row, expected):
     assert canonical(row).decode() == expected
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.needs("jq")
 def test_jq_and_sha256sum_recompute_a_rows_hash():
     row = {
         "prompt": 'Say "hi" to Zoë,\nplease',

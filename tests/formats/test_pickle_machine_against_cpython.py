@@ -136,7 +136,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.lists(PIECES, min_size=1, max_size=24), st.booleans(), st.sampled_from([_InC, _InPython]))
 def test_the_machine_sees_all_that_an_unpickler_would_do(
     pieces: list[bytes], stop: bool, unpickler: type[_InC | _InPython]
@@ -171,7 +171,7 @@ def _is_prefix(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> bo
     return all(mine[1] in ("?", their[1]) for their, mine in zip(theirs, ours, strict=False))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_machine_raise(data: bytes) -> None:
     facts = list(Machine(Reader.of_bytes(data)).run())
@@ -179,7 +179,7 @@ def test_no_bytes_make_the_machine_raise(data: bytes) -> None:
     assert isinstance(facts[-1], (Ended, NotRead))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

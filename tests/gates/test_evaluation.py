@@ -149,7 +149,7 @@ def test_a_higher_confidence_judges_a_wider_interval() -> None:
     assert strict.numbers[1].high > usual.numbers[1].high
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(n=st.integers(200, 2_000), data=st.data())
 def test_whatever_the_counts_a_pass_means_that_the_interval_keeps_the_bound(
     n: int, data: st.DataObject

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -13,7 +12,7 @@ from tuneguard.signing.key import KeyType, PublicKey, make_pair, read_public
 from tuneguard.signing.signer import open_signer
 from world.keys import no_passphrase
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the peer openssl is not installed")
+pytestmark = pytest.mark.needs("openssl")
 
 DIGEST = {KeyType.P256: "-sha256", KeyType.P384: "-sha384"}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from kills import before, killer
+from kills import before, counted, killer
 from projects import Project, made, made_pushed, made_trained, project, pushed, trained
 
 __all__ = [
     "Project",
     "before",
+    "counted",
     "killer",
     "made",
     "made_pushed",

@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,8 @@ PROGRAM = (sys.executable, "-P", "-m", "tuneguard")
 SIGKILLED = -9
 STEP_KILLED = 3
 """What the conductor ends with when a step of its plan was killed."""
-AT_ONCE = 2
+KILLS_A_TEST = 12
+"""The work of one test; where a command has more steps, its test is parted (`in_parts`)."""
 PULLED = ("served", "early")
 """What the tests call the folders that they pull into."""
 
@@ -66,13 +66,29 @@ class Kill:
         return self.steps[-1]
 
 
-class Killer:
-    """Runs commands in copies of a template, each copy killed at one step further."""
+def in_parts(number: int) -> pytest.MarkDecorator:
+    """Make so many tests of one, each with its share of the kills: all of them together have every kill."""
+    parts = [(part, number) for part in range(number)]
+    return pytest.mark.parametrize(
+        "killer", parts, indirect=True, ids=lambda part: f"{part[0] + 1} of {part[1]}"
+    )
 
-    def __init__(self, room: Path, patch: pytest.MonkeyPatch) -> None:
+
+class Killer:
+    """Runs commands in copies of a template, each copy killed at one step further.
+
+    `part`, as ``(n, of)``, leaves out all but every `of`-th kill, from the n-th on. `steps` is how many there
+    are in all, once they were counted.
+    """
+
+    def __init__(
+        self, room: Path, patch: pytest.MonkeyPatch, part: tuple[int, int], counted: dict[object, Kill]
+    ) -> None:
         self.room = room
         self.patch = patch
-        self.killed = 0
+        self.part = part
+        self.counted = counted
+        self.steps = 0
 
     def everywhere(
         self, template: Template | None, *arguments: str, code: int = 0, only: str = ""
@@ -81,28 +97,36 @@ class Killer:
 
         Each copy is the caller's until it asks for the next.
         """
-        unbroken = self._run(template, arguments, 0)
+        unbroken = self._counted(template, arguments)
         assert unbroken.code == code, unbroken.said
         numbers = [number for number, step in enumerate(unbroken.steps, 1) if re.match(only, step)]
-        assert numbers, unbroken.steps
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            kills = pool.map(lambda number: self._run(template, arguments, number), numbers)
-            for number, kill in zip(numbers, kills, strict=True):
-                assert kill.code in (SIGKILLED, STEP_KILLED), (kill.step, kill.said)
-                assert len(kill.steps) == number, kill.steps
-                assert "Traceback" not in kill.said
-                self.killed += 1
-                self.patch.setenv("TUNEGUARD_HOME", str(home_of(kill.project)))
-                yield kill
-                remove(kill.project.path.parent)
-        remove(unbroken.project.path.parent)
+        self.steps = len(numbers)
+        first, parts = self.part
+        ours = numbers[first::parts]
+        assert 0 < len(ours) <= KILLS_A_TEST, f"{len(ours)} of {len(numbers)} kills in one test: see in_parts"
+        for number in ours:
+            kill = self._run(template, arguments, number)
+            assert kill.code in (SIGKILLED, STEP_KILLED), (kill.step, kill.said)
+            assert len(kill.steps) == number, kill.steps
+            assert "Traceback" not in kill.said
+            self.patch.setenv("TUNEGUARD_HOME", str(home_of(kill.project)))
+            yield kill
+            remove(kill.project.path.parent)
+
+    def _counted(self, template: Template | None, arguments: tuple[str, ...]) -> Kill:
+        """How the command goes unbroken; its project is gone."""
+        key = template, arguments
+        if key not in self.counted:
+            self.counted[key] = self._run(template, arguments, 0)
+            remove(self.counted[key].project.path.parent)
+        return self.counted[key]
 
     def _run(self, template: Template | None, arguments: tuple[str, ...], number: int) -> Kill:
         folder = self.room / str(number)
         project = copied(template, folder)
         counter = folder / "count"
         done = started(project, *arguments, fault=f"{number}:{counter}")
-        _, said = done.communicate(timeout=120)
+        _, said = done.communicate()
         steps = counter.read_text().splitlines() if counter.exists() else []
         return Kill(project, tuple(steps), done.returncode, said.decode())
 
@@ -144,12 +168,20 @@ def started(
 # --- Fixtures ---
 
 
+@pytest.fixture(scope="session")
+def counted() -> dict[object, Kill]:
+    """Each command's unbroken run, for all the parts of its test."""
+    return {}
+
+
 @pytest.fixture
-def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
+def killer(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, counted: dict[object, Kill]
+) -> Iterator[Killer]:
     """Kills in a folder in memory, where there is one: thousands of flushes take no time there."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Killer(Path(folder), monkeypatch)
+        yield Killer(Path(folder), monkeypatch, getattr(request, "param", (0, 1)), counted)
         for left in Path(folder).iterdir():
             remove(left)
 

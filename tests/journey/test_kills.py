@@ -7,7 +7,18 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from kills import Killer, copied, home_of, ledger_of, left_over, manifest_of, sound, tags_of, version_of
+from kills import (
+    Killer,
+    copied,
+    home_of,
+    in_parts,
+    ledger_of,
+    left_over,
+    manifest_of,
+    sound,
+    tags_of,
+    version_of,
+)
 from projects import MODEL, SEAL, Project, grown
 from steps import Promotion, verdicts
 
@@ -38,7 +49,7 @@ def test_a_killed_keygen_is_finished_by_the_next(killer: Killer) -> None:
         assert before in (None, private.read_bytes()), kill.step
         assert {"builder.key", "builder.pub"} == set(os.listdir(kill.project.path))
 
-    assert killer.killed == 6
+    assert killer.steps == 6
 
 
 def test_a_killed_keygen_is_not_finished_as_something_else(
@@ -56,6 +67,7 @@ def test_a_killed_keygen_is_not_finished_as_something_else(
 
 
 @pytest.mark.slow
+@in_parts(6)
 def test_a_killed_init_is_finished_by_the_next(killer: Killer) -> None:
     command = ("init", ".", "--name", MODEL, "--unsafe-no-passphrase", "--quiet")
 
@@ -76,7 +88,7 @@ def test_a_killed_init_is_finished_by_the_next(killer: Killer) -> None:
         assert {path.suffix for path in (home / "keys" / MODEL).iterdir()} == {".key", ".pub"}
         assert len(os.listdir(kill.project.path)) == 3
 
-    assert killer.killed > 50
+    assert killer.steps > 50
 
 
 def test_the_keys_of_a_killed_init_serve_no_other_project(
@@ -94,6 +106,7 @@ def test_the_keys_of_a_killed_init_serve_no_other_project(
 
 
 @pytest.mark.parametrize(("folder", "kind"), [("data/train", "dataset"), ("models/base", "base")])
+@in_parts(2)
 def test_a_killed_seal_can_be_made_again(killer: Killer, made: Template, folder: str, kind: str) -> None:
     command = ("seal", folder, "--as", kind, "--name", "n", *SEAL, "--evidence", "new", "--quiet")
 
@@ -109,6 +122,7 @@ def test_a_killed_seal_can_be_made_again(killer: Killer, made: Template, folder:
         assert left_over(kill.project) == []
 
 
+@in_parts(2)
 def test_a_killed_seal_inside_is_finished_by_the_next(killer: Killer, made: Template) -> None:
     command = (
         "seal",
@@ -207,6 +221,7 @@ def test_a_killed_policy_sign_leaves_the_old_signature_or_the_new_one(killer: Ki
 
 
 @pytest.mark.slow
+@in_parts(4)
 def test_a_killed_run_signs_nothing_unfinished_and_its_successor_cleans_up(
     killer: Killer, made: Template
 ) -> None:
@@ -225,7 +240,7 @@ def test_a_killed_run_signs_nothing_unfinished_and_its_successor_cleans_up(
         assert left_over(project) == []
         assert len(evidence_of(project, "runs/043")) == 2
 
-    assert killer.killed > 20
+    assert killer.steps > 20
 
 
 def evidence_of(project: Project, tree: str) -> list[str]:
@@ -285,6 +300,7 @@ def recorded_but_missing(project: Project) -> list[str]:
 
 
 @pytest.mark.slow
+@in_parts(12)
 def test_a_killed_push_can_be_run_again_and_its_tag_means_all_of_it(
     killer: Killer, before: tuple[Promotion, dict[str, Template]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -304,7 +320,7 @@ def test_a_killed_push_can_be_run_again_and_its_tag_means_all_of_it(
         assert kill.project("pull", "oci:registry:ft-042", "served", "--model", MODEL, "--quiet") == 0
         capsys.readouterr()
 
-    assert killer.killed > 80
+    assert killer.steps > 80
 
 
 @pytest.mark.slow
@@ -327,6 +343,7 @@ def test_a_killed_record_closes_its_attempt_once(
 
 
 @pytest.mark.slow
+@in_parts(5)
 def test_a_killed_promotion_is_refused_again_for_the_same_reason_and_leaves_no_copy(
     killer: Killer, made_swapped: Template, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -359,6 +376,7 @@ def made_swapped(made_trained: Template, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.slow
+@in_parts(4)
 def test_a_killed_pull_leaves_no_folder_or_all_of_it_and_can_be_run_again(
     killer: Killer, made_pushed: Template
 ) -> None:
@@ -379,7 +397,7 @@ def test_a_killed_pull_leaves_no_folder_or_all_of_it_and_can_be_run_again(
             "served.evidence",
         }
 
-    assert killer.killed > 25
+    assert killer.steps > 25
 
 
 def test_what_a_killed_pull_left_is_not_mixed_with_another_models_evidence(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def test_the_facts_of_a_decision_are_those_that_reports_are_tested_with(trained:
     assert set(results.GATES) == {gate["id"] for gate in facts["gates"]}
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the peer openssl is not installed")
+@pytest.mark.needs("openssl")
 def test_a_real_checkpoint_is_verified_by_the_commands_of_its_report(
     trained: Project, own_home: Path
 ) -> None:

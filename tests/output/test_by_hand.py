@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from world.keys import signer
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the peer openssl is not installed")
+pytestmark = pytest.mark.needs("openssl")
 
 OURS = ("With Tuneguard", "The verdict, with cosign")
 """Blocks that need a program that is not part of every system: here they only say what they were given."""
@@ -154,9 +153,6 @@ def verified(said: str) -> int:
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_every_command_confirms_an_untouched_promotion(promoted: Promoted, shell: str):
-    if shutil.which(shell) is None:
-        pytest.skip(f"the peer {shell} is not installed")
-
     said = promoted.paste(shell=shell)
 
     manifest = promoted.result.facts["manifest"].removeprefix("sha256:")
@@ -398,7 +394,7 @@ def test_a_name_that_was_escaped_on_its_way_is_left_to_the_reader():
     assert block.code.startswith("tree=FOLDER\n")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=50))
 @example(["-rf", "-", "--expression=1e"])
 def test_any_text_is_one_word_or_none(texts: list[str]):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "tools")]
+sys.path.insert(0, str(Path(__file__).parent))
 
-import proofs  # noqa: E402
-from stack import sigstore as private  # noqa: E402
-from stack.processes import free_port, server  # noqa: E402
+import proofs
+from stack import sigstore as private
+from stack.processes import free_port, server
 
-import peers  # noqa: E402
+import peers
+from world.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,15 +32,6 @@ def pytest_collection_modifyitems(items):
     """Everything here needs peers."""
     for item in items:
         item.add_marker(pytest.mark.peers)
-
-
-def need(name: str) -> Path:
-    """The binary of a peer."""
-    where = peers.found().get(name)
-    if where is None:
-        reason = f"{name}: {peers.missing_reason(name)}"
-        (pytest.fail if os.environ.get("TUNEGUARD_PEERS") == "required" else pytest.skip)(reason)
-    return where
 
 
 def runner(binary: Path, home: Path) -> Run:

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from world.needs import need
+
 PASSWORD = {"COSIGN_PASSWORD": "correct horse"}
 DETACHED = ("--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false")
 
@@ -63,7 +65,15 @@ def believed_by_cosign(cosign, model, public, *, ok=True):
 
 
 def believed_by_openssl(model, public):
-    command = ["openssl", "dgst", "-sha256", "-verify", public, "-signature", model / "manifest.json.sig"]
+    command = [
+        need("openssl"),
+        "dgst",
+        "-sha256",
+        "-verify",
+        public,
+        "-signature",
+        model / "manifest.json.sig",
+    ]
     return (
         subprocess.run([*command, model / "manifest.json"], capture_output=True, check=False).returncode == 0
     )
@@ -150,7 +160,7 @@ def imported(cosign, tmp_path, kind):
     curve = () if kind == "ED25519" else ("-pkeyopt", f"ec_paramgen_curve:{kind}")
     algorithm = "ED25519" if kind == "ED25519" else "EC"
     subprocess.run(
-        ["openssl", "genpkey", "-algorithm", algorithm, *curve, "-out", plain],
+        [need("openssl"), "genpkey", "-algorithm", algorithm, *curve, "-out", plain],
         check=True,
         capture_output=True,
     )

@@ -15,7 +15,7 @@ from world import cage
 BACKENDS = {"unshare": Unshare, "bubblewrap": Bubblewrap}
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["unshare", pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap"))])
 def backend(request):
     """Each backend that works here. Where none does, that is a failure with the kernel's reason."""
     reason = cage.why_not(request.param)

@@ -20,9 +20,10 @@ from tuneguard.signing.signer import kinds_by_scheme, needs_passphrase, open_sig
 from world.keys import no_passphrase
 
 MODULES = sorted(module.name for module in pkgutil.iter_modules(folder_of_signers.__path__))
+MARKS = {"pkcs11": pytest.mark.needs("softhsm2-util", "pkcs11-tool")}
 
 
-@pytest.fixture(params=MODULES, scope="module")
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in MODULES], scope="module")
 def world(request):
     """The place where one signer's keys live."""
     return importlib.import_module(f"world.signers.{request.param}")

@@ -119,7 +119,7 @@ def usable(seen: Any) -> bool:
     return not seen.findings and not seen.unmet
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(folder=folders(), expectation=expectations, which=st.integers(0, 4), data=st.data())
 def test_deleting_evidence_never_passes_what_was_refused(
     folder: list[Piece], expectation: Any, which: int, data: st.DataObject
@@ -132,7 +132,7 @@ def test_deleting_evidence_never_passes_what_was_refused(
     assert usable(all_of_it) or not usable(some_of_it)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(folder=folders(), data=st.data())
 def test_without_a_ledger_only_a_second_result_of_the_attempt_can_refuse_what_passed(
     folder: list[Piece], data: st.DataObject
@@ -146,7 +146,7 @@ def test_without_a_ledger_only_a_second_result_of_the_attempt_can_refuse_what_pa
         assert "V14" in {finding.rule for finding in all_of_it.findings}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(folder=folders(), expectation=expectations, which=st.integers(0, 4))
 def test_every_file_is_a_claim_a_reason_or_listed(folder: list[Piece], expectation: Any, which: int) -> None:
     seen = verify(CHECKPOINT, folder, policies()[which], expectation)
@@ -159,7 +159,7 @@ def test_every_file_is_a_claim_a_reason_or_listed(folder: list[Piece], expectati
     assert usable(seen) == (not seen.findings)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(folder=st.permutations(FOLDER), which=st.integers(0, 4))
 def test_the_order_of_the_folder_changes_nothing(folder: list[Piece], which: int) -> None:
     one = verify(CHECKPOINT, folder, policies()[which], expecting(recorded=RECORDED))
@@ -172,7 +172,7 @@ def test_the_order_of_the_folder_changes_nothing(folder: list[Piece], which: int
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=400), name=st.text(max_size=20))
 def test_no_bytes_stop_the_verifier(data: bytes, name: str) -> None:
     seen = verify(CHECKPOINT, [Piece(name, data)], policies()[0], expecting())
@@ -181,7 +181,7 @@ def test_no_bytes_stop_the_verifier(data: bytes, name: str) -> None:
     assert not seen.passed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_change_to_a_signed_file_makes_it_count_for_more(data: st.DataObject) -> None:
     honest = data.draw(st.sampled_from([signature(), provenance(), SCAN, EVALUATION]))

@@ -58,6 +58,7 @@ def test_a_public_key_in_the_private_ones_place_says_so(key):
         open_file(str(key.with_suffix(".pub")), no_passphrase)
 
 
+@pytest.mark.needs("openssl")
 @pytest.mark.parametrize(
     "arguments", [["-algorithm", "RSA"], ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"]]
 )
@@ -71,6 +72,7 @@ def test_keys_of_other_types_are_refused_with_the_types_that_are_not(tmp_path, a
     assert "P-256" in caught.value.help
 
 
+@pytest.mark.needs("openssl")
 @pytest.mark.parametrize("cipher", [[], ["-aes256", "-passout", "pass:old"]], ids=["plain", "encrypted"])
 def test_the_older_pem_form_of_an_ec_key_is_read(tmp_path, cipher):
     path = tmp_path / "old.key"

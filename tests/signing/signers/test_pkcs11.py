@@ -21,15 +21,15 @@ from world.signers import pkcs11 as world
 PIN = world.PASSPHRASE.decode()
 
 
-@pytest.fixture(autouse=True)
-def token():
-    world.token()
+on_token = pytest.mark.needs("softhsm2-util", "pkcs11-tool")
 
 
 def opened(uri, pin=world.PASSPHRASE):
     return open_signer(uri, lambda _: pin)
 
 
+@pytest.mark.needs("openssl")
+@on_token
 def test_openssl_verifies_what_the_token_signed(tmp_path):
     signer = opened(world.uri("p384"))
     (tmp_path / "m").write_bytes(b"hello")
@@ -42,6 +42,7 @@ def test_openssl_verifies_what_the_token_signed(tmp_path):
     )  # fmt: skip
 
 
+@on_token
 def test_the_pin_is_taken_from_uri_file_environment_or_person(tmp_path):
     assert needs_passphrase(world.uri("p256"))
     for given in (
@@ -60,17 +61,20 @@ def pin_file(folder):
     return folder / "pin"
 
 
+@on_token
 def test_the_module_may_be_named_by_the_variable_that_cosign_has():
     with environment(COSIGN_PKCS11_MODULE_PATH=world.module()):
         assert opened(f"{world.token()};object=p256").public_key
 
 
+@on_token
 def test_a_pin_that_is_percent_encoded_is_decoded():
     coded = "".join(f"%{byte:02x}" for byte in world.PASSPHRASE)
 
     assert open_signer(world.uri("p256", f"&pin-value={coded}"), no_passphrase).public_key
 
 
+@on_token
 def test_attack_a_wrong_pin_is_tried_once_and_never_shown(monkeypatch):
     tries = []
     real = pkcs11._token
@@ -83,6 +87,7 @@ def test_attack_a_wrong_pin_is_tried_once_and_never_shown(monkeypatch):
     assert "swordfish" not in f"{caught.value} {caught.value.problems} {caught.value.__cause__}"
 
 
+@on_token
 def test_no_error_about_a_uri_shows_its_pin():
     for broken in ("&foo=1", "&module-path=/x", "&pin-value=again"):
         with pytest.raises(UsageError) as caught:
@@ -90,6 +95,7 @@ def test_no_error_about_a_uri_shows_its_pin():
         assert "swordfish" not in f"{caught.value} {caught.value.problems}"
 
 
+@on_token
 def test_one_label_on_two_keys_is_not_guessed_and_the_id_chooses():
     with pytest.raises(UsageError, match="2 private keys"):
         opened(world.uri("twice"))
@@ -98,6 +104,7 @@ def test_one_label_on_two_keys_is_not_guessed_and_the_id_chooses():
     assert first.public_key != second.public_key
 
 
+@on_token
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
@@ -182,6 +189,7 @@ def only_a_certificate(label, id, certificate):
     world.tool("--write-object", str(certificate), "--type", "cert", "--id", id, "--label", label)
 
 
+@on_token
 def test_a_certificate_with_the_keys_id_is_public_half_enough(tmp_path):
     world.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "0b", "--label", "certified")
     public = opened(world.uri("certified")).public_key
@@ -192,6 +200,7 @@ def test_a_certificate_with_the_keys_id_is_public_half_enough(tmp_path):
     assert public.verify(signer.sign(b"m"), b"m")
 
 
+@on_token
 def test_attack_a_certificate_of_another_key_under_the_keys_id_gets_no_signature_out(tmp_path):
     world.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "0c", "--label", "swapped")
     other = opened(world.uri("p256")).public_key
@@ -201,6 +210,7 @@ def test_attack_a_certificate_of_another_key_under_the_keys_id_gets_no_signature
         opened(world.uri("swapped")).sign(b"m")
 
 
+@on_token
 def test_a_key_of_a_token_is_opened_in_a_process_of_its_own_too():
     """As `unlock` does before a run, with the PIN through a pipe."""
     from tuneguard.signing.unlock import public_key_of

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from world.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,9 @@ TYPES = {
 
 
 def module() -> str:
-    """SoftHSM2's module; without it or OpenSC's tool the test is skipped, or fails where peers must be."""
-    pytest.importorskip("pkcs11")
-    found = next((path for path in MODULES if Path(path).exists()), None)
-    if found is None or not shutil.which("pkcs11-tool") or not shutil.which("softhsm2-util"):
-        required = os.environ.get("TUNEGUARD_PEERS") == "required"
-        (pytest.fail if required else pytest.skip)("apt-get install softhsm2 opensc")
-    return found
+    """SoftHSM2's module, which its package lays down."""
+    need("softhsm2-util", "pkcs11-tool")
+    return next(path for path in MODULES if Path(path).exists())
 
 
 @cache
