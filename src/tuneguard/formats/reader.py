@@ -22,6 +22,8 @@ from tuneguard.files import cannot_look
 
 CHUNK = 1 << 20
 """Bytes fetched at once."""
+TAIL = 1 << 17
+"""Bytes at the end that are kept where they are asked for: more than any reader of zip searches."""
 
 Fetch = Callable[[int], bytes]
 """At most so many of the next bytes; fewer than asked means no more than that, none means the end."""
@@ -40,10 +42,11 @@ class Reader:
     """The bytes of one file, or of one member of an archive.
 
     ``size`` is known beforehand and ``offset`` is what has been consumed. `look` gives bytes out of
-    order where that is possible; such bytes are hints until they have passed.
+    order where that is possible; such bytes are hints until they have passed. ``tail`` is, after
+    `keep_tail`, the last `TAIL` bytes that were fetched: at the end, the last ones of all.
     """
 
-    __slots__ = ("_at", "_buffer", "_fetch", "_look", "_watch", "offset", "size")
+    __slots__ = ("_at", "_buffer", "_fetch", "_keep", "_look", "_watch", "offset", "size", "tail")
 
     def __init__(
         self,
@@ -60,6 +63,8 @@ class Reader:
         self._watch = watch
         self._buffer = b""
         self._at = 0
+        self._keep = False
+        self.tail = b""
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Reader:
@@ -109,6 +114,11 @@ class Reader:
         if self._look is None:
             raise NotUnderstood("this format cannot be read inside another one")
         return self._look(offset, amount)
+
+    def keep_tail(self) -> None:
+        """Keep the last bytes from here on."""
+        self._keep = True
+        self.tail = self._buffer[self._at :][-TAIL:]
 
     def peek(self, amount: int) -> bytes:
         """The next `amount` bytes, or as many as there are, which stay unconsumed."""
@@ -192,6 +202,8 @@ class Reader:
                 raise ChangedWhileRead("became shorter while it was read")
             if self._watch is not None:
                 self._watch(chunk)
+            if self._keep:
+                self.tail = chunk[-TAIL:] if len(chunk) >= TAIL else (self.tail + chunk)[-TAIL:]
             pieces.append(chunk)
             have += len(chunk)
         self._buffer = b"".join(pieces)

@@ -32,6 +32,8 @@ _BITS = {
     "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 """Bits of one element by type, as the reference implementation knows them."""
+_SPACE = b" \t\n\r"
+"""What JSON lets stand between values."""
 
 
 class Metadata(Fact, frozen=True, eq=False):
@@ -48,11 +50,19 @@ class _Tensor(msgspec.Struct, frozen=True, eq=False):
 
 
 def looks_like(head: bytes, size: int) -> bool:
-    """Whether a file of `size` bytes that begins with `head` can be a safetensors file."""
+    """Whether a file of `size` bytes that begins with `head` can be a safetensors file.
+
+    The format wants a brace behind the length; the reference implementation lets space stand in front of it.
+    """
     if len(head) < 10:
         return False
     (length,) = struct.unpack_from("<Q", head)
-    return head[8:9] == b"{" and 2 <= length <= size - 8
+    return 2 <= length <= size - 8 and _opens(head[8 : 8 + length])
+
+
+def _opens(text: bytes) -> bool:
+    """Whether a header's first bytes can open an object: with nothing else in sight, perhaps."""
+    return text.lstrip(_SPACE)[:1] in (b"{", b"")
 
 
 def read(reader: Reader) -> Iterator[Fact]:
@@ -76,6 +86,8 @@ def read(reader: Reader) -> Iterator[Fact]:
 
 def _read_header(raw: bytes) -> Iterator[Fact | _Tensor]:
     document = json_document.parse(raw)
+    if raw[:1] != b"{":
+        yield TwoReadings("its header does not begin with a brace", 8)
     if raw.rstrip(b" ")[-1:] != b"}":
         yield TwoReadings("its header is not padded with spaces", 8)
     for duplicate in document.duplicates:

@@ -50,6 +50,8 @@ _MAX32 = 0xFFFFFFFF
 _MAX16 = 0xFFFF
 _LINK = 0xA
 """A symbolic link, in the highest bits of a member's Unix mode."""
+_SEARCHED = 22 + _MAX16 + 4096
+"""Bytes at the end in which an end record is sought: its size, the longest comment, one block of miniz."""
 _NEWEST = 63
 """The newest version of the specification: Python refuses a member that wants a newer one, torch does not."""
 
@@ -99,6 +101,23 @@ class Member(msgspec.Struct, frozen=True, eq=False):
 
     entry: Entry
     content: Reader | None
+
+
+# --- what other readers take for an archive ---------------------------------------------------------------
+
+
+def found_at_end(tail: bytes, size: int) -> int | None:
+    """Where in `size` bytes that end with `tail` a reader of zip finds an archive's end record, or None.
+
+    Most readers (``zipfile``, miniz and so ``torch.jit.load``) search for the record from the end and mind
+    neither what stands in front of the archive nor, within the longest comment, what stands behind it. Some
+    refuse the archive afterwards; here the record alone counts.
+    """
+    at = len(tail)
+    while (at := tail.rfind(END, max(0, len(tail) - _SEARCHED), at)) >= 0:
+        if len(tail) - at >= _end.size:
+            return size - len(tail) + at
+    return None
 
 
 # --- the directory --------------------------------------------------------------------------------------

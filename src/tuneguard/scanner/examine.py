@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from typing import TYPE_CHECKING
 
 from tuneguard import limits
-from tuneguard.errors import NotUnderstood
+from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
 from tuneguard.formats.reader import Reader
+from tuneguard.scanner import readings
 from tuneguard.scanner.identify import HEAD, Identified, Kind, identify
 from tuneguard.scanner.readers import READERS
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, Rule, rules_for
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _rules_for = functools.cache(rules_for)
 
 
-def examine(reader: Reader, name: str, context: Context, report: Report, *, depth: int = 0) -> bool:
+def examine(
+    reader: Reader, name: str, context: Context, report: Report, *, depth: int = 0, guess: bool = False
+) -> bool:
     """Identify and read everything in `reader`, and tell `report` what the rules say about it.
 
     Returns whether every byte was understood. Reads to the end whatever happens, so that whoever
-    watches the bytes sees all of them.
+    watches the bytes sees all of them: a reader or a rule that fails on these bytes leaves them not
+    understood, and what was found before stands. A `guess` is no file that a loader would be given.
 
     Raises:
         CannotLook: the bytes cannot be had.
         ChangedWhileRead: they changed.
     """
-    known = identify(reader.peek(min(HEAD, reader.remaining)), reader.size, name)
-    _ask(known, context, report)
     looking = _Look(context, report, depth)
-    try:
+    known = Identified(Kind.UNKNOWN, name)
+    reader.keep_tail()
+    with looking.guarded():
+        head = reader.peek(min(HEAD, reader.remaining))
+        known = identify(head, reader.size, name)
+        looking.ask(known)
+        for fact in () if guess else readings.by_head(head, reader, known):
+            looking.ask(fact)
         looking.read(_whole(reader, known), known)
-    except NotUnderstood as error:
-        looking.skip(error.what)
     left = reader.drain()
     if left and looking.understood:
         # No format may leave bytes unaccounted for; one that does is a fault of ours, told as such.
         looking.skip(f"{left:,} bytes were not looked at")
+    if not guess:
+        with looking.guarded():
+            for fact in readings.by_tail(reader, known):
+                looking.ask(fact)
     return looking.understood
 
 
@@ -49,12 +65,6 @@ def _whole(reader: Reader, known: Identified) -> Reader:
     return Reader.of_bytes(reader.read(reader.remaining))
 
 
-def _ask(fact: Fact, context: Context, report: Report) -> None:
-    for rule in _rules_for(type(fact)):
-        for finding in rule.findings(fact, context):
-            report.add(finding)
-
-
 class _Look:
     """The look at one content: where its facts are, and whether it is understood so far."""
 
@@ -63,6 +73,27 @@ class _Look:
         self._report = report
         self._depth = depth
         self.understood = True
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Where bytes are judged: what they do to us is said of them, and ends nothing else.
+
+        Our own fault as well: a number with too many digits, a nesting too deep, not enough memory.
+        """
+        try:
+            yield
+        except NotUnderstood as error:
+            self.skip(error.what)
+        except TuneguardError:
+            raise
+        except Exception as error:  # noqa: BLE001 (hostile bytes may find any fault; the file is then not understood)
+            self.skip(f"Tuneguard failed on it ({type(error).__name__}): please report this")
+
+    def ask(self, fact: Fact) -> None:
+        """Tell the report what the rules say about a fact of the whole content."""
+        for rule in _rules_for(type(fact)):
+            for finding in rule.findings(fact, self._outer):
+                self._report.add(finding)
 
     def skip(self, reason: str) -> None:
         self.understood = False
@@ -109,7 +140,7 @@ class _Look:
             return
         guess = Report()
         guess.nested = nested
-        examine(content.reader, "", context, guess, depth=self._depth + 1)
+        examine(content.reader, "", context, guess, depth=self._depth + 1, guess=True)
         self._report.merge(guess)
 
 

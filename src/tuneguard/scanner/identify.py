@@ -48,6 +48,8 @@ class Identified(Fact, frozen=True, eq=False):
     what: str = ""
 
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How HDF5 begins."""
 _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
     (0, image.PNG, Kind.PNG, ""),
     (0, image.JPEG, Kind.JPEG, ""),
@@ -56,7 +58,7 @@ _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
     (8, b"WEBP", Kind.WEBP, ""),
     (0, b"GGUF", Kind.OTHER, "GGUF"),
     (0, b"\x93NUMPY", Kind.OTHER, "a NumPy array"),
-    (0, b"\x89HDF\r\n\x1a\n", Kind.OTHER, "HDF5"),
+    (0, HDF5, Kind.OTHER, "HDF5"),
     (0, b"\x1f\x8b", Kind.OTHER, "gzip"),
     (0, b"BZh", Kind.OTHER, "bzip2"),
     (0, b"\xfd7zXZ\0", Kind.OTHER, "xz"),
@@ -113,8 +115,8 @@ def identify(head: bytes, size: int, name: str) -> Identified:
     if marked is not None:
         return Identified(marked[0], name, marked[1])
     if text.looks_like(head):
-        return Identified(_text_kind(head, lower, more=size > len(head)), name)
-    if pickle_file.probe(head):
+        return Identified(_text_kind(head, size, lower), name)
+    if pickle_file.probe(head, size):
         return Identified(Kind.PICKLE, name)
     return Identified(Kind.UNKNOWN, name)
 
@@ -125,7 +127,7 @@ def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
         return Kind.ZIP, ""
     if safetensors.looks_like(head, size):
         return Kind.SAFETENSORS, ""
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+    if pickle_file.begins_pickle(head):
         return Kind.PICKLE, ""
     if (program := program_of(head)) is not None:
         return Kind.PROGRAM, program.what
@@ -137,9 +139,9 @@ def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
     return None
 
 
-def _text_kind(head: bytes, lower: str, *, more: bool) -> Kind:
+def _text_kind(head: bytes, size: int, lower: str) -> Kind:
     """What text is used for. A pickle of protocol 0 is text as well."""
-    if pickle_file.probe(head, more=more):
+    if pickle_file.probe(head, size):
         return Kind.PICKLE
     end = "." + lower.rsplit(".", 1)[-1] if "." in lower else ""
     if end in _BY_NAME:

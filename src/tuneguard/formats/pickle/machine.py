@@ -73,10 +73,6 @@ class _Broken(Exception):
     """Every reader would stop here: the stream ends, underflows, or is malformed."""
 
 
-class _Starved(_Broken):
-    """The bytes end before the stream does."""
-
-
 class _Stop(Exception):
     """STOP was reached."""
 
@@ -88,8 +84,7 @@ class _OverLimit(Exception):
 class Machine:
     """Runs one pickle from where `reader` stands. After `run`, `reader` stands behind its STOP.
 
-    ``result`` is then what the pickle would return; ``starved`` tells whether it broke only because
-    the bytes ended.
+    ``result`` is then what the pickle would return.
 
     With `keep_lists` lists keep their items (for the list of storage keys in torch's legacy form).
     """
@@ -119,7 +114,6 @@ class Machine:
         "_start",
         "_table",
         "result",
-        "starved",
     )
 
     def __init__(self, reader: Reader, *, keep_lists: bool = False) -> None:
@@ -143,7 +137,6 @@ class Machine:
         for code, name in opcodes.NAMES.items():
             self._table[code] = cast("Callable[[], None]", getattr(self, f"_op_{name.lower()}"))
         self.result: object = UNKNOWN
-        self.starved = False
 
     def run(self) -> Iterator[Fact]:
         """The facts of the stream in its order, then what it imports, then `Ended` or `NotRead`."""
@@ -171,12 +164,11 @@ class Machine:
         except _Stop:
             return Ended(self.result, self._opcodes, self._base + self._at)
         except (_Broken, UnicodeDecodeError) as error:
-            self.starved = isinstance(error, _Starved)
             reason = "its text is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             return self._broken(reason)
         except (IndexError, struct.error) as error:
-            self.starved = isinstance(error, struct.error) or self._pos >= self._end
-            what = "ends inside an opcode" if self.starved else "takes more from the stack than is there"
+            cut = isinstance(error, struct.error) or self._pos >= self._end
+            what = "ends inside an opcode" if cut else "takes more from the stack than is there"
             return self._broken(f"it {what}")
         except _OverLimit as error:
             return NotRead(f"the pickle holds over {error}", self._base + self._at)
@@ -271,7 +263,7 @@ class Machine:
         if self._exhausted:
             if self._pos >= self._end:
                 self._at = self._pos
-                raise _Starved("it ends without STOP")
+                raise _Broken("it ends without STOP")
             return
         self._read_more(WINDOW)
 
@@ -291,7 +283,7 @@ class Machine:
         self._pos, self._end = 0, have
         self._set_safe()
         if self._exhausted and not have:
-            raise _Starved("it ends without STOP")
+            raise _Broken("it ends without STOP")
 
     def _check_limits(self) -> None:
         """Once a window: a window cannot overstep a bound by much."""
@@ -324,7 +316,7 @@ class Machine:
         while found < 0:
             have = self._end - self._pos
             if self._exhausted:
-                raise _Starved("it ends inside a line")
+                raise _Broken("it ends inside a line")
             if have > _LINE:
                 raise _OverLimit(f"{_LINE:,} bytes in one line")
             self._grow(have * 2 + WINDOW)
@@ -349,7 +341,7 @@ class Machine:
             return taken
         if length > self._end - self._pos + self._reader.remaining:
             left = self._end - self._pos + self._reader.remaining
-            raise _Starved(f"it announces {length:,} bytes where {left:,} are left")
+            raise _Broken(f"it announces {length:,} bytes where {left:,} are left")
         if length <= _KEPT:
             self._grow(length)
             return self._take(length)

@@ -2,8 +2,9 @@
 
 A zip archive with a name twice, a header that says one thing in front and another behind, a safetensors
 file whose tensors overlap, a JSON key given twice: each is read one way by the program that was asked
-whether the file is safe, and another way by the one that loads it. The scanner does not choose a reader;
-it refuses the disagreement.
+whether the file is safe, and another way by the one that loads it. So is a file that is two formats at once:
+`torch.load` takes a pickle whose bytes are also a tar archive for the archive, and `zipfile` takes for a zip
+whatever ends like one. The scanner does not choose a reader; it refuses the disagreement.
 
 What to do: write the file again with the tool that it belongs to. `torch.save`, `safetensors` and `json`
 never write such a file.
