@@ -10,6 +10,7 @@ import pytest
 from tuneguard.cli import speak
 from tuneguard.cli.app import run
 from tuneguard.errors import CannotLook, ConfigurationError, Interrupted, Problem, Refused, UsageError
+from world import pickles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,3 +170,41 @@ def test_every_problem_of_a_configuration_is_told(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == (
         "error: t.yaml:1:1: unknown key `a`\nhelp: remove it\nerror: t.yaml:2:1: missing `b`\n"
     )
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "html", "text"])
+def test_a_forbidden_name_hides_no_finding_in_any_format(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    (tmp_path / "a\\b.txt").write_text("hello\n")
+    (tmp_path / "m.pkl").write_bytes(pickles.PAYLOAD)
+
+    assert run(["scan", str(tmp_path), "--format", form, "--quiet"]) == 1
+
+    said = capsys.readouterr().out
+    assert "T-NAME" in said
+    assert "TG-PKL-CALL" in said
+
+
+def test_sarif_of_an_error_holds_its_findings_and_its_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+
+    assert run(["digest", str(tmp_path), "--format", "sarif"]) == 1
+
+    [log] = json.loads(capsys.readouterr().out)["runs"]
+    assert [result["ruleId"] for result in log["results"]] == ["T-SYMLINK"]
+    [invocation] = log["invocations"]
+    assert (invocation["executionSuccessful"], invocation["exitCode"]) == (False, 1)
+    assert "symbolic link" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_sarif_of_a_usage_error_is_a_log_without_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["digest", str(tmp_path / "nothing"), "--format", "sarif"]) == 2
+
+    [log] = json.loads(capsys.readouterr().out)["runs"]
+    assert log["results"] == []
+    assert log["invocations"][0]["exitCode"] == 2

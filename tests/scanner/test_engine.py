@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.errors import ChangedWhileRead, ForbiddenTree, UsageError
+from tuneguard.errors import ChangedWhileRead, UsageError
 from tuneguard.findings import Verdict
-from tuneguard.formats.facts import Fact
+from tuneguard.formats.facts import Fact, Hidden
 from tuneguard.scanner import readers
 from tuneguard.scanner.engine import Scan, ruleset_digest, scan_paths, scan_tree
 from tuneguard.scanner.identify import Kind
@@ -96,10 +96,82 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -
     assert result.verdict is Verdict.REFUSED
 
 
-def test_a_link_in_the_tree_refuses(tmp_path: Path) -> None:
-    (tmp_path / "model.bin").symlink_to("/etc/hostname")
+def test_attack_a_forbidden_entry_hides_nothing_of_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(p.PAYLOAD)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link.bin").symlink_to("/etc/hostname")
+    (tmp_path / "odd\u202ename.txt").write_bytes(b"hello\n")
+    (tmp_path / "z.bin").write_bytes(p.PAYLOAD)
 
-    with pytest.raises(ForbiddenTree):
+    for result, prefix in (
+        (scan_tree(tmp_path), ""),
+        (scan_tree(tmp_path, Manifest(())), ""),
+        (scan_paths([tmp_path, tmp_path / "z.bin"]), f"{tmp_path}/"),
+    ):
+        places = {(finding.rule, finding.location.path) for finding in result.findings}
+        assert result.verdict is Verdict.REFUSED
+        assert places >= {
+            ("T-EMPTY-DIR", f"{prefix}empty"),
+            ("T-NAME", f"{prefix}odd\\u202ename.txt"),
+            ("T-SYMLINK", f"{prefix}link.bin"),
+            ("TG-PKL-CALL", f"{prefix}a.bin"),
+            ("TG-PKL-CALL", f"{prefix}z.bin"),
+        }
+
+
+def test_a_reader_that_fails_leaves_its_file_not_understood_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [ValueError, RecursionError, MemoryError, OverflowError, KeyError, AssertionError]
+    root = tmp_path / "run"
+    root.mkdir()
+    for number in range(len(faults)):
+        (root / f"{number}.json").write_bytes(b"{}" * 1000)
+    (root / "z.pkl").write_bytes(p.PAYLOAD)
+    signed = manifest_of(root)
+    waiting = iter(faults)
+
+    def failing(reader: Reader):
+        reader.read(2)
+        yield Fact()
+        raise next(waiting)
+
+    monkeypatch.setitem(readers.READERS, Kind.JSON, failing)
+
+    result = scan_tree(root, signed)  # with a manifest: the bytes still pass to the hash
+
+    assert [finding.rule for finding in result.findings] == ["TG-PKL-CALL"]
+    assert [(skipped.path, skipped.reason) for skipped in result.skipped] == [
+        (f"{number}.json", f"Tuneguard failed on it ({fault.__name__}): please report this")
+        for number, fault in enumerate(faults)
+    ]
+
+
+def test_a_rule_that_fails_keeps_what_was_found_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(reader: Reader):
+        yield Hidden("something", 0, 1)
+        yield Hidden("something else", 0, object())
+
+    monkeypatch.setitem(readers.READERS, Kind.TEXT, failing)
+    (tmp_path / "a.txt").write_text("hello")
+
+    result = scan_tree(tmp_path)
+
+    assert [finding.message for finding in result.findings] == ["holds something (1 byte)"]
+    assert "TypeError" in result.skipped[0].reason
+
+
+def test_an_interruption_is_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(reader: Reader):
+        yield Fact()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(readers.READERS, Kind.TEXT, interrupted)
+    (tmp_path / "a.txt").write_text("hello")
+
+    with pytest.raises(KeyboardInterrupt):
         scan_tree(tmp_path)
 
 

@@ -52,15 +52,14 @@ class Voice:
             import traceback
 
             traceback.print_exception(error, file=sys.stderr)
+        if self.form == "sarif":
+            from tuneguard.output import sarif
+
+            self._write_anyhow(sarif.render_error(ours))
         if self.form == "json":
             from tuneguard.output import json
 
-            said = json.render_error(self.command, ours, self.lines)
-            try:
-                self._write(said)
-            except TuneguardError:  # the file cannot be written; this may be the very error
-                self.output = None
-                self._write(said)
+            self._write_anyhow(json.render_error(self.command, ours, self.lines))
         elif isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
             sys.stderr.write(f"{error.format_message()}\n")
         else:
@@ -86,6 +85,14 @@ class Voice:
         written = self.output is not None and not self.quiet  # on a terminal the lines went before
         lines = "".join(text.line(text.PLAIN, *_parts(row)) + "\n" for row in self.lines) if written else ""
         return (lines + text.render(result, self.style())).encode("utf-8", "backslashreplace")
+
+    def _write_anyhow(self, said: bytes) -> None:
+        """Write what an error said; the file that cannot be written may be the very error."""
+        try:
+            self._write(said)
+        except TuneguardError:
+            self.output = None
+            self._write(said)
 
     def _write(self, data: bytes) -> None:
         if self.output is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.findings import Finding
 
 
 def scan(
@@ -31,6 +32,8 @@ def scan(
     here: Surroundings | None = None,
 ) -> Result:
     """Scan `paths`; with `sign`, exactly one folder, whose digest the signed result names.
+
+    A folder that holds what no manifest can is refused, and nothing is signed about it.
 
     Raises:
         UsageError: `sign` with anything but one folder, or a path that is not there.
@@ -47,8 +50,11 @@ def scan(
         return _result(found, tuple(Subject(shown(path)) for path in named), (), here)
     if len(named) != 1 or not named[0].is_dir():
         raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
-    manifest = judged.bound(named[0], tree, here)
+    faults: list[Finding] = []
+    manifest = judged.bound(named[0], tree, here, faults)
     found = engine.scan_tree(named[0], manifest, reporter=here.reporter)
+    if faults:  # what no manifest can hold has no digest that a statement could name
+        return _result(found, (Subject(shown(named[0])),), (), here)
     written = _sign(named[0], manifest, found, judged.expected(here, model), attempt, here)
     return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), here)
 

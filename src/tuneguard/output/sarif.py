@@ -17,6 +17,9 @@ from tuneguard import __version__, paste, records
 from tuneguard.findings import Location, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneguard.errors import TuneguardError
     from tuneguard.findings import Finding, Result, Skipped
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -32,11 +35,33 @@ SCORES = {Severity.LOW: "2.0", Severity.MEDIUM: "5.0", Severity.HIGH: "8.0", Sev
 
 def render(result: Result) -> bytes:
     """One SARIF log with one run."""
+    whole = Location(result.subjects[0].path) if result.subjects else None
+    notes = [_not_looked_at(item) for item in result.skipped]
+    return _log(result.findings, whole, result.verdict.exit_code, notes)
+
+
+def render_error(error: TuneguardError) -> bytes:
+    """The same of an error: its findings, and each problem as a notification."""
+    findings: tuple[Finding, ...] = getattr(error, "findings", ())
+    notes = [
+        {
+            "level": "error",
+            "message": {
+                "text": problem.what if problem.where is None else f"{problem.where}: {problem.what}"
+            },
+        }
+        for problem in error.problems
+    ]
+    return _log(findings, None, error.exit_code, notes)
+
+
+def _log(
+    findings: Sequence[Finding], whole: Location | None, exit_code: int, notes: list[dict[str, Any]]
+) -> bytes:
     from tuneguard.journey.explain import known
 
-    rules = sorted({finding.rule for finding in result.findings})
+    rules = sorted({finding.rule for finding in findings})
     texts = known() if rules else {}
-    whole = Location(result.subjects[0].path) if result.subjects else None
     return records.to_json_pretty(
         {
             "$schema": SCHEMA,
@@ -47,26 +72,26 @@ def render(result: Result) -> bytes:
                         "driver": {
                             "name": "tuneguard",
                             "version": __version__,
-                            "rules": [_rule(rule, texts.get(rule, ""), result) for rule in rules],
+                            "rules": [_rule(rule, texts.get(rule, ""), findings) for rule in rules],
                         }
                     },
                     "invocations": [
                         {
-                            "executionSuccessful": not result.skipped,
-                            "exitCode": result.verdict.exit_code,
-                            "toolExecutionNotifications": [_notification(item) for item in result.skipped],
+                            "executionSuccessful": not notes,
+                            "exitCode": exit_code,
+                            "toolExecutionNotifications": notes,
                         }
                     ],
-                    "results": [_result(finding, rules, whole) for finding in result.findings],
+                    "results": [_result(finding, rules, whole) for finding in findings],
                 }
             ],
         }
     )
 
 
-def _rule(rule: str, text: str, result: Result) -> dict[str, Any]:
+def _rule(rule: str, text: str, findings: Sequence[Finding]) -> dict[str, Any]:
     """The rule as ``tuneguard explain`` tells it; its level is that of its worst finding here."""
-    found = [finding for finding in result.findings if finding.rule == rule]
+    found = [finding for finding in findings if finding.rule == rule]
     worst = max(found, key=lambda finding: list(Severity).index(finding.severity))
     first, _, rest = cleandoc(text).partition("\n")
     return {
@@ -112,7 +137,7 @@ def _location(location: Location) -> dict[str, Any]:
     return fields
 
 
-def _notification(skipped: Skipped) -> dict[str, Any]:
+def _not_looked_at(skipped: Skipped) -> dict[str, Any]:
     return {
         "level": "error",
         "message": {"text": f"not looked at: {skipped.reason}"},

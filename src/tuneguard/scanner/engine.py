@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuneguard import files
@@ -64,10 +64,9 @@ def scan_tree(root: Path | int, manifest: Manifest | None = None, *, reporter: R
     """Scan a tree, given as a path or as an open directory's descriptor.
 
     With a `manifest` the scanned bytes must be the ones it names: a file that is missing, added or
-    different is a finding.
+    different is a finding. So is what no manifest can hold (a link, a name), and the rest is scanned.
 
     Raises:
-        ForbiddenTree: the tree holds what no manifest can.
         ChangedWhileRead: a file changed while it was scanned.
         UsageError, CannotLook: the root is no folder or cannot be read.
     """
@@ -81,7 +80,7 @@ def scan_paths(paths: Sequence[Path], *, reporter: Reporter = SILENT) -> Scan:
     """Scan files and folders that a person named. With several, each path in the result begins with its own.
 
     Raises:
-        ForbiddenTree, ChangedWhileRead, UsageError, CannotLook: as `scan_tree`.
+        ChangedWhileRead, UsageError, CannotLook: as `scan_tree`.
     """
     scanning = _Scanning(None)
     for path in paths:
@@ -115,7 +114,10 @@ class _Scanning:
         self._files = self._bytes = self._understood = 0
 
     def tree(self, root: int, name: str, reporter: Reporter, prefix: str = "") -> None:
-        entries = tree.walk(root, name=name)
+        faults: list[Finding] = []
+        entries = tree.walk(root, name=name, faults=faults)
+        for fault in faults:
+            self._report.add(_below(prefix, fault))
         with reporter.task("Scanning", total=sum(entry.size for entry in entries), unit="bytes") as task:
             around = Tree.of((entry.path for entry in entries), prefix)
             for entry in entries:
@@ -164,6 +166,13 @@ class _Scanning:
         for rule in rules_for(Changed):
             for finding in rule.findings(Changed(what), Context(path)):
                 self._report.add(finding)
+
+
+def _below(prefix: str, finding: Finding) -> Finding:
+    """A finding about a tree whose paths begin with `prefix` in this scan."""
+    if finding.location is None or not prefix:
+        return finding
+    return replace(finding, location=replace(finding.location, path=prefix + finding.location.path))
 
 
 @contextlib.contextmanager

@@ -145,6 +145,8 @@ class _Look:
 
 
 def _not_read(known: Identified) -> str:
+    if known.kind is Kind.POINTER:
+        return f"is no file but {known.what}"
     if known.what:
         return f"is {known.what}, which is not read yet"
     return "its content is of no known kind"

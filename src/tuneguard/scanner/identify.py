@@ -12,6 +12,7 @@ from enum import StrEnum
 from tuneguard.formats import image, pickle_file, safetensors, sentencepiece, text
 from tuneguard.formats.executable import program_of
 from tuneguard.formats.facts import Fact
+from tuneguard.formats.pointer import pointer_of
 
 HEAD = 1 << 20
 """Bytes by which a file is identified."""
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     JPEG = "a JPEG picture"
     GIF = "a GIF picture"
     WEBP = "a WebP picture"
+    POINTER = "a pointer to a file that is kept elsewhere"
     OTHER = "of a format that is not read yet"
     UNKNOWN = "unknown"
 
@@ -114,6 +116,8 @@ def identify(head: bytes, size: int, name: str) -> Identified:
     marked = _by_mark(head, size)
     if marked is not None:
         return Identified(marked[0], name, marked[1])
+    if (pointer := pointer_of(head, size)) is not None:
+        return Identified(Kind.POINTER, name, pointer.what)
     if text.looks_like(head):
         return Identified(_text_kind(head, size, lower), name)
     if pickle_file.probe(head, size):

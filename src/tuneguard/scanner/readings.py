@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tuneguard.formats.reader import Reader
 
 
-_NEVER_READ = frozenset({Kind.OTHER, Kind.UNKNOWN})
+_NEVER_READ = frozenset({Kind.OTHER, Kind.POINTER, Kind.UNKNOWN})
 
 
 def by_head(head: bytes, reader: Reader, known: Identified) -> Iterator[TwoReadings]:

@@ -20,7 +20,7 @@ from tuneguard.scanner.rule import Context, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SILENT = frozenset({Kind.EMPTY, Kind.UNKNOWN})
+_SILENT = frozenset({Kind.EMPTY, Kind.POINTER, Kind.UNKNOWN})
 # Bytes can be one of these and a pickle as well: only the name keeps a loader from unpickling them.
 _TELLING = frozenset({Kind.SAFETENSORS, Kind.PNG, Kind.JPEG, Kind.GIF, Kind.WEBP, Kind.TOKENIZER})
 
