@@ -5,8 +5,8 @@ The journey, each arrow leaving signed evidence::
     data ─seal→ sealed data ─verify→ train (sandboxed) ─sign→ checkpoint
          → verify → scan → evaluate → decide → push → registry → pull
 
-The library does what the command line does, in the same words. Every function returns a
-`Result`: a verdict (``passed``, ``refused``, ``not-understood``), findings, and what was made.
+The library does what the command line does, in the same words. Every function returns a `Result`: a
+verdict (``passed``, ``refused``, ``not-understood``, ``integrity-only``), findings, and what was made.
 
     >>> import tempfile, pathlib, tuneguard
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "model"

@@ -18,11 +18,12 @@ Library code raises these and never prints or exits; ``cli.speak`` is the only v
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tuneguard.findings import Finding
 
@@ -107,6 +108,22 @@ class CannotLook(TuneguardError):
 
 class NotUnderstood(CannotLook):
     """Bytes that claim a format and do not parse as it. Never read as "nothing found"."""
+
+
+@contextlib.contextmanager
+def mendable() -> Iterator[None]:
+    """What a person named as a key, a certificate or a configuration, and is none, is theirs to mend.
+
+    Nobody looked at anything yet, and nobody could not: the command line is wrong. For a function that
+    reads a named file, as its decorator.
+
+    Raises:
+        ConfigurationError: in place of `NotUnderstood`.
+    """
+    try:
+        yield
+    except NotUnderstood as error:
+        raise ConfigurationError(error.problems) from error
 
 
 class Interrupted(TuneguardError):

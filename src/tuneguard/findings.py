@@ -1,4 +1,4 @@
-"""What every judge emits: findings, what was skipped, and one of three verdicts.
+"""What every judge emits: findings, what was skipped, and one of four verdicts.
 
 A judge never prints. It returns a `Result`, which ``output`` renders as text, JSON, SARIF or HTML.
 
@@ -35,16 +35,39 @@ REFUSING: frozenset[Severity] = frozenset({Severity.MEDIUM, Severity.HIGH, Sever
 
 
 class Verdict(StrEnum):
-    """The only three answers. Only ``passed`` passes."""
+    """The only four answers. Only ``passed`` passes.
+
+    ``integrity-only`` is the answer where a tree is as its signer signed it, and nothing else was asked or
+    can be told: no run, no role, no model. It is said to people and scripts, and never signed.
+    """
 
     PASSED = "passed"
     REFUSED = "refused"
     NOT_UNDERSTOOD = "not-understood"
+    INTEGRITY_ONLY = "integrity-only"
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 refused, 3 could not look."""
-        return {Verdict.PASSED: 0, Verdict.REFUSED: 1, Verdict.NOT_UNDERSTOOD: 3}[self]
+        """0 passed, 1 refused, 3 could not look, 4 intact and nothing else known."""
+        return _EXIT_CODES[self]
+
+
+VERDICTS: Mapping[str, str] = {
+    "passed": "Everything that was asked for was looked at, and nothing speaks against it. Exit code 0.",
+    "refused": "It was looked at, and something speaks against it: each reason is a finding. Exit code 1.",
+    "not-understood": "Something could not be looked at, so nothing is known of it: it does not pass. "
+    "Exit code 3.",
+    "integrity-only": "Every file is as its signer signed it, and that is all that is known: no run, no role "
+    "and no model was asked about, or the signature names none. It does not pass, and no step of a promotion "
+    "goes on from it. Exit code 4.",
+}
+"""What ``tuneguard explain`` says about each verdict."""
+_EXIT_CODES = {
+    Verdict.PASSED: 0,
+    Verdict.REFUSED: 1,
+    Verdict.NOT_UNDERSTOOD: 3,
+    Verdict.INTEGRITY_ONLY: 4,
+}
 
 
 @dataclass(frozen=True, slots=True)

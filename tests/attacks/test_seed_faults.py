@@ -1,6 +1,6 @@
 """The 28 faults of the seed's sign and verify scripts, each told as what an insider does, and what we say.
 
-`docs/faults.md` lists them. The seed's form proves integrity at most, so an intact folder is exit code 3 here
+`docs/faults.md` lists them. The seed's form proves integrity at most, so an intact folder is exit code 4 here
 too.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from projects import Project
 
-INTACT, REFUSED, USAGE = 3, 1, 2
+INTACT, REFUSED, USAGE = 4, 1, 2
 
 
 def tuneguard(*arguments: object) -> int:

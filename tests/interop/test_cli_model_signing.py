@@ -96,7 +96,7 @@ def test_its_command_accepts_what_our_command_signs_and_nothing_changed(
     given = ("--signature", signature, "--public_key", key.with_suffix(".pub"))
     done = model_signing("verify", "key", model, *given)
     assert done.returncode == 0, done.stderr
-    assert verify(model, signature, key) == 3
+    assert verify(model, signature, key) == 4
     (model / "sub/part.bin").write_bytes(b"\x02" * 10)
     assert model_signing("verify", "key", model, *given).returncode == 1
     assert verify(model, signature, key) == 1
@@ -168,7 +168,7 @@ def test_what_its_command_signs_is_intact_and_that_is_all_that_we_say(
 ) -> None:
     signature = theirs(model, key)
 
-    assert verify(model, signature, key) == 3
+    assert verify(model, signature, key) == 4
 
     said = capsys.readouterr().out
     assert "Intact" in said
@@ -182,10 +182,10 @@ def test_json_calls_it_not_understood_and_never_passed(
     signature = theirs(model, key)
     capsys.readouterr()
 
-    assert verify(model, signature, key, "--json") == 3
+    assert verify(model, signature, key, "--json") == 4
 
     result = json.loads(capsys.readouterr().out)
-    assert (result["verdict"], result["findings"], result["error"]) == ("not-understood", [], None)
+    assert (result["verdict"], result["findings"], result["error"]) == ("integrity-only", [], None)
     assert "integrity only" in result["notes"][0]
 
 
@@ -240,7 +240,7 @@ def test_code_hidden_where_the_specification_never_looks_is_refused_until_exactl
     assert verify(model, signature, key) == 1
     assert f"--allow-ignored {name}" in capsys.readouterr().out
 
-    assert verify(model, signature, key, "--allow-ignored", name) == 3
+    assert verify(model, signature, key, "--allow-ignored", name) == 4
     assert verify(model, signature, key, "--allow-ignored", name.split("/", maxsplit=1)[0] + "/other") == 1
     plant(model, {f"{name}2": b"x"})
     assert verify(model, signature, key, "--allow-ignored", name) == 1
@@ -260,7 +260,7 @@ def test_what_its_signer_chose_to_ignore_is_refused_until_exactly_it_is_allowed(
 
     assert verify(model, signature, key, "--allow-ignored", "sub/part.bin") == 1
     both = ("--allow-ignored", "sub/part.bin", "--allow-ignored", "sub/loader.py")
-    assert verify(model, signature, key, *both) == 3
+    assert verify(model, signature, key, *both) == 4
     assert verify(model, signature, key, "--allow-ignored", "sub") == 1, "a folder is not a path"
 
 

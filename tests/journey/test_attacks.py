@@ -171,7 +171,7 @@ def test_attack_a_folder_signed_by_hand_with_the_builders_own_key(
     """A signature proves integrity. Which run made the folder only a run's provenance says."""
     shutil.copytree(project.path / "models/base", project.path / "runs/042")
     assert project("sign", "runs/042", "--quiet") == 0
-    assert project("verify", "runs/042") == 3
+    assert project("verify", "runs/042") == 4
 
     capsys.readouterr()
     assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 1

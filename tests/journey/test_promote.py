@@ -268,7 +268,7 @@ def test_attack_an_unsafe_run_is_not_promoted(project: Project, capsys: pytest.C
 def test_without_an_expected_model_the_answer_is_integrity_only(
     trained: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert trained("verify", "runs/042") == 3
+    assert trained("verify", "runs/042") == 4
     assert "integrity only" in capsys.readouterr().out
 
 

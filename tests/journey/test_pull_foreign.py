@@ -103,7 +103,7 @@ def test_what_oras_pushed_and_cosign_signed_is_pulled_as_integrity_only(
     digest = world.push(as_oras_does(FILES))
     world.sign(digest)
 
-    assert world.pull(digest) == 3
+    assert world.pull(digest) == 4
     assert content(world.folder / "got") == FILES
     assert "integrity only" in capsys.readouterr().out
     assert world.left == ["got"]
@@ -116,9 +116,9 @@ def test_its_json_says_integrity_and_nothing_of_a_run(
     world.sign(digest, by=signer())
     world.sign(digest)
 
-    assert world.pull(digest, "--json") == 3
+    assert world.pull(digest, "--json") == 4
     told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "not-understood"
+    assert told["verdict"] == "integrity-only"
     assert told["facts"]["purpose"] == "integrity"
     assert told["facts"]["manifest"] == digest
     assert "run" not in told["facts"]

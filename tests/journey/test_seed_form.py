@@ -62,7 +62,7 @@ def resign(model: Path, key: Path, listing: object) -> None:
 def test_what_we_sign_is_intact_and_that_is_all_that_we_say(
     signed: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verify(signed, key) == 3
+    assert verify(signed, key) == 4
 
     assert "integrity only" in capsys.readouterr().out
     listed = json.loads((signed / "manifest.json").read_text())
@@ -134,7 +134,7 @@ def test_attack_a_changed_list_beside_cosigns_bundle_is_refused_and_not_called_u
         "messageSignature": {"messageDigest": digest, "signature": made},
     }
     (signed / "manifest.json.sig").write_text(json.dumps(bundle))
-    assert verify(signed, key) == 3
+    assert verify(signed, key) == 4
 
     (signed / "manifest.json").write_bytes(content + b" ")
     assert verify(signed, key) == 1
@@ -149,7 +149,7 @@ def test_list_and_signature_may_lie_elsewhere(signed: Path, key: Path, tmp_path:
         verify(
             signed, key, "--manifest", tmp_path / "manifest.json", signature=tmp_path / "manifest.json.sig"
         )
-        == 3
+        == 4
     )
 
 
@@ -198,7 +198,7 @@ def test_another_key_is_refused_and_nothing_else_is_believed(
 def test_a_signed_list_that_is_none_is_never_called_intact(model: Path, key: Path, listing: object) -> None:
     resign(model, key, listing)
 
-    assert verify(model, key) == 3
+    assert verify(model, key) == 4
 
 
 def test_signing_again_is_refused_and_loses_nothing(
@@ -216,7 +216,7 @@ def test_a_killed_signing_is_finished_by_the_next(signed: Path, key: Path) -> No
     (signed / "manifest.json.sig").unlink()
 
     assert tuneguard("sign", signed, "--form", "cosign", "--key", key) == 0
-    assert verify(signed, key) == 3
+    assert verify(signed, key) == 4
 
 
 def test_a_manifest_of_somebody_elses_is_not_overwritten(model: Path, key: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_model_signature_of_the_command_line_comes_from_it(room, tmp_path, cap
         assert tuneguard(["sign", str(model), "--key", uri(room), "--evidence", str(tmp_path / "e")]) == 0
         [made] = (tmp_path / "e").iterdir()
         command = ["verify", str(model), "--signature", str(made), "--public-key", str(room / "ci.pub")]
-        assert tuneguard(command) == 3
+        assert tuneguard(command) == 4
         assert "integrity only" in capsys.readouterr().out
 
 

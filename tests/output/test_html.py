@@ -149,8 +149,8 @@ def test_an_intact_tree_of_which_nothing_was_expected_does_not_look_like_a_pass(
     told = page(results.integrity())
 
     [band] = told.of_class("band")
-    assert "! Not understood" in band.words
-    assert "Integrity only" in band.words
+    assert "! Integrity only" in band.words
+    assert "That does not pass." in band.words
     assert "✓" not in band.words
 
 

@@ -128,7 +128,7 @@ def test_we_verify_what_cosign_signs(model, cosign, pair, tuneguard, proves, opt
     public = pair.with_suffix(".pub")
     ask = ("verify", model, "--signature", model / "manifest.json.sig", "--public-key", public)
 
-    assert "integrity only" in tuneguard(*ask, code=3).stdout
+    assert "integrity only" in tuneguard(*ask, code=4).stdout
     (model / "sub" / "config.json").write_text("[]\n")
     assert "S-CHANGED" in tuneguard(*ask, code=1).stdout
     proves("cosign", "writes", f"a signature over manifest.json: {form}")
@@ -146,7 +146,7 @@ def test_we_verify_what_cosign_signs_keyless(model, cosign, sigstore, tuneguard,
         "--certificate-oidc-issuer", sigstore.issuer.url, "--certificate-identity",
     )  # fmt: skip
 
-    assert "integrity only" in tuneguard(*ask, "alice@private.test", code=3).stdout
+    assert "integrity only" in tuneguard(*ask, "alice@private.test", code=4).stdout
     assert "S-CERTIFICATE" in tuneguard(*ask, "mallory@private.test", code=1).stdout
     listing = model / "manifest.json"
     listing.write_bytes(listing.read_bytes() + b" ")
@@ -193,7 +193,7 @@ def test_we_verify_what_cosign_signs_with_keys_of_other_types(
         "verify", model, "--signature", model / "manifest.json.sig", "--public-key", key.with_suffix(".pub")
     )  # fmt: skip
 
-    assert "integrity only" in tuneguard(*ask, code=3).stdout
+    assert "integrity only" in tuneguard(*ask, code=4).stdout
     listing = model / "manifest.json"
     listing.write_bytes(listing.read_bytes() + b" ")
     assert "S-KEY" in tuneguard(*ask, code=1).stdout

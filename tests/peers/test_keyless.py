@@ -133,7 +133,7 @@ def test_sigstore_python_believes_our_keyless_signature(ours, run, sigstore, wit
 
 def test_we_believe_our_own_and_model_signings_keyless_signature(ours, theirs, verify, proves):
     for bundle in (ours, theirs):
-        done = verify(bundle, code=3)
+        done = verify(bundle, code=4)
         assert "integrity only" in done.stdout
     proves("model_signing", "writes", "a keyless OMS signature")
 
@@ -295,7 +295,7 @@ def test_we_believe_what_model_signing_signed_by_a_certificate(
         command = (PYTHON, "-m", "tuneguard", "verify", model, "--signature", bundle)
         return run(*without_network, *command, "--certificate-root", certificates / root, *more, code=code)
 
-    assert "integrity only" in verify(code=3).stdout
+    assert "integrity only" in verify(code=4).stdout
     assert EMAIL in verify("--certificate-identity", EMAIL, code=3).stdout
     assert "S-CERTIFICATE" in verify("--certificate-identity", "mallory@models.example", code=1).stdout
     authority("Root").write(certificates, "other")

@@ -51,7 +51,7 @@ def test_by_key(pushed, cosign, key, tmp_path, proves, capsys):
     assert not (tmp_path / "got").exists()
     sign(cosign, pushed, tmp_path)
 
-    assert run(["pull", pushed, f"{tmp_path}/got", "--public-key", f"{key}"]) == 3
+    assert run(["pull", pushed, f"{tmp_path}/got", "--public-key", f"{key}"]) == 4
     assert "integrity only" in capsys.readouterr().out
     assert content(tmp_path / "got") == FILES
     proves("oras", "writes", "files in a registry, signed by cosign sign (integrity only)")
@@ -73,7 +73,7 @@ def test_keyless(pushed, cosign, sigstore, tmp_path, proves):
     assert pull(identity="mallory@private.test") == 1
     assert pull(issuer="https://elsewhere.test") == 1
     assert not (tmp_path / "got").exists()
-    assert pull() == 3
+    assert pull() == 4
     assert content(tmp_path / "got") == FILES
     proves("cosign", "writes", "a keyless signature over what oras pushed (integrity only)")
 
@@ -97,6 +97,6 @@ def test_a_folder_that_oras_packed_is_not_understood(repository, oras, cosign, k
     reference = f"{repository}@{oras('resolve', '--plain-http', f'{repository}:packed').stdout.strip()}"
     sign(cosign, reference, tmp_path)
 
-    assert run(["pull", reference, f"{tmp_path}/got", "--public-key", f"{key}"]) == 3
+    assert run(["pull", reference, f"{tmp_path}/got", "--public-key", f"{key}"]) == 4
     assert "packed into one layer" in capsys.readouterr().err
     assert not (tmp_path / "got").exists()

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tuneguard.errors import NotUnderstood, UsageError
+from tuneguard.errors import ConfigurationError, UsageError
 from tuneguard.signing import certificate
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from world.certificates import CODE_SIGNING, DAY, EMAIL, NOW, SERVER, authority, leaf, made
@@ -154,10 +154,10 @@ def test_what_is_written_is_checked_first(tmp_path):
     [b"", b"hello", LEAF.der, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
     ids=["0", "1", "2", "3"],
 )
-def test_a_file_that_holds_no_certificates_is_not_understood(tmp_path, data):
+def test_a_file_that_holds_no_certificates_is_usage(tmp_path, data):
     (tmp_path / "roots.pem").write_bytes(data)
 
-    with pytest.raises(NotUnderstood, match="no certificates"):
+    with pytest.raises(ConfigurationError, match="no certificates"):
         certificate.read_certificates(tmp_path / "roots.pem")
 
 

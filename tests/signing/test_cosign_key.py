@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tuneguard.errors import ConfigurationError, NotUnderstood, UsageError
+from tuneguard.errors import ConfigurationError, UsageError
 from tuneguard.signing.key import read_public
 from tuneguard.signing.signers.file import is_encrypted, open_file
 from world.keys import cosign_key, no_passphrase
@@ -66,15 +66,15 @@ def test_a_wrong_passphrase_is_told_as_such(tmp_path):
     ],
 )
 def test_attack_a_key_that_would_take_for_ever_or_all_memory_is_left(tmp_path, work):
-    with pytest.raises(NotUnderstood, match="for ever"):
+    with pytest.raises(ConfigurationError, match="for ever"):
         opened(tmp_path, cosign_key(SECRET, b"pw", work=work))
 
 
 @pytest.mark.parametrize(
     "work", [(0, 8, 1), (1000, 8, 1), (1024, -8, 1), (1024, 8, 0), (True, 8, 1), (1e3, 8, 1)]
 )
-def test_numbers_that_are_no_scrypt_are_not_understood(tmp_path, work):
-    with pytest.raises(NotUnderstood, match="is not"):
+def test_numbers_that_are_no_scrypt_are_usage(tmp_path, work):
+    with pytest.raises(ConfigurationError, match="is not"):
         opened(tmp_path, cosign_key(SECRET, b"pw", work=work))
 
 
@@ -92,8 +92,8 @@ def test_numbers_that_are_no_scrypt_are_not_understood(tmp_path, work):
     ],
     ids=json.dumps,
 )
-def test_other_members_are_not_understood(tmp_path, changed):
-    with pytest.raises(NotUnderstood):
+def test_other_members_are_usage(tmp_path, changed):
+    with pytest.raises(ConfigurationError):
         opened(tmp_path, cosign_key(SECRET, b"pw", **changed))
 
 
@@ -111,13 +111,13 @@ def test_a_box_that_is_too_short_does_not_open(tmp_path, box):
         b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
     ],
 )
-def test_a_frame_around_something_else_is_not_understood(tmp_path, text):
-    with pytest.raises(NotUnderstood, match="cosign"):
+def test_a_frame_around_something_else_is_usage(tmp_path, text):
+    with pytest.raises(ConfigurationError, match="cosign"):
         opened(tmp_path, text)
 
 
-def test_two_keys_in_one_file_are_not_understood(tmp_path):
-    with pytest.raises(NotUnderstood):
+def test_two_keys_in_one_file_are_usage(tmp_path):
+    with pytest.raises(ConfigurationError):
         opened(tmp_path, cosign_key(SECRET, b"pw") + cosign_key(SECRET, b"pw"))
 
 
@@ -129,7 +129,7 @@ def test_another_type_of_key_inside_is_refused_by_its_name(tmp_path):
 
 
 def test_no_key_inside_is_said_and_not_shown(tmp_path):
-    with pytest.raises(NotUnderstood, match="something else than a key") as caught:
+    with pytest.raises(ConfigurationError, match="something else than a key") as caught:
         opened(tmp_path, cosign_key(b"my secret diary", b"pw"))
 
     assert "diary" not in str(caught.value)

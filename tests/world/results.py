@@ -270,7 +270,7 @@ def integrity() -> Result:
     """What `verify` says of an intact tree of which nothing was expected."""
     return Result(
         command="verify",
-        verdict=Verdict.NOT_UNDERSTOOD,
+        verdict=Verdict.INTEGRITY_ONLY,
         subjects=(Subject("runs/042", TREE),),
         evidence=(SIGNATURE,),
         facts={"tree": TREE, "purpose": "integrity", "model": None, "uncounted": []},

@@ -1,6 +1,7 @@
 """The only voice: everything that is printed, and every exit code, passes through here.
 
-Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 130 interrupted.
+Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 4 integrity only,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from tuneguard.findings import Result
 
 EXIT_CODES = """\b
-Exit codes: 0 passed · 1 refused · 2 usage or configuration · 3 could not look · 130 interrupted"""
+Exit codes: 0 passed · 1 refused · 2 usage or configuration · 3 could not look · 4 integrity only ·
+130 interrupted"""
 
 
 class Voice:

@@ -12,7 +12,7 @@ from tuneguard.artifact import tree
 from tuneguard.attest import foreign
 from tuneguard.errors import UsageError
 from tuneguard.files import printable
-from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import sealed, verify
 from tuneguard.ledger import store as ledger
@@ -28,7 +28,7 @@ OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(verify.re
 
 
 def explain(rule: str, *, here: Surroundings) -> Result:
-    """What `rule` looks for and why: a scan rule, a step of verification, a gate, any finding's id.
+    """What `rule` looks for and why: a rule, a step of verification, a gate, any finding's id or verdict.
 
     Raises:
         UsageError: nothing has that id.
@@ -51,7 +51,7 @@ def explain(rule: str, *, here: Surroundings) -> Result:
 
 
 def known() -> dict[str, str]:
-    """Every id that a finding can have, and its text."""
+    """Every id that a finding can have, every verdict, and its text."""
     return {
         **{id: _module_text(rule.check.__module__) for id, rule in scanner.rules().items()},
         **{step.id: step.text for step in verification.STEPS},
@@ -61,6 +61,7 @@ def known() -> dict[str, str]:
         **ledger.RULES,
         **_tree_rules(),
         **OURS,
+        **VERDICTS,
     }
 
 

@@ -42,7 +42,7 @@ def pull_foreign(
     issuer: str | None = None,
     here: Surroundings | None = None,
 ) -> Result:
-    """Fetch the files of `reference`, a digest, that `cosign sign` signed: integrity only, never passed.
+    """Fetch the files of `reference`, a digest, that `cosign sign` signed: integrity only, exit 4.
 
     Who signed is named as for `tuneguard.journey.verify.verify_foreign`.
 
@@ -75,7 +75,7 @@ def pull_foreign(
     )
     return Result(
         command="pull",
-        verdict=Verdict.NOT_UNDERSTOOD,
+        verdict=Verdict.INTEGRITY_ONLY,
         subjects=(Subject(shown(directory), tree.digest),),
         outputs=(shown(directory),),
         facts={

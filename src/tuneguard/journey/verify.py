@@ -151,7 +151,7 @@ def verify_foreign(
     allow_ignored: Sequence[str] = (),
     here: Surroundings | None = None,
 ) -> Result:
-    """Verify a foreign signature by one signer: integrity only, which never passes (exit 3).
+    """Verify a foreign signature by one signer: integrity only, which never passes (exit 4).
 
     OMS, or the seed's form: a ``manifest.json`` (in the folder, or named by `manifest`) with a signature over
     it.
@@ -163,13 +163,15 @@ def verify_foreign(
     authorities whose timestamps prove when a certificate signed.
 
     Raises:
-        UsageError: no method is named, or parts of two.
+        UsageError: no method is named, or parts of two, or a file named is no key, certificate or root.
         NotUnderstood: the signature is not a bundle of a form that we read.
     """
     directory = Path(directory)
     signature = Path(signature)
     here = here or Surroundings()
     signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
+    if not os.path.lexists(signature):
+        raise files.missing(signature, "no such file")
     signed_by = signer.judge(here.now)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
@@ -192,7 +194,7 @@ def verify_foreign(
         here.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
-        verdict=Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD,
+        verdict=Verdict.REFUSED if refused else Verdict.INTEGRITY_ONLY,
         subjects=(Subject(shown(directory), None if faults else tree.digest),),
         findings=found,
         facts={"purpose": "integrity"},

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError, mendable
 from tuneguard.files import printable, read_named
 from tuneguard.oci.http import shown
 from tuneguard.records import read_json
@@ -177,18 +177,23 @@ def find(host: str) -> Credentials | None:
     """The credentials for a registry that the person has, or None.
 
     Raises:
-        NotUnderstood: a configuration file is not one.
+        ConfigurationError: a configuration file is not one.
         CannotLook: a credential helper fails.
     """
     for path in _files():
         if path.is_file():
-            data = read_json(read_named(path, limits.RECORD_BYTES), str(path), limit=limits.RECORD_BYTES)
-            if not isinstance(data, dict):
-                raise NotUnderstood("is not a configuration of Docker", where=printable(str(path)))
-            found = _in_file(data, host, printable(str(path)))
+            found = _in_file(_configuration(path), host, printable(str(path)))
             if found is not None:
                 return found
     return None
+
+
+@mendable()
+def _configuration(path: Path) -> dict[str, Any]:
+    data = read_json(read_named(path, limits.RECORD_BYTES), str(path), limit=limits.RECORD_BYTES)
+    if not isinstance(data, dict):
+        raise NotUnderstood("is not a configuration of Docker", where=printable(str(path)))
+    return data
 
 
 def _files() -> list[Path]:
@@ -232,7 +237,7 @@ def _entry(listed: object, host: str, where: str) -> Credentials | None:
     except (ValueError, TypeError):
         colon = user = secret = ""
     if not colon:
-        raise NotUnderstood(f"the entry for {printable(host)} is not a name and a password", where=where)
+        raise UsageError(f"the entry for {printable(host)} is not a name and a password", where=where)
     return Credentials(user, secret.rstrip("\0"))
 
 

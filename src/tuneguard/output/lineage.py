@@ -26,7 +26,12 @@ STEPS = ("copy", "verify", "scan", "evaluate", "decide", "push", "record")
 """The steps of a promotion, in order."""
 LABELS = {"data": "data", "base": "base model", "code": "code", "config": "configuration"}
 """What the roles of a run's inputs are called."""
-STATES = {Verdict.PASSED: State.GOOD, Verdict.REFUSED: State.BAD, Verdict.NOT_UNDERSTOOD: State.DOUBT}
+STATES = {
+    Verdict.PASSED: State.GOOD,
+    Verdict.REFUSED: State.BAD,
+    Verdict.NOT_UNDERSTOOD: State.DOUBT,
+    Verdict.INTEGRITY_ONLY: State.DOUBT,
+}
 """How a verdict stands."""
 _OF_THE_TREE = frozenset({"V06", "V07", "V08", "V09"})
 """The steps of verification that compare files."""

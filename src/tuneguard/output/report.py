@@ -103,6 +103,8 @@ def _sentence(result: Result) -> str:
         return f"{said[0].upper()}{said[1:]}."
     if result.verdict is Verdict.NOT_UNDERSTOOD:
         return "What was looked at is not enough to pass."
+    if result.verdict is Verdict.INTEGRITY_ONLY:
+        return "Every file is as it was signed, and nothing else is known. That does not pass."
     if facts.get("recorded"):
         return f"Every gate passed, and the model was pushed to {facts['to']}."
     if "gates" in facts:

@@ -167,6 +167,6 @@ def _verdict(result: Result, style: Style) -> str:
         said = reasons(result) + (", nothing pushed" if unpushed else "")
         return style.bad(f"✗ refused: {said}" if style.unicode else f"REFUSED: {said}")
     looked = f"not understood: {len(result.skipped)} not looked at" if result.skipped else "not understood"
-    if result.facts.get("purpose") == "integrity" and not result.skipped:
+    if result.verdict is Verdict.INTEGRITY_ONLY:
         looked = "integrity only, which does not pass"
     return style.doubtful(f"✗ {looked}" if style.unicode else looked.upper())

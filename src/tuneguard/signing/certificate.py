@@ -25,7 +25,7 @@ from cryptography.x509.verification import (
 )
 
 from tuneguard import limits
-from tuneguard.errors import NotUnderstood, TuneguardError, UsageError
+from tuneguard.errors import NotUnderstood, TuneguardError, UsageError, mendable
 from tuneguard.files import printable, read_named
 from tuneguard.signing.key import PublicKey
 
@@ -45,12 +45,13 @@ _CERTIFICATES = 500
 """Certificates in one file; a system's whole store has 150."""
 
 
+@mendable()
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """The certificates of a PEM file, in its order.
 
     Raises:
         UsageError: it is not there.
-        NotUnderstood: it holds none, or something that is none.
+        ConfigurationError: it holds none, or something that is none.
     """
     where = printable(str(path))
     try:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from tuneguard import limits
-from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
+from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError, mendable
 from tuneguard.files import printable, read_named, write_new
 from tuneguard.signing.pkcs8 import encrypt
 
@@ -179,13 +179,13 @@ def public_of(secret: Secret) -> PublicKey:
     return PublicKey(_spki(secret.public_key()))
 
 
+@mendable()
 def read_public(path: Path) -> PublicKey:
     """The public key in a PEM file.
 
     Raises:
         UsageError: it is not there.
-        NotUnderstood: it holds no public key.
-        ConfigurationError: it holds a key of another type, or a private one.
+        ConfigurationError: it holds no public key, a key of another type, or a private one.
     """
     return PublicKey.from_pem(
         read_named(path, limits.KEY_BYTES, guarded="the public key"), printable(str(path))

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
-from tuneguard.errors import NotUnderstood
+from tuneguard.errors import NotUnderstood, mendable
 from tuneguard.files import printable, read_named
 from tuneguard.records import read_json
 from tuneguard.signing.blob import BlobSignature
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from tuneguard.signing.bundle import Bundle
 
 
+@mendable()
 def read_trusted_root(path: Path) -> Any:
     """Sigstore's ``TrustedRoot``, from its own file or from a client's whole trust configuration.
 
     Raises:
         UsageError: it is not there, or the extra is not installed.
-        NotUnderstood: it is none.
+        ConfigurationError: it is none.
     """
     models = library("sigstore.models", "keyless")
     where = printable(str(path))

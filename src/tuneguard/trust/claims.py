@@ -125,10 +125,10 @@ class Verification:
 
     @property
     def verdict(self) -> Verdict:
-        """Refused with a finding; not understood where nothing was expected; else passed."""
+        """Refused with a finding; integrity only where nothing was expected; else passed."""
         if self.findings or self.unmet:
             return Verdict.REFUSED
-        return Verdict.NOT_UNDERSTOOD if self.integrity_only else Verdict.PASSED
+        return Verdict.INTEGRITY_ONLY if self.integrity_only else Verdict.PASSED
 
     @property
     def passed(self) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import limits, paste
-from tuneguard.errors import UsageError
+from tuneguard.errors import UsageError, mendable
 from tuneguard.files import cannot_look, printable, read_named
 from tuneguard.signing.key import PublicKey
 from tuneguard.trust.policy import Policy, load_signed
@@ -82,6 +82,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+@mendable()
 def _read_root(path: Path) -> tuple[PublicKey, ...]:
     data = read_named(path, limits.KEY_BYTES, guarded="the root's key")
     return (PublicKey.from_pem(data, printable(str(path))),)

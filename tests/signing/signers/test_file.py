@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tuneguard import limits
-from tuneguard.errors import ConfigurationError, NotUnderstood, Refused, UsageError
+from tuneguard.errors import ConfigurationError, Refused, UsageError
 from tuneguard.signing.key import KeyType, make_pair, read_public
 from tuneguard.signing.signers.file import open_file, path_of
 from world.keys import no_passphrase
@@ -43,7 +43,7 @@ def test_a_wrong_passphrase_is_told_apart_from_a_broken_file(key):
         open_file(str(key), lambda _: b"open barley")
 
     key.write_bytes(b"not a key at all")
-    with pytest.raises(NotUnderstood, match="not a private key"):
+    with pytest.raises(ConfigurationError, match="not a private key"):
         open_file(str(key), no_passphrase)
 
 

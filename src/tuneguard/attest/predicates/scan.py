@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 TYPE = "https://tuneguard.dev/scan/v1"
 KIND = "scan"
+VERDICTS = (Verdict.PASSED.value, Verdict.REFUSED.value, Verdict.NOT_UNDERSTOOD.value)
+"""What a scan can say. ``integrity-only`` is no answer of a scanner's."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Scan:
         finding.one_of("severity", tuple(Severity))
     scanner = fields.section("scanner")
     return Scan(
-        verdict=fields.one_of("verdict", tuple(Verdict)),
+        verdict=fields.one_of("verdict", VERDICTS),
         findings=tuple(finding.values for finding in findings),
         skipped=tuple(
             {"path": entry.text("path"), "reason": entry.text("reason")}

@@ -35,7 +35,7 @@ def COMMAND(
 
     Every byte is checked against manifest, verdict and policy; a refusal leaves nothing behind. What
     another tool pushed and cosign signed is pulled by its digest and who signed: "integrity only", exit
-    code 3.
+    code 4.
     """
     if any(signer.values()):
         from tuneguard.journey.pull_foreign import pull_foreign

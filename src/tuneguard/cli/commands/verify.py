@@ -46,7 +46,7 @@ def COMMAND(
 ) -> Result:
     """Verify DIRECTORY's evidence against the policy, and print every fault.
 
-    Without --model, --run or --for the answer is "integrity only" and the exit code 3: nothing else was
+    Without --model, --run or --for the answer is "integrity only" and the exit code 4: nothing else was
     asked.
     """
     from tuneguard.journey.verify import verify_foreign, verify_tree

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from tuneguard import limits
-from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError
+from tuneguard.errors import ConfigurationError, NotUnderstood, Problem, UsageError, mendable
 from tuneguard.files import printable, read_named
 from tuneguard.signing import cosign_key, pkcs8
 from tuneguard.signing.key import PublicKey, Secret, public_of, sign_with, usable_secret
@@ -40,13 +40,13 @@ class FileSigner:
         return f"FileSigner({self._public_key.type}, {self._public_key.keyid[:12]})"
 
 
+@mendable()
 def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
     """Read the key file that `uri` names, asking for its passphrase if it has one.
 
     Raises:
         UsageError: it is not there, it is a public key, or the passphrase is wrong.
-        ConfigurationError: a key of a type that we do not sign with.
-        NotUnderstood: not a private key in PEM form.
+        ConfigurationError: not a private key in PEM form, or of a type that we do not sign with.
         CannotLook: it cannot be read.
     """
     where, data = _read(uri)
@@ -54,7 +54,10 @@ def open_file(uri: str, passphrase: PassphraseSource) -> FileSigner:
 
 
 def open_pem(data: bytes, where: str, passphrase: PassphraseSource) -> FileSigner:
-    """The key in a PEM text that was read from `where`. Raises as `open_file` does."""
+    """The key in a PEM text that was read from `where`.
+
+    Raises as `open_file` does, but `NotUnderstood` for what is no private key: no person named the text.
+    """
     if pkcs8.costs_too_much(data):
         raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
     cosigns = cosign_key.is_cosign_key(data)

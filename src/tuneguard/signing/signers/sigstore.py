@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, NotUnderstood, TuneguardError, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, TuneguardError, UsageError, mendable
 from tuneguard.files import printable, read_named
 from tuneguard.signing import keyless
 from tuneguard.signing.bundle import read_bundle
@@ -93,8 +93,7 @@ def open_signer(uri: str, _: PassphraseSource) -> KeylessSigner:
     """Read the trust configuration and the token.
 
     Raises:
-        UsageError: there is no token, or it is no good.
-        NotUnderstood: the file is not a trust configuration.
+        UsageError: there is no token, or it is no good; the file is not a trust configuration.
         CannotLook: the public instance's configuration cannot be fetched.
     """
     where = printable(uri)[:300]
@@ -114,6 +113,7 @@ def open_signer(uri: str, _: PassphraseSource) -> KeylessSigner:
     return KeylessSigner(config, token, where)
 
 
+@mendable()
 def _config(path: str, where: str) -> Any:
     models = library("sigstore.models", "keyless")
     if not path:
