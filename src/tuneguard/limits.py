@@ -128,6 +128,12 @@ SCAN_TOKENIZER_BYTES = 32 * MIB
 """Bytes of a SentencePiece model. The largest have 5 MB."""
 TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
+TEMPLATE_NODES = 20_000
+"""Expressions and statements of a chat template. The longest published ones have 1,400."""
+TEMPLATE_NUMBER = 1_000_000
+"""The largest number in a chat template, and product of such numbers."""
+TEMPLATE_TURNS = 100_000
+"""Turns that the loops inside of each other take by a chat template's own constants."""
 NESTING = 8
 """Archives inside archives."""
 NESTED_BYTES = 256 * MIB

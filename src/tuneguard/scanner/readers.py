@@ -36,20 +36,23 @@ def _template(reader: Reader) -> Iterator[Fact]:
 def _json(reader: Reader) -> Iterator[Fact]:
     for fact in json_document.read(reader):
         yield fact
-        if isinstance(fact, Object) and "chat_template" in fact.value:
-            yield from _chat_templates(fact.value["chat_template"])
+        if isinstance(fact, Object):
+            for key in ("chat_template", "chat_templates"):
+                if key in fact.value:
+                    yield from _chat_templates(key, fact.value[key])
 
 
-def _chat_templates(value: object) -> Iterator[Fact]:
+def _chat_templates(key: str, value: object) -> Iterator[Fact]:
     """One template, or several by their names, as tokenizers and processors keep them."""
     if isinstance(value, list):
-        named = [(item.get("name"), item.get("template")) for item in value if isinstance(item, dict)]
+        pairs = [item if isinstance(item, dict) else {"template": item} for item in value]
+        named = [(item.get("name"), item.get("template")) for item in pairs]
     elif isinstance(value, dict):
         named = list(value.items())
     else:
         named = [(None, value)]
     for name, source in named:
-        yield Inside("chat_template" if name is None else f"chat_template {json_document.shown(str(name))}")
+        yield Inside(key if name is None else f"{key} {json_document.shown(str(name))}")
         if isinstance(source, str):
             yield from jinja.read_template(source)
         elif not isinstance(source, (int, float, type(None))):

@@ -4,7 +4,13 @@ A chat template is a program in the Jinja language that runs for each request. T
 in a sandbox; other loaders do not, and `''.__class__.__mro__…` leads from any string to the whole of
 Python. Templates are parsed here and never rendered.
 
-What to do: take the template from the model's publisher, or write it without inner names.
+They are judged by what is allowed. A template may call its own macros and `range`, `namespace`,
+`strftime_now` and a few more, and may not give these names another meaning. It may take attributes by a
+plain name, and items by a constant, a slice, a whole number, a message or tool of a loop, or a key of the
+dictionary that a loop goes through. What leads behind the data is this finding; whatever else is not allowed
+is *not understood*, which does not pass either.
+
+What to do: take the template from the model's publisher, or write it without inner and computed names.
 """
 
 from __future__ import annotations
