@@ -168,6 +168,8 @@ NOTE_BYTES = 256 * KIB
 """Bytes of a signed checkpoint: room for sixteen witnesses with large signatures."""
 
 # Sandbox
+OUTPUT_ENTRIES = 1_000_000
+"""Files and folders that a run may leave: ten seconds to look at. Distributed checkpoints have 10,000."""
 OUTPUT_LINE = 16 * KIB
 """Bytes of one line of a sandboxed command's output; a longer one comes in pieces."""
 LAUNCHER_OUTPUT = 16 * KIB

@@ -221,10 +221,11 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where runs go; ``path`` holds ``{run}``."""
+    """Where runs go; ``path`` holds ``{run}``. A run's files have ``max_size`` bytes together at most."""
 
     path: Annotated[str, _read_checkpoint]
     claim: _Claim | None = None
+    max_size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from steps import Promotion
 
-from tuneguard.errors import Refused
+from tuneguard.errors import Refused, TuneguardError
 from tuneguard.journey.surroundings import Surroundings
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
@@ -49,30 +49,44 @@ class At:
         return SILENT.task(verb, total=total, unit=unit)
 
 
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("runs/.042.partial/checkpoint", "is another file or folder"),
+        ("runs/.042.partial", "no such file or folder"),
+        ("runs/042", "is another folder than the one that this run made"),
+    ],
+)
 def test_attack_the_checkpoints_folder_replaced_by_a_link_to_the_keys_before_the_training(
-    project: Project,
+    project: Project, place: str, found: str
 ) -> None:
     keys = Path(os.environ["TUNEGUARD_HOME"]) / "keys"
-    checkpoint = project.path / "runs/042"
+    replaced = project.path / place
     project.write("code/train.py", GREEDY)
 
     def swap() -> None:
-        checkpoint.rename(checkpoint.with_name("mine"))
-        checkpoint.symlink_to(keys)
+        replaced.rename(project.path / "mine")
+        replaced.symlink_to(keys)
 
-    with chdir(project.path), pytest.raises(Refused, match="another file or folder"):
+    with chdir(project.path), pytest.raises(TuneguardError, match=found):
         train(run="042", here=Surroundings(reporter=At("Training", swap)))
 
     assert all(path.stat().st_size for path in keys.rglob("*.key"))
     assert not (keys / "config.json").exists()
 
 
-def test_attack_a_poisoned_folder_put_in_the_checkpoints_place_before_it_is_signed(project: Project) -> None:
-    checkpoint = project.path / "runs/042"
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [("runs/.042.partial/checkpoint", "trained"), ("runs/042", "trained"), ("runs/042", "Hashed")],
+)
+def test_attack_a_poisoned_folder_put_in_the_checkpoints_place_before_it_is_signed(
+    project: Project, place: str, word: str
+) -> None:
+    checkpoint = project.path / place
     project.write("code/train.py", GREEDY)
 
     def swap() -> None:
-        checkpoint.rename(checkpoint.with_name("mine"))
+        checkpoint.rename(project.path / "mine")
         checkpoint.mkdir()
         (checkpoint / "config.json").write_text('{"model_type": "trojan"}')
 

@@ -109,9 +109,15 @@ def ended(child: subprocess.Popen[bytes]) -> str:
     return said.decode()
 
 
-def is_dead(project: Project, run: str = "042") -> bool:
+def written(project: Project) -> Path:
+    """What the training of the run 042 writes to, or wrote to."""
+    meanwhile = project.path / "runs/.042.partial/checkpoint"
+    return meanwhile if meanwhile.exists() else project.path / "runs/042"
+
+
+def is_dead(project: Project) -> bool:
     """Whether the training is: nobody holds the lock that it took."""
-    with (project.path / f"runs/{run}/alive").open("r+") as file:
+    with (written(project) / "alive").open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -188,7 +194,7 @@ def test_ctrl_c_again_ends_a_training_that_does_not_listen(project: Project) -> 
         ended(run)
 
         assert run.returncode == 130
-        with (project.path / "runs/042/alive").open("r+") as file:
+        with (written(project) / "alive").open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # its supervisor is dead, and the kernel ends it
     assert not (project.path / "runs/042.evidence").exists()
     sound(project)
@@ -199,7 +205,7 @@ def test_a_supervisor_that_is_killed_takes_its_training_with_it(endless: Project
         os.kill(step_of(run), signal.SIGKILL)
 
         assert "killed by SIGKILL" in ended(run)
-        with (endless.path / "runs/042/alive").open("r+") as file:
+        with (written(endless) / "alive").open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
     assert run.returncode == 3
     assert not (endless.path / "runs/042.evidence").exists()
@@ -207,6 +213,7 @@ def test_a_supervisor_that_is_killed_takes_its_training_with_it(endless: Project
     endless.write("code/train.py", TRAIN)
     assert endless("run", "--run", "043", "--quiet") == 0
     assert left_over(endless) == []
+    assert (endless.path / "runs/042/alive").exists()
     sound(endless)
 
 
@@ -226,7 +233,7 @@ def test_a_training_whose_conductor_was_killed_is_finished_and_signed(project: P
     with under_way(project, "run", "--run", "042") as run:
         supervisor = step_of(run)
         run.kill()
-        (project.path / "runs/042/gate").open("w").close()
+        (written(project) / "gate").open("w").close()
         wait_for(supervisor)
 
     sound(project)

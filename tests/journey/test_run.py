@@ -8,10 +8,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from projects import TRAIN
 
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
 from tuneguard.attest.statement import Statement
+from tuneguard.cli.app import run as tuneguard
 from tuneguard.errors import Refused
 from tuneguard.signing.bundle import read_bundle
 
@@ -138,6 +140,66 @@ def test_a_run_that_writes_nothing_is_not_signed(project: Project) -> None:
 
     assert project("run", "--run", "042") == 1
     assert not (project.path / "runs/042.evidence").exists()
+
+
+@pytest.mark.parametrize(
+    "left", ["os.mkfifo(p)", "socket.socket(socket.AF_UNIX).bind(p)", "os.symlink('x', p)"]
+)
+def test_attack_a_way_in_left_in_the_checkpoint_for_later(
+    project: Project, left: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has no bytes of its own, a FIFO, a socket or a link, is in no tree that is signed."""
+    project.write("code/train.py", TRAIN + f"import os, socket\nos.chdir(checkpoint)\np = 'way'\n{left}\n")
+
+    assert project("run", "--run", "042") == 1
+
+    assert "runs/042/way" in capsys.readouterr().err
+    assert not (project.path / "runs/042.evidence").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("open('big', 'wb').truncate(3 << 20)", "holds more than 2,097,152 bytes"),
+        ("[open(f'{n}', 'wb').truncate(1 << 20) for n in range(3)]", "holds more than 2,097,152 bytes"),
+    ],
+)
+def test_attack_a_checkpoint_that_takes_for_ever_to_hash(
+    project: Project, code: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files with holes take no room; what they claim is summed before any is read."""
+    pipeline = (project.path / "tuneguard.yaml").read_text()
+    project.write("tuneguard.yaml", pipeline.replace('"runs/{run}"', '"runs/{run}", maxSize: 2Mi'))
+    project.write("code/train.py", TRAIN + f"import os\nos.chdir(checkpoint)\n{code}\n")
+
+    assert project("run", "--run", "042") == 1
+
+    said = capsys.readouterr().err
+    assert why in said
+    assert "checkpoint.maxSize" in said
+    assert not (project.path / "runs/042.evidence").exists()
+
+
+def test_attack_a_file_larger_than_the_disk_cannot_be_made(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("code/train.py", TRAIN + "(checkpoint / 'big').open('wb').truncate(1 << 43)\n")
+
+    assert project("run", "--run", "042") == 1
+
+    assert "exit code 1" in capsys.readouterr().err
+    assert "File too large" in (project.path / ".tuneguard/runs/042/train.log").read_text()
+
+
+def test_attack_a_checkpoint_of_countless_files(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tuneguard.limits.OUTPUT_ENTRIES", 4)
+    project.write("code/train.py", TRAIN + "[(checkpoint / str(n)).touch() for n in range(3)]\n")
+
+    assert project("train", "--run", "042") == 1
+
+    assert "holds more than 4 files and folders" in capsys.readouterr().err
 
 
 SPY = """\
@@ -273,16 +335,71 @@ def test_an_input_bound_in_place_is_recorded_as_the_weaker_wall(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuneguard.limits.SNAPSHOT_COPY_BYTES", 10)
-    policy = (project.path / "policy.yaml").read_text()
-    accepts = "{filesystem: weakened, memory: absent, processes: absent}"
-    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {accepts}", policy))
-    assert project("policy", "sign", "--quiet") == 0
+    signed_with(project, "{network: weakened, filesystem: weakened, memory: absent, processes: absent}")
 
     assert project("train", "--run", "042") == 0
 
-    wall = {wall.name: wall for wall in provenance_of(project, "042").walls}["filesystem"]
-    assert wall.state == "weakened"
-    assert "the dataset and the base were bound in place" in wall.how
+    found = {wall.name: wall for wall in provenance_of(project, "042").walls}
+    for name in ("network", "filesystem"):
+        assert found[name].state == "weakened"
+        assert "the dataset and the base were bound in place" in found[name].how
+
+
+@pytest.fixture
+def same_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have the supervisor's own user, as an ordinary user's have."""
+    monkeypatch.setattr("tuneguard.sandbox.unshare._is_privileged", lambda: False)
+
+
+@pytest.mark.usefixtures("same_user")
+def test_walls_that_a_run_of_the_same_user_cannot_prove_are_missed_before_the_run(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_with(project, "all")
+
+    assert project("train", "--run", "042") == 1
+
+    said = capsys.readouterr().err
+    assert "the policy wants walls that this machine cannot prove: network, filesystem" in said
+    assert "same user: another process of that user outside can meet the command" in said
+    assert not (project.path / "runs").exists()
+
+
+@pytest.mark.usefixtures("same_user")
+def test_a_run_of_the_same_user_says_before_it_begins_what_is_weakened(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_with(project, "{network: weakened, filesystem: weakened, memory: absent, processes: absent}")
+
+    assert project("train", "--run", "042") == 0
+
+    said = capsys.readouterr().out
+    assert said.index("wall network is weakened") < said.index("trained on 50 rows")
+    found = {wall.name: wall.state for wall in provenance_of(project, "042").walls}
+    assert (found["network"], found["filesystem"], found["pid"]) == ("weakened", "weakened", "proven")
+
+
+@pytest.mark.usefixtures("same_user")
+def test_init_writes_a_policy_that_says_what_a_run_of_the_same_user_cannot_prove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "home"))
+
+    assert tuneguard(["init", str(tmp_path / "new"), "--name", "m", "--unsafe-no-passphrase"]) == 0
+
+    assert "wall network is weakened" in capsys.readouterr().out
+    [line] = re.findall("(?m)^walls: (.*)$", (tmp_path / "new/policy.yaml").read_text())
+    assert "network: weakened, filesystem: weakened, pid: proven" in line
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "policy.yaml", "policy.yaml.sigstore.json", "tuneguard.yaml"
+    ]  # fmt: skip
+
+
+def signed_with(project: Project, walls: str) -> None:
+    """Have the policy want these walls."""
+    policy = (project.path / "policy.yaml").read_text()
+    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {walls}", policy))
+    assert project("policy", "sign", "--quiet") == 0
 
 
 def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Path) -> None:

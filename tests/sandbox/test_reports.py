@@ -12,6 +12,7 @@ from tuneguard.sandbox.reports import Reports
 from tuneguard.sandbox.walls import MEMORY, PROCESSES, WALLS, Wall, WallState
 
 LIMITED = {name: Wall(name, WallState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
+READY = {"ready": {"dropped": True, "shared": None}}
 STANDING = {name: ["proven", "tried"] for name in ("network", "filesystem", "pid")}
 
 
@@ -22,7 +23,7 @@ def after(*messages, stopped=None, note=None, last_words=None):
 
 
 def test_a_run_that_ended_by_itself():
-    outcome = after({"ready": {"dropped": False}}, {"walls": STANDING}, {"exit": [0, None]})
+    outcome = after(READY, {"walls": STANDING}, {"exit": [0, None]})
 
     assert outcome.succeeded
     assert [wall.name for wall in outcome.walls] == list(WALLS)
@@ -36,7 +37,7 @@ def test_an_init_that_was_killed_is_a_run_that_was_killed():
 
 def test_without_walls_that_were_tried_nothing_was_run():
     with pytest.raises(CannotLook, match="ended before the command began: its first process was killed"):
-        after({"ready": {"dropped": False}}, {"exit": [0, None]})
+        after(READY, {"exit": [0, None]})
 
 
 def test_a_wall_that_fell_wins_over_any_exit():
@@ -61,8 +62,7 @@ def test_a_message_that_nobody_knows_is_never_read_as_success():
 @given(st.lists(st.integers(1, 40), max_size=30))
 def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
     data = b"".join(
-        json.dumps(message).encode() + b"\n"
-        for message in ({"ready": {"dropped": True}}, {"walls": STANDING}, {"exit": [3, None]})
+        json.dumps(message).encode() + b"\n" for message in (READY, {"walls": STANDING}, {"exit": [3, None]})
     )
     reports = Reports()
     for cut in cuts:
@@ -71,3 +71,17 @@ def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
     reports.feed(data)
 
     assert (reports.dropped, reports.exit, len(reports.walls)) == (True, (3, None), 3)
+
+
+def test_a_training_that_others_can_meet_has_two_walls_less():
+    outcome = after({"ready": {"dropped": False, "shared": "same user: somebody"}}, {"walls": STANDING})
+
+    states = {wall.name: wall.state for wall in outcome.walls if "same user" in wall.how}
+    assert states == {"network": WallState.WEAKENED, "filesystem": WallState.WEAKENED}
+    assert outcome.wall("pid").state is WallState.PROVEN
+
+
+def test_a_training_of_which_nothing_is_known_is_not_called_apart():
+    outcome = after({"walls": STANDING}, {"exit": [0, None]})
+
+    assert outcome.wall("network").state is WallState.WEAKENED

@@ -97,10 +97,14 @@ def test_an_inner_stage_that_breaks_is_reported_with_its_last_words():
 
 
 def test_as_root_the_command_runs_under_a_uid_that_owns_nothing(as_root, data, out):
-    ran = run(Unshare(), (sys.executable, "-c", "import os; print(os.getuid(), os.getgroups())"), data, out)
+    script = "import getpass, os; print(os.getuid(), os.getgroups(), getpass.getuser())"
+    first, second = (run(Unshare(), (sys.executable, "-c", script), data, out) for _ in range(2))
 
-    assert ran.text == f"{DROPPED} []"
-    assert "which owns nothing" in ran.outcome.wall("filesystem").how
+    uids = [int(ran.text.split(" ", 1)[0]) for ran in (first, second)]
+    assert all(DROPPED < uid < DROPPED + (1 << 22) for uid in uids)
+    assert uids[0] != uids[1]
+    assert {ran.text.split(" ", 1)[1] for ran in (first, second)} == {"[] tuneguard"}
+    assert "which owns nothing" in first.outcome.wall("filesystem").how
 
 
 def test_as_root_where_owners_cannot_be_mapped_the_uid_is_roots_but_powerless(as_root, out):

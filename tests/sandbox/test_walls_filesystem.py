@@ -449,3 +449,45 @@ def test_a_socket_is_never_shown(backend, tmp_path):
 
     with pytest.raises(UsageError, match="neither a file nor a folder"):
         run(backend, ("/bin/true",), Bind(tmp_path / "agent", "/inside/agent"))
+
+
+def test_no_second_name_is_given_to_a_file_of_another_bind_and_none_is_made_immutable(
+    backend, data, out, tmp_path
+):
+    """Though all of them lie on one file system outside: what is left after the run is the run's own."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("x")
+
+    ran = python(
+        backend,
+        """
+        import fcntl
+        set_flags, immutable = 0x40086602, (0x10).to_bytes(8, "little")
+        capability = (0x02000001).to_bytes(4, "little") + bytes(16)
+        with open("/inside/out/own", "w") as own:
+            flags = attempt(fcntl.ioctl, own.fileno(), set_flags, immutable)
+        say({"read-only": attempt(os.link, "/inside/data/rows.jsonl", "/inside/out/link"),
+             "writable": attempt(os.link, "/inside/other/file", "/inside/out/link"),
+             "immutable": flags in ("EPERM", "ENOTTY", "EOPNOTSUPP"),
+             "capability": attempt(os.setxattr, "/inside/out/own", "security.capability", capability)})
+        """,
+        data,
+        out,
+        Bind(tmp_path / "other", "/inside/other", writable=True),
+    )
+
+    assert ran.said == {"read-only": "EXDEV", "writable": "EXDEV", "immutable": True, "capability": "EPERM"}
+
+
+def test_a_file_has_no_more_bytes_than_asked_holes_counted(backend, out):
+    ran = python(
+        backend,
+        """
+        file = open("/inside/out/file", "wb")
+        say([attempt(file.truncate, 1 << 20), attempt(file.truncate, (1 << 20) + 1)])
+        """,
+        out,
+        file_size=1 << 20,
+    )
+
+    assert ran.said == ["possible", "EFBIG"]

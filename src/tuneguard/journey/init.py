@@ -12,26 +12,26 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import snapshot, workplace
-from tuneguard.errors import Interrupted, UsageError
+from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import keys
+from tuneguard.journey import keys, walls
 from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
-from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
-from tuneguard.sandbox.walls import Confinement
+from tuneguard.sandbox.walls import WallState
 from tuneguard.signing import key
 from tuneguard.signing.signer import open_signer
 from tuneguard.trust import policy, root, template
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tuneguard.sandbox.walls import Wall
 
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
 LIFE = timedelta(days=180)
@@ -62,7 +62,8 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
         _refuse_taken((*texts, folder))
     pipeline = template.pipeline(name)
     _make_folder(directory)
-    walls = _walls(here)
+    found = _walls(directory, here)
+    least = {wall.name: wall.state.value for wall in found}
     made = [*_root(home, passphrase)]
     signer = open_signer(
         str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
@@ -73,7 +74,7 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
             undo.callback(snapshot.remove, folder)
         roles = {role: key.read_public(folder / f"{role}.pub") for role in ROLES}
         log = key.read_public(folder / "log.pub")
-        text = template.development_policy(name, roles, log=log, walls=walls, expires=here.now + LIFE)
+        text = template.development_policy(name, roles, log=log, walls=least, expires=here.now + LIFE)
         if begun and not texts[2].exists():
             texts[1].unlink(missing_ok=True)  # the signature of a policy that was never written
         for path, data in zip(texts, (pipeline, policy.sign_policy(text, signer), text), strict=True):
@@ -92,15 +93,13 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
     ]
     if passphrase is None:
         notes.append("the keys are not encrypted: who reads the files can sign")
-    weak = [f"{wall} is {state}" for wall, state in walls.items() if state != "proven"]
-    if weak:
-        notes.append("this machine cannot prove every wall: " + ", ".join(weak))
+    notes += [walls.describe(wall) for wall in found if wall.state is not WallState.PROVEN]
     return Result(
         command="init",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory)),),
         outputs=tuple(shown(path) for path in (*made, folder, *texts)),
-        facts={"roles": list(ROLES), "walls": walls},
+        facts={"roles": list(ROLES), "walls": least},
         notes=tuple(notes),
         next="put data, base and code in place, then: tuneguard seal data/train --as dataset …",
     )
@@ -164,20 +163,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     return [private, public]
 
 
-def _walls(here: Surroundings) -> dict[str, str]:
+def _walls(directory: Path, here: Surroundings) -> tuple[Wall, ...]:
     """What this machine's sandbox can show of each wall, by trying. Raises where no sandbox works."""
     with here.reporter.task("Trying walls", total=None, unit="steps"):
-        outcome = find_backend().run(
-            Confinement(
-                command=(sys.executable, "-I", "-S", "-c", ""),
-                binds=(),
-                workdir="/",
-                environment=clean_environment(),
-                deadline=60,
-                memory=MEMORY,
-                processes=64,
-            )
-        )
-    if outcome.stopped == "interrupt":
-        raise Interrupted("interrupted while trying the sandbox", help="nothing was written: run it again")
-    return {wall.name: wall.state.value for wall in outcome.walls}
+        return walls.tried(find_backend(), (directory,), memory=MEMORY, processes=64)

@@ -15,26 +15,24 @@ import json
 import os
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files, paste, spec
-from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import durable, snapshot, workplace
+from tuneguard.artifact import snapshot, workplace
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import environment, judged
-from tuneguard.journey.inputs import INSIDE, Input, check_place, gather, still_the_same
+from tuneguard.journey import claims, environment, judged, walls
+from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.sandbox.walls import Bind, Confinement, WallState
+from tuneguard.sandbox.walls import FILESYSTEM, NETWORK, Bind, Confinement, WallState
 from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import for_people, needs_passphrase
@@ -43,27 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tuneguard.artifact.manifest import Manifest
-    from tuneguard.sandbox.walls import Backend, Outcome
+    from tuneguard.sandbox.walls import Backend, Outcome, Wall
 
 GRADES = ("proven", "weakened", "absent")
 """What a wall can be, best first."""
 PROCESSES = 4096
 """Processes and threads of a run, where the pipeline does not say."""
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A run id that is ours for ever, and the folders that go with it.
-
-    `identity` is the checkpoint folder's device and inode: whoever may write beside it can put another
-    folder under its name, and no other is shown to the training or signed.
-    """
-
-    run: str
-    checkpoint: Path
-    work: Path
-    identity: tuple[int, int]
 
 
 def train(
@@ -86,53 +69,19 @@ def train(
     _check_command(here)
     _check_key(here)
     _check_there(resume, here)
-    _check_walls(backend, here)
-    claimed = _claim(run, here)
-    _sweep(claimed.work.parent)
-    with workplace.holding(claimed.work):
+    weak = _check_walls(run, backend, here)
+    with claims.claiming(run, here) as claimed:
+        _sweep(claimed.work.parent, here)
         try:
             inputs, scanned = gather(claimed.work / "inputs", resume, here)
             _check_bound(inputs, here)
             begun = datetime.now(UTC)
-            outcome = _sandboxed(claimed, inputs, backend, here)
+            outcome = _sandboxed(claimed, inputs, backend, weak, here)
             still_the_same(inputs, here)
             kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
             return _sign(claimed, inputs, scanned, outcome, begun, backend, kind, here)
         finally:
             _clear(claimed.work)
-
-
-def _claim(run: str, here: Surroundings) -> Claimed:
-    """Take the run id and its output folder, both by exclusive mkdir; neither is ever given back."""
-    pipeline = here.pipeline
-    run = spec.valid_run_id(run)
-    checkpoint = pipeline.checkpoint_folder(run)
-    check_place(checkpoint, "the checkpoint", here)
-    work = here.room("runs") / run
-    for path, what in (
-        (work, f"the run id {run} is taken"),
-        (checkpoint, f"the folder of run {run} is there already"),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.fault_point(f"mkdir:{path.name}")
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            raise Refused(
-                what,
-                where=shown(path),
-                help="take a new run id: files that were there before the run are never signed",
-            ) from None
-    folder = evidence.folder_of(checkpoint)
-    if folder.exists():
-        raise Refused("evidence is there before the run", where=shown(folder), help="take a new run id")
-    if here.ledger is not None:
-        here.ledger.append(event=Event.BEGUN, command="run", run=run, model=pipeline.name)
-    return Claimed(run, checkpoint, work, _identity(os.lstat(checkpoint)))
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _clear(work: Path) -> None:
@@ -141,38 +90,39 @@ def _clear(work: Path) -> None:
         snapshot.remove(work / name)
 
 
-def _sweep(runs: Path) -> None:
-    """Remove the working copies that killed runs left."""
+def _sweep(runs: Path, here: Surroundings) -> None:
+    """Remove the working copies that killed runs left, and give what they wrote its name."""
     for work in runs.iterdir():
         with workplace.left_behind(work) as free, suppress(TuneguardError):
             if free:
+                claims.settle(work.name, here)
                 _clear(work)
 
 
-def _check_walls(backend: Backend, here: Surroundings) -> None:
-    """Try the walls with a command that does nothing: better refused now than after hours."""
-    outcome = backend.run(
-        Confinement(
-            command=(sys.executable, "-I", "-S", "-c", "pass"),
-            binds=(),
-            workdir="/",
-            environment={},
-            deadline=60,
-            **_bounds(here),
-        )
-    )
-    if outcome.stopped == "interrupt":
-        raise Interrupted("interrupted while trying the sandbox", help="nothing was begun: run it again")
+def _check_walls(run: str, backend: Backend, here: Surroundings) -> tuple[Wall, ...]:
+    """Try the walls where this run will write; those that are not proven, and that the policy accepts.
+
+    Raises:
+        Refused: the policy wants more than this machine can give: better now than at the promotion.
+    """
+    checkpoint = claims.place(run, here)
+    beside = next(folder for folder in checkpoint.parents if folder.is_dir())
+    found = walls.tried(backend, (here.room("runs"), beside), **_bounds(here))
     weak = [
-        wall
-        for wall in outcome.walls
-        if GRADES.index(wall.state.value) > GRADES.index(here.policy.wall(wall.name))
+        wall for wall in found if GRADES.index(wall.state.value) > GRADES.index(here.policy.wall(wall.name))
     ]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
             f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
-            help="; ".join(f"{wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
+            help="; ".join(map(walls.describe, weak)) + _mend(weak),
         )
+    return tuple(wall for wall in found if wall.state is not WallState.PROVEN)
+
+
+def _mend(weak: list[Wall]) -> str:
+    if os.geteuid() == 0 or not any(wall.name in (NETWORK, FILESYSTEM) for wall in weak):
+        return ""
+    return ". Run it as root, which gives the training a user of its own, or ask the policy's owner for less"
 
 
 def _check_there(resume: Path | None, here: Surroundings) -> None:
@@ -227,7 +177,13 @@ def _physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, here: Surroundings) -> Outcome:
+def _sandboxed(
+    claimed: claims.Claimed,
+    inputs: tuple[Input, ...],
+    backend: Backend,
+    weak: tuple[Wall, ...],
+    here: Surroundings,
+) -> Outcome:
     """Run the training command behind the walls, its output shown and kept in the run's log."""
     pipeline = here.pipeline
     scratch = claimed.work / "scratch"
@@ -243,11 +199,12 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
         "run": claimed.run,
     }
     command = spec.fill(pipeline.train.command, values, python=sys.executable)
-    deadline = pipeline.train.deadline.total_seconds()
+    deadline, bounds = pipeline.train.deadline.total_seconds(), _bounds(here)
     here.reporter.say(
         "Training",
         f"{pipeline.name}  run {claimed.run}",
         f"in {backend.name}, no network, deadline {deadline:,.0f} s",
+        *map(walls.describe, weak),
     )
     with _log(claimed.work / "train.log") as write:
 
@@ -260,21 +217,18 @@ def _sandboxed(claimed: Claimed, inputs: tuple[Input, ...], backend: Backend, he
                 command=command,
                 binds=(
                     *(Bind(item.path, item.inside) for item in inputs),
-                    Bind(
-                        claimed.checkpoint,
-                        f"{INSIDE}/checkpoint",
-                        writable=True,
-                        identity=claimed.identity,
-                    ),
-                    Bind(scratch, f"{INSIDE}/scratch", writable=True),
+                    Bind(claimed.written, values["checkpoint"], writable=True, identity=claimed.identity),
+                    Bind(scratch, values["scratch"], writable=True),
                 ),
                 workdir=values["scratch"],
                 environment=clean_environment(home=values["scratch"]),
                 deadline=deadline,
                 output=heard,
-                **_bounds(here),
+                file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
+                **bounds,
             )
         )
+    claims.give_name(claimed.checkpoint, claimed.identity)
     snapshot.remove(scratch)
     return outcome
 
@@ -293,7 +247,7 @@ def _log(path: Path) -> Iterator[Callable[[bytes], None]]:
         yield write
 
 
-def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str:
+def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool) -> str:
     """Whether what the run left may be signed, and as what (TRUST.md rule 13).
 
     Raises:
@@ -323,7 +277,7 @@ def _kind(outcome: Outcome, claimed: Claimed, *, keep_intermediate: bool) -> str
 
 
 def _sign(
-    claimed: Claimed,
+    claimed: claims.Claimed,
     inputs: tuple[Input, ...],
     scanned: dict[str, Any],
     outcome: Outcome,
@@ -333,7 +287,7 @@ def _sign(
     here: Surroundings,
 ) -> Result:
     """Hash the checkpoint, open the builder's key, write the provenance and then the signature."""
-    manifest = _hash(claimed, here)
+    manifest = claims.hashed(claimed, here)
     if not manifest.files:
         raise Refused(
             "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
@@ -377,12 +331,12 @@ def _sign(
             "seconds": round(outcome.seconds, 1),
             "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
         },
-        notes=here.remarks + tuple(f"wall {wall.name} is {wall.state.value}: {wall.how}" for wall in weak),
+        notes=(*here.remarks, *map(walls.describe, weak)),
         next=_promotion(claimed, here),
     )
 
 
-def _promotion(claimed: Claimed, here: Surroundings) -> str | None:
+def _promotion(claimed: claims.Claimed, here: Surroundings) -> str | None:
     """The command that promotes this run to where the pipeline says that its models go."""
     target, tag = here.pipeline.registry, here.pipeline.tag(claimed.run)
     to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
@@ -390,32 +344,16 @@ def _promotion(claimed: Claimed, here: Surroundings) -> str | None:
     return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
 
 
-def _hash(claimed: Claimed, here: Surroundings) -> Manifest:
-    """The manifest of the folder that this run made, and of no other that now has its name.
-
-    What is going to be vouched for is on the disk when this returns.
-    """
-    with files.directory(claimed.checkpoint) as root:
-        if _identity(os.fstat(root)) != claimed.identity:
-            raise Refused(
-                "is another folder than the one that this run made",
-                where=shown(claimed.checkpoint),
-                help="find out who can write beside it; nothing was signed",
-            )
-        name = str(claimed.checkpoint)
-        manifest = hashing.hash_descriptor(root, name=name, reporter=here.reporter)
-        durable.flush(root, manifest, name=name, reporter=here.reporter)
-        return manifest
-
-
 def _check_bound(inputs: tuple[Input, ...], here: Surroundings) -> None:
-    """An input bound in place is a weaker wall: better refused now than at promotion."""
+    """An input bound in place is two weaker walls: better refused now than at promotion."""
     bound = _bound_in_place(inputs)
-    if bound and here.policy.wall("filesystem") == "proven":
+    wanted = [wall for wall in (NETWORK, FILESYSTEM) if here.policy.wall(wall) == "proven"]
+    if bound and wanted:
         raise Refused(
-            f"the {' and the '.join(bound)} are too large to copy, and the policy wants that wall proven",
+            f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven walls: "
+            + ", ".join(wanted),
             help="put the project on a file system that shares copies (XFS, Btrfs), or ask the policy's "
-            "owner for walls.filesystem: weakened",
+            "owner for walls.network and walls.filesystem: weakened",
         )
 
 
@@ -424,11 +362,14 @@ def _bound_in_place(inputs: tuple[Input, ...]) -> list[str]:
 
 
 def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.Wall]:
-    """The walls as they were tried; the filesystem's is weaker where an input was not ours alone."""
+    """The walls as they were tried; two are weaker where an input was not ours alone.
+
+    Who can write to it can change it, and can put a socket there for the training to find.
+    """
     bound = _bound_in_place(inputs)
     for wall in outcome.walls:
         state, how = wall.state.value, wall.how
-        if wall.name == "filesystem" and bound and wall.state is WallState.PROVEN:
+        if wall.name in (NETWORK, FILESYSTEM) and bound and wall.state is WallState.PROVEN:
             state = WallState.WEAKENED.value
             how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
         yield provenance.Wall(wall.name, state, how)

@@ -65,8 +65,9 @@ def plan_of(
     outside: dict[str, Any],
     rlimits: list[tuple[str, int]],
     launch: Launch,
+    process: int,
 ) -> dict[str, Any]:
-    """What the inner stage is told: values only, as JSON."""
+    """What the inner stage, whose process id out here is `process`, is told: values only, as JSON."""
     environment = dict(confinement.environment)
     packages = [os.path.abspath(path) for path in confinement.packages]
     if packages:
@@ -76,7 +77,8 @@ def plan_of(
     return {
         "root": [_operation(place) for place in places] if launch.builds_root else None,
         "nest": launch.builds_root,
-        "drop": layout.DROPPED if launch.drops else None,
+        "drop": layout.DROPPED + process if launch.drops else None,
+        "given": [os.path.realpath(bind.source) for bind in confinement.binds],
         "uid": layout.UID,
         "top": layout.top(places),
         "readonly": [place.target for place in shown if not place.writable],

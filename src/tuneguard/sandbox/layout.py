@@ -51,19 +51,25 @@ HIDDEN_FILES = (
 UID = 1000
 """Uid and gid inside, where a user namespace maps them to those of whoever runs this."""
 
-DROPPED = 0x7FFF0000
-"""Uid and gid where root runs this: above every range that systems and containers hand out."""
+DROPPED = 0x7F800000
+"""Where root runs this, uid and gid are this and the process id of the sandbox's init: no two sandboxes of
+a machine have the same at one time, and nobody else has any of these four million. They lie above what
+containers are given (up to 0x6FFFFFFF) and below what systemd keeps for itself (from 0x7FFE0000)."""
 
 SCRATCH = "/scratch"
 
 MADE = {
-    "passwd": f"tuneguard:x:{UID}:{UID}::/tmp:/bin/sh\ntuneguard:x:{DROPPED}:{DROPPED}::/tmp:/bin/sh\n"
-    "nobody:x:65534:65534::/:/usr/sbin/nologin\n",
-    "group": f"tuneguard:x:{UID}:\ntuneguard:x:{DROPPED}:\nnogroup:x:65534:\n",
+    "passwd": f"tuneguard:x:{UID}:{UID}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
+    "group": f"tuneguard:x:{UID}:\nnogroup:x:65534:\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """Files of ``/etc`` that are made up."""
+
+
+def account(uid: int) -> dict[str, str]:
+    """What is added to the accounts of `MADE` for a uid and gid that is the run's own."""
+    return {"passwd": f"tuneguard:x:{uid}:{uid}::/tmp:/bin/sh\n", "group": f"tuneguard:x:{uid}:\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ def _interpreter() -> Iterator[str]:
     Raises:
         UsageError: a prefix holds the home folder of whoever runs this.
     """
-    home = os.path.realpath(Path("~").expanduser())
+    home = os.path.realpath(os.path.expanduser("~"))  # Path's raises for a uid that has no account
     for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)):
         for path in dict.fromkeys((os.path.abspath(prefix), os.path.realpath(prefix))):
             if (home + "/").startswith(path.rstrip("/") + "/"):

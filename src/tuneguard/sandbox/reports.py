@@ -9,7 +9,7 @@ from typing import Any
 
 from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.files import printable
-from tuneguard.sandbox.walls import DEADLINE, PID, WALLS, Outcome, Wall, WallState
+from tuneguard.sandbox.walls import DEADLINE, FILESYSTEM, NETWORK, PID, WALLS, Outcome, Wall, WallState
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Reports:
     """What has been said so far: see `inside.stage` for the messages."""
 
     dropped: bool = False
+    shared: str | None = "nothing is known of who else could meet it"
     walls: dict[str, Wall] = field(default_factory=dict)
     exit: tuple[int | None, int | None] | None = None
     failure: TuneguardError | None = None
@@ -32,10 +33,11 @@ class Reports:
         match message:
             case {"hello": _}:
                 pass
-            case {"ready": {"dropped": dropped}}:
-                self.dropped = bool(dropped)
+            case {"ready": {"dropped": bool(dropped), "shared": str() | None as shared}}:
+                self.dropped, self.shared = dropped, shared
             case {"walls": walls}:
-                self.walls = {name: Wall(name, WallState(state), how) for name, (state, how) in walls.items()}
+                tried = [Wall(name, WallState(state), how) for name, (state, how) in walls.items()]
+                self.walls = {wall.name: self._apart(wall) for wall in tried}
             case {"exit": [code, number]}:
                 self.exit = (code, number)
             case {"fell": [wall, how]}:
@@ -54,6 +56,15 @@ class Reports:
                 )
             case _:
                 self.failure = CannotLook("the sandbox's first process said something unknown")
+
+    def _apart(self, wall: Wall) -> Wall:
+        """The wall as it stands against processes outside: whoever meets the command opens two of them."""
+        if wall.name not in (NETWORK, FILESYSTEM):
+            return wall
+        if self.shared is not None:
+            return Wall(wall.name, WallState.WEAKENED, f"{wall.how}; {self.shared}")
+        kept = "no other process has its uid, and no other user gets to what it was given"
+        return Wall(wall.name, wall.state, f"{wall.how}; {kept}")
 
     def outcome(
         self,

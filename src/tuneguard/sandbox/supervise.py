@@ -143,7 +143,12 @@ class _Run:
     def confine(self, places: tuple[layout.Place, ...]) -> None:
         """Put the inner stage under the limits and send it the plan."""
         rlimits = self.limits.apply(self.init_pid)
-        plan = plan_of(self.confinement, places, self.planted.outside(), rlimits, self.launch)
+        if self.confinement.file_size is not None:
+            rlimits.append(("RLIMIT_FSIZE", self.confinement.file_size))
+        outside = self.planted.outside()
+        plan = plan_of(self.confinement, places, outside, rlimits, self.launch, self.init_pid)
+        if plan["drop"] is not None:
+            self.planted.add_account(plan["drop"])
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
 

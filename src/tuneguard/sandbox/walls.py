@@ -85,7 +85,8 @@ class Confinement:
 
     ``command`` and ``environment`` are exact: nothing is inherited. ``deadline`` and ``grace`` are
     in seconds, ``memory`` and ``scratch`` in bytes, ``processes`` counts processes and threads.
-    ``scratch`` bounds the memory-backed ``/scratch``; without it there is none. ``packages`` are
+    ``scratch`` bounds the memory-backed ``/scratch``; without it there is none. ``file_size`` bounds each
+    file that is written, in bytes, holes included, also those in memory. ``packages`` are
     folders to import Python packages from: they appear read-only at their own paths, and go
     before what ``PYTHONPATH`` the environment has. ``output`` gets each line of standard output
     and error without its end, in pieces of at most ``limits.OUTPUT_LINE`` bytes: bytes of a stranger, to be
@@ -103,6 +104,7 @@ class Confinement:
     output: Callable[[bytes], None] | None = field(default=None, compare=False)
     packages: tuple[Path, ...] = ()
     scratch: int | None = None
+    file_size: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no backend could honour.
@@ -115,7 +117,7 @@ class Confinement:
             raise UsageError("a sandbox needs a command", help="name the program to run")
         if not (math.isfinite(self.deadline) and self.deadline > 0 and self.grace >= 0):
             raise UsageError(f"the deadline of {self.deadline} s cannot be kept", help="give a time above 0")
-        for limit in (self.memory, self.processes, self.scratch):
+        for limit in (self.memory, self.processes, self.scratch, self.file_size):
             if limit is not None and limit <= 0:
                 raise UsageError(f"the limit {limit} leaves nothing to run in", help="give a number above 0")
         targets = [bind.target for bind in self.binds]

@@ -5,7 +5,8 @@ The supervisor speaks with it over one Unix socket, a JSON object a line:
 ==================  ========================================================================
 ``hello``           from here: we are up. The kernel stamps it with our process id
 the plan            from the supervisor: `supervise.plan_of`
-``ready``           from here: the root stands
+``ready``           from here: the root stands; whether the uid was dropped, and why the command is not
+                    apart from other processes of this machine, if it is not
 ``walls``           from the child, the moment before it becomes the command: what it tried
 ``failed``          from here or the child: which step failed; the command does not start
 ``stop``            from the supervisor: SIGTERM to the command, please
@@ -27,7 +28,7 @@ import socket
 import sys
 from typing import Any
 
-from tuneguard.sandbox.inside import child, kernel, root
+from tuneguard.sandbox.inside import apart, child, kernel, root
 
 Plan = dict[str, Any]
 
@@ -77,6 +78,7 @@ def _run(plan: Plan, line: Line, output: int) -> None:
     """Stand up the root, start the command, wait for its end."""
     try:
         dropped = False
+        shared = None if plan["drop"] is None else apart.tried(plan["given"], plan["drop"])
         if plan["root"] is not None:
             dropped = root.build(plan["root"], plan["drop"])
             kernel.raise_loopback()
@@ -86,7 +88,7 @@ def _run(plan: Plan, line: Line, output: int) -> None:
     except OSError as error:
         line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
         return
-    line.say(ready={"dropped": dropped})
+    line.say(ready={"dropped": dropped, "shared": shared if dropped else apart.SAME_USER})
     os.set_inheritable(line.fileno(), False)
     wake = _wake_on_children()
     command = _start(plan, line, output, dropped=dropped)

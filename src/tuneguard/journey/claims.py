@@ -1,0 +1,207 @@
+"""A run's id and its folder: claimed before the run, written where nobody else gets to, named afterwards.
+
+::
+
+    runs/042                        taken by mkdir, empty until the run is over
+    runs/.042.partial               0700: no other user gets past it, whatever the training permits
+    runs/.042.partial/checkpoint    what the training writes to
+    runs/042                        the same folder, when every process is dead
+
+The training owns the folder that it writes to and can open it to everybody. It cannot open what that
+lies in: so no process of another user meets it there (`sandbox.inside.apart` tries that). The folder is
+made beside its later place, so that giving it its name is one rename on one file system; a rename takes
+the place of an empty folder only, so what others put there meanwhile is found.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneguard import files, spec
+from tuneguard.artifact import digest as hashing
+from tuneguard.artifact import durable, tidy, workplace
+from tuneguard.attest import evidence
+from tuneguard.errors import Refused, TuneguardError
+from tuneguard.journey.inputs import check_place
+from tuneguard.journey.surroundings import shown
+from tuneguard.ledger.entry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tuneguard.artifact.manifest import Manifest
+    from tuneguard.journey.surroundings import Surroundings
+
+_EXCHANGED = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT, errno.ELOOP})
+WRITTEN = "checkpoint"
+"""The folder that the training writes to, in the one that is ours."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A run id that is ours for ever, and the folders that go with it.
+
+    `identity` is the written folder's device and inode: whoever may write beside it can put another
+    folder under its name, and no other is shown to the training or signed. `most` are the bytes that
+    may be in it.
+    """
+
+    run: str
+    checkpoint: Path
+    work: Path
+    identity: tuple[int, int]
+    most: int
+
+    @property
+    def written(self) -> Path:
+        """Where the training writes."""
+        return partial_of(self.checkpoint) / WRITTEN
+
+
+def partial_of(checkpoint: Path) -> Path:
+    """The folder that nobody else enters, beside the checkpoint's place. No run id begins with a dot."""
+    return checkpoint.with_name(f".{checkpoint.name}.partial")
+
+
+@contextmanager
+def claiming(run: str, here: Surroundings) -> Iterator[Claimed]:
+    """Take the run id and its output folder, all by exclusive mkdir; neither is ever given back.
+
+    The id is held while the context lasts, so that no other run takes this one for left behind. At its
+    end what the training wrote has its name, whatever came of it.
+
+    Raises:
+        Refused: one of them is taken, evidence is there already, or the place is not the project's.
+    """
+    checkpoint = place(run, here)
+    work = here.room("runs") / run
+    _take(work, f"the run id {run} is taken")
+    with workplace.holding(work):
+        try:
+            yield _claim(run, work, checkpoint, here)
+        finally:
+            _settle(checkpoint)
+
+
+def place(run: str, here: Surroundings) -> Path:
+    """Where the checkpoint of `run` goes.
+
+    Raises:
+        UsageError: it is no run id.
+        Refused: the place is not the project's.
+    """
+    checkpoint = here.pipeline.checkpoint_folder(spec.valid_run_id(run))
+    check_place(checkpoint, "the checkpoint", here)
+    return checkpoint
+
+
+def _take(path: Path, what: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.fault_point(f"mkdir:{path.name}")
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        raise Refused(
+            what,
+            where=shown(path),
+            help="take a new run id: files that were there before the run are never signed",
+        ) from None
+
+
+def _claim(run: str, work: Path, checkpoint: Path, here: Surroundings) -> Claimed:
+    partial = partial_of(checkpoint)
+    for path in (checkpoint, partial):
+        _take(path, f"the folder of run {run} is there already")
+    folder = evidence.folder_of(checkpoint)
+    if folder.exists():
+        raise Refused("evidence is there before the run", where=shown(folder), help="take a new run id")
+    (partial / WRITTEN).mkdir(mode=0o700)
+    if here.ledger is not None:
+        here.ledger.append(event=Event.BEGUN, command="run", run=run, model=here.pipeline.name)
+    most = here.pipeline.checkpoint.max_size or _share(partial)
+    return Claimed(run, checkpoint, work, _identity(os.lstat(partial / WRITTEN)), most)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _share(folder: Path) -> int:
+    """Half of a folder's file system, or all that is free on it: more is rather claimed than written."""
+    system = os.statvfs(folder)
+    return max(system.f_blocks // 2, system.f_bfree) * system.f_frsize
+
+
+def settle(run: str, here: Surroundings) -> None:
+    """Give what a run that was killed wrote its name, where the pipeline still says where that is."""
+    with suppress(TuneguardError):
+        _settle(place(run, here))
+
+
+def _settle(checkpoint: Path) -> None:
+    with suppress(TuneguardError):
+        give_name(checkpoint)
+    with suppress(OSError):
+        partial_of(checkpoint).rmdir()  # of a run that was killed before it had more
+
+
+def give_name(checkpoint: Path, identity: tuple[int, int] | None = None) -> None:
+    """Give what the training wrote its place, ours alone; every process of it is dead.
+
+    Raises:
+        Refused: the folder that the training wrote to, or the empty one in its place, was exchanged.
+        CannotLook: it cannot be renamed.
+    """
+    partial = partial_of(checkpoint)
+    with files.directory(partial) as ours:
+        try:
+            written = tidy.open_folder_of_ours(ours, WRITTEN)
+            try:
+                if identity not in (None, _identity(os.fstat(written))):
+                    raise _exchanged(partial / WRITTEN)
+            finally:
+                os.close(written)
+            beside = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=ours)
+            try:
+                files.fault_point(f"rename:{checkpoint.name}")
+                os.rename(WRITTEN, checkpoint.name, src_dir_fd=ours, dst_dir_fd=beside)
+                with suppress(OSError):
+                    os.rmdir(partial.name, dir_fd=beside)
+            finally:
+                os.close(beside)
+        except OSError as error:
+            if error.errno in _EXCHANGED:
+                raise _exchanged(checkpoint) from None
+            raise files.cannot_look(error, checkpoint) from error
+
+
+def _exchanged(path: Path) -> Refused:
+    return Refused(
+        "is another folder than the one that this run made",
+        where=shown(path),
+        help="find out who can write beside it; nothing was signed",
+    )
+
+
+def hashed(claimed: Claimed, here: Surroundings) -> Manifest:
+    """The manifest of the folder that this run made, and of no other that now has its name.
+
+    It is tidied and measured before it is read. What is going to be vouched for is on the disk when
+    this returns.
+
+    Raises:
+        Refused: it is another folder, or too large, or holds what a manifest cannot.
+    """
+    with files.directory(claimed.checkpoint) as root:
+        if _identity(os.fstat(root)) != claimed.identity:
+            raise _exchanged(claimed.checkpoint)
+        name = shown(claimed.checkpoint)
+        tidy.tidy(root, name=name, most=claimed.most)
+        manifest = hashing.hash_descriptor(root, name=name, reporter=here.reporter)
+        durable.flush(root, manifest, name=name, reporter=here.reporter)
+        return manifest

@@ -1,0 +1,64 @@
+"""Which walls this machine can prove, tried before anything depends on it, and where a run would write.
+
+What can be proven depends on who runs it and on the file systems: so the trial is a run of its own, with
+nothing to do, behind walls around new folders in the same places. `init` writes what comes of it into the
+policy; a run compares it with the policy before it begins.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import workplace
+from tuneguard.errors import Interrupted
+from tuneguard.journey.inputs import INSIDE
+from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.walls import Bind, Confinement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tuneguard.sandbox.walls import Backend, Wall
+
+_NAME = ".tuneguard-trial-"
+
+
+def tried(backend: Backend, places: Iterable[Path], *, memory: int, processes: int) -> tuple[Wall, ...]:
+    """The walls around a command that does nothing and could write in each of `places`, which are folders.
+
+    Raises:
+        Interrupted: the person stopped it.
+        CannotLook: nothing can be written in one of the places, or a wall fell.
+    """
+    with ExitStack() as stack:
+        binds = []
+        for at, place in enumerate(places):
+            workplace.sweep(place.glob(f"{_NAME}*"))
+            ours = place / f"{_NAME}{secrets.token_hex(6)}"
+            stack.enter_context(workplace.working(ours))
+            written = ours / "written"
+            written.mkdir(mode=0o700)
+            binds.append(Bind(written, f"{INSIDE}/{at}", writable=True))
+        outcome = backend.run(
+            Confinement(
+                command=(sys.executable, "-I", "-S", "-c", ""),
+                binds=tuple(binds),
+                workdir="/",
+                environment=clean_environment(),
+                deadline=60,
+                memory=memory,
+                processes=processes,
+            )
+        )
+    if outcome.stopped == "interrupt":
+        raise Interrupted("interrupted while trying the sandbox", help="nothing was begun: run it again")
+    return outcome.walls
+
+
+def describe(wall: Wall) -> str:
+    """A wall that is not proven, for people."""
+    return f"wall {wall.name} is {wall.state.value}: {wall.how}"
