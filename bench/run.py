@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("startup", "hashing", "scanner", "registry")
+ORDER = ("startup", "hashing", "scanner", "registry", "output")
 
 
 def main() -> int:

@@ -170,8 +170,21 @@ NOTE_BYTES = 256 * KIB
 # Sandbox
 OUTPUT_ENTRIES = 1_000_000
 """Files and folders that a run may leave: ten seconds to look at. Distributed checkpoints have 10,000."""
+OUTPUT_BLOCK = MIB
+"""Bytes of a sandboxed command's output that are read at once, and that its pipe holds: a flood of output
+is then moved in blocks."""
 OUTPUT_LINE = 16 * KIB
 """Bytes of one line of a sandboxed command's output; a longer one comes in pieces."""
+LOG_HEAD = 8 * MIB
+"""Bytes kept of the beginning of a training's output: its versions, its settings and its first error."""
+LOG_TAIL = 8 * MIB
+"""Bytes kept of its end. A day of a progress bar has about 10 MB."""
+SHOWN_LINES = 100
+"""Lines of a training's output that are shown in a second, on average: more than anybody reads."""
+SHOWN_AT_ONCE = 2_000
+"""Lines of it that are shown at once after a pause: a long traceback, a printed model."""
+SHOWN_CHARACTERS = 400
+"""Bytes of a line of it that are shown."""
 LAUNCHER_OUTPUT = 16 * KIB
 """Bytes kept of what ``unshare`` or ``bwrap`` says when it fails."""
 

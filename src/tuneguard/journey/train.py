@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import claims, environment, judged, walls
 from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
+from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
@@ -38,7 +39,7 @@ from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import for_people, needs_passphrase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tuneguard.sandbox.walls import Backend, Outcome, Wall
@@ -206,12 +207,7 @@ def _sandboxed(
         f"in {backend.name}, no network, deadline {deadline:,.0f} s",
         *map(walls.describe, weak),
     )
-    with _log(claimed.work / "train.log") as write:
-
-        def heard(line: bytes) -> None:
-            write(line)
-            here.reporter.say("", files.printable(line[:400]))
-
+    with Transcript(claimed.work / "train.log", here.reporter) as transcript:
         outcome = backend.run(
             Confinement(
                 command=command,
@@ -223,7 +219,7 @@ def _sandboxed(
                 workdir=values["scratch"],
                 environment=clean_environment(home=values["scratch"]),
                 deadline=deadline,
-                output=heard,
+                blocks=transcript.hear,
                 file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
                 **bounds,
             )
@@ -231,20 +227,6 @@ def _sandboxed(
     claims.give_name(claimed.checkpoint, claimed.identity)
     snapshot.remove(scratch)
     return outcome
-
-
-@contextmanager
-def _log(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """What writes lines to the run's log, each at once, so that a kill loses none."""
-    with path.open("xb", buffering=0) as file:
-
-        def write(line: bytes) -> None:
-            try:
-                file.write(line + b"\n")
-            except OSError as error:
-                raise files.cannot_look(error, path) from error
-
-        yield write
 
 
 def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool) -> str:

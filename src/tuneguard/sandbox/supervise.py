@@ -14,6 +14,7 @@ A backend says only how to start the inner stage inside new namespaces (`Launch`
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.errors import CannotLook
 from tuneguard.files import printable
-from tuneguard.limits import LAUNCHER_OUTPUT
+from tuneguard.limits import LAUNCHER_OUTPUT, OUTPUT_BLOCK
 from tuneguard.sandbox import layout
 from tuneguard.sandbox.cgroup import Limits
 from tuneguard.sandbox.interrupts import Interrupts
@@ -39,8 +40,6 @@ from tuneguard.sandbox.reports import Reports
 from tuneguard.sandbox.walls import OWN, Bind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tuneguard.sandbox.launch import Launcher
     from tuneguard.sandbox.walls import Confinement
 
@@ -83,6 +82,7 @@ class _Run:
         self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, self._output_inside = os.pipe2(os.O_CLOEXEC)
         self.errors, self._errors_inside = os.pipe2(os.O_CLOEXEC)
+        widen(self.output)
         os.set_blocking(self.output, False)
         os.set_blocking(self.errors, False)
         self.process: subprocess.Popen[bytes] | None = None
@@ -208,13 +208,8 @@ class _Run:
         data = _read(self.output)
         if data is None:
             return True
-        self._hand_on(self.lines.feed(data) if data else self.lines.end())
+        hand_on(data, self.confinement, self.lines)
         return bool(data)
-
-    def _hand_on(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            if self.confinement.output is not None:
-                self.confinement.output(line)
 
     def _listen(self) -> bool:
         """Keep the end of what launcher and inner stage complain about."""
@@ -292,6 +287,21 @@ def _is_readable(descriptor: int, seconds: float | None) -> bool:
 def _read(descriptor: int) -> bytes | None:
     """What can be read now; empty at the end, None if nothing is there yet."""
     try:
-        return os.read(descriptor, 1 << 16)
+        return os.read(descriptor, OUTPUT_BLOCK)
     except BlockingIOError:
         return None
+
+
+def widen(pipe: int) -> None:
+    """Let a pipe hold a whole block, where this user may: fewer turns for a flood."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, OUTPUT_BLOCK)
+
+
+def hand_on(data: bytes, confinement: Confinement, lines: Lines) -> None:
+    """Give the caller what has come, as blocks and as lines; no data is the end."""
+    if confinement.blocks is not None and data:
+        confinement.blocks(data)
+    if confinement.output is not None:
+        for line in lines.feed(data) if data else lines.end():
+            confinement.output(line)

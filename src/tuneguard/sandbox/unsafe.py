@@ -17,9 +17,11 @@ import time
 
 from tuneguard.errors import UsageError
 from tuneguard.files import printable
+from tuneguard.limits import OUTPUT_BLOCK
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.layout import SCRATCH
 from tuneguard.sandbox.lines import Lines
+from tuneguard.sandbox.supervise import hand_on, widen
 from tuneguard.sandbox.walls import DEADLINE, WALLS, Confinement, Outcome, Wall, WallState
 
 WHY_NOT = "run with --unsafe-no-sandbox"
@@ -86,6 +88,7 @@ def _follow(
     """Stream until the command ends; stop it at the deadline or when interrupted."""
     assert process.stdout is not None
     lines, pipe, stopped = Lines(), process.stdout.fileno(), None
+    widen(pipe)
     os.set_blocking(pipe, False)
     due = began + confinement.deadline
     pidfd = os.pidfd_open(process.pid)
@@ -123,12 +126,10 @@ def _drain(pipe: int, lines: Lines, confinement: Confinement) -> None:
 
 def _stream(pipe: int, lines: Lines, confinement: Confinement) -> bool:
     try:
-        data = os.read(pipe, 1 << 16)
+        data = os.read(pipe, OUTPUT_BLOCK)
     except BlockingIOError:
         return True
-    for line in lines.feed(data) if data else lines.end():
-        if confinement.output is not None:
-            confinement.output(line)
+    hand_on(data, confinement, lines)
     return bool(data)
 
 

@@ -90,7 +90,8 @@ class Confinement:
     folders to import Python packages from: they appear read-only at their own paths, and go
     before what ``PYTHONPATH`` the environment has. ``output`` gets each line of standard output
     and error without its end, in pieces of at most ``limits.OUTPUT_LINE`` bytes: bytes of a stranger, to be
-    printed through ``files.printable`` only.
+    printed through ``files.printable`` only. ``blocks`` gets the same bytes as they come, ends included,
+    in pieces of at most ``limits.OUTPUT_BLOCK``: for what must keep up with a flood.
     """
 
     command: tuple[str, ...]
@@ -102,6 +103,7 @@ class Confinement:
     memory: int | None = None
     processes: int | None = None
     output: Callable[[bytes], None] | None = field(default=None, compare=False)
+    blocks: Callable[[bytes], None] | None = field(default=None, compare=False)
     packages: tuple[Path, ...] = ()
     scratch: int | None = None
     file_size: int | None = None
