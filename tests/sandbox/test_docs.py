@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuneguard.limits import OUTPUT_LINE
+from tuneguard.limits import LOG_HEAD, LOG_TAIL, OUTPUT_LINE, SHOWN_AT_ONCE, SHOWN_LINES
 from tuneguard.sandbox.find import IN_CONTAINER, OBSTACLES
 from tuneguard.sandbox.layout import DEVICES, DROPPED, UID
 from tuneguard.sandbox.walls import WALLS
@@ -31,7 +31,14 @@ def test_every_obstacle_that_is_known_is_in_the_table_with_its_mend():
 
 def test_the_walls_and_figures_are_those_of_the_code():
     assert re.findall(r"^\| (\w+) \|", PAGE, re.MULTILINE)[-6:] == list(WALLS)
-    for figure in (f"uid {UID} ", f"uid {DROPPED}", f"{OUTPUT_LINE >> 10} KiB"):
+    for figure in (
+        f"uid {UID} ",
+        f"uid {DROPPED}",
+        f"{OUTPUT_LINE >> 10} KiB",
+        f"{LOG_HEAD >> 20} MiB, the last {LOG_TAIL >> 20} MiB",
+        f"{SHOWN_LINES} lines",
+        f"{SHOWN_AT_ONCE:,} at",
+    ):
         assert figure in PAGE
     for device in DEVICES:
         assert device in PAGE

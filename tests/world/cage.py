@@ -15,7 +15,8 @@ from typing import Any
 import tuneguard
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import backends, probe
-from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome
+from tuneguard.sandbox.unshare import _is_privileged
+from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome, WallState
 
 MIB = 1 << 20
 
@@ -83,6 +84,11 @@ def say(value):
 def why_not(name: str) -> str | None:
     """The reason why a backend does not work on this machine, or None."""
     return probe(next(backend for backend in backends() if backend.name == name))
+
+
+def of_its_own_user(backend: Backend) -> WallState:
+    """What network and filesystem are at best: only root's command has a user of its own, by ``unshare``."""
+    return WallState.PROVEN if backend.name == "unshare" and _is_privileged() else WallState.WEAKENED
 
 
 @cache
