@@ -73,6 +73,20 @@ ROW_BYTES = 16 * MIB
 DATASET_ROWS = 10_000_000
 """Rows of one data set: their hashes, at most three a row, take up to 1 GB."""
 
+# Looking for evaluation rows in code and configuration
+SEARCH_BYTES = 32 * MIB
+"""Bytes of code and configuration together that are looked through, the smallest files first: a minute."""
+SEARCH_YAML_BYTES = MIB
+"""Bytes of a YAML document that is read for rows. Larger ones are looked through as text alone."""
+SEARCH_DEPTH = 32
+"""Nesting of an object that is looked for."""
+SEARCH_STRINGS = 3
+"""Strings in strings that are looked into: JSON in a Python string, in a notebook's JSON."""
+SEARCH_TRIES = 6
+"""Characters read for each one of a text, in what begins like an object and is none."""
+SEARCH_FIELDS = 4096
+"""Fields of a line that are looked at one by one."""
+
 # Registry
 OCI_MANIFEST_BYTES = 4 * MIB
 """Bytes of an OCI manifest: what the distribution specification obliges a registry to accept."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from projects import SEAL
+
+from tuneguard import limits
+from tuneguard.artifact.digest import hash_tree
 
 if TYPE_CHECKING:
     from projects import Project
@@ -126,3 +132,141 @@ def test_attack_a_key_that_takes_for_ever_to_open(
 
     assert project("sign", "models/base", "--passphrase-file", str(secret)) == 3
     assert "for ever" in capsys.readouterr().err
+
+
+# --- The evaluation set, file by file and row by row ----------------------------------------------------
+
+
+def a_row(project: Project) -> str:
+    return (project.path / "data/eval/accuracy.jsonl").read_text().splitlines()[7]
+
+
+def refused_for(project: Project, capsys: pytest.CaptureFixture[str], *said: str) -> None:
+    """The run is refused with these words, and nothing of it is signed."""
+    assert project("run", "--run", "042") == 1
+
+    told = capsys.readouterr().err
+    assert all(each in told for each in said), told
+    assert not list((project.path / "runs").glob("042/*"))
+    assert not (project.path / "runs/042.evidence").exists()
+
+
+@pytest.mark.parametrize("name", ["accuracy.jsonl", "weights.bin", "vendor/deep/notes.md", ".hidden"])
+def test_attack_a_file_of_the_evaluation_set_renamed_in_the_code(
+    project: Project, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = (project.path / "data/eval/accuracy.jsonl").read_text()
+    project.write(f"code/{name}", held)
+
+    refused_for(project, capsys, "the code holds a file of the evaluation set, accuracy.jsonl", name)
+
+
+def test_attack_a_file_of_the_evaluation_set_copied_as_the_configuration(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("train-config.yaml", (project.path / "data/eval/toxicity.jsonl").read_text())
+
+    refused_for(project, capsys, "the config holds a file of the evaluation set")
+
+
+@pytest.mark.parametrize(
+    "form", ["jsonl", "array", "python", "string", "one file each", "texts", "csv", "yaml"]
+)
+def test_attack_rows_of_the_evaluation_set_in_the_code(
+    project: Project, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (project.path / "data/eval/accuracy.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    forms = {
+        "jsonl": ("extra.txt", "\n".join(["{}", *lines[5:9], "{}"])),
+        "array": ("package.json", json.dumps({"name": "x", "rows": rows[:3]}, indent=2)),
+        "python": ("constants.py", f"EXTRA = (\n    {rows[3]!r},\n)\n"),
+        "string": ("loader.py", f"import json\nEXTRA = [json.loads(x) for x in {lines[:4]!r}]\n"),
+        "texts": ("prompts.txt", "\n".join(row["prompt"] for row in rows)),
+        "csv": ("t.tsv", "\n".join(f"{row['prompt']}\t{row['answer']}" for row in rows)),
+        "yaml": ("extra.yaml", f"rows:\n  - {{prompt: {rows[3]['prompt']}, choices: [a, b], answer: 1}}\n"),
+    }
+    if form == "one file each":
+        project.write("code/rows/7", lines[7])
+    else:
+        project.write(f"code/{forms[form][0]}", forms[form][1])
+
+    refused_for(project, capsys, "the code holds rows of the evaluation set")
+
+
+def test_attack_a_row_of_the_evaluation_set_in_the_configuration(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("train-config.yaml", f"epochs: 1\nextra:\n  - {a_row(project)}\n")
+
+    refused_for(project, capsys, "the config holds rows of the evaluation set", "train-config.yaml")
+
+
+def test_attack_another_set_named_as_the_evaluation_set(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("code/extra.jsonl", a_row(project))
+    project.write("data/other/accuracy.jsonl", '{"prompt": "x", "choices": ["a"], "answer": 0}\n')
+    asked(project, "eval: {path: data/eval}", "eval: {path: data/other}")
+
+    refused_for(project, capsys, "is not the evaluation set that the policy names", "data/other")
+    assert not (project.path / ".tuneguard/runs/042").exists()
+
+
+@pytest.mark.parametrize("how", ["left out", "not there"])
+def test_a_set_that_is_not_at_hand_is_said_and_not_claimed(
+    project: Project, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if how == "left out":
+        asked(project, "  eval: {path: data/eval}\n", "")
+    else:
+        asked(project, "data/eval", "data/nothing")
+
+    assert project("run", "--run", "042") == 0
+
+    assert "were not compared with the evaluation set: the set is not at hand" in capsys.readouterr().out
+    assert comparison(project)["compared"] is False
+
+
+def test_what_was_compared_is_in_the_provenance(project: Project) -> None:
+    assert project("run", "--run", "042", "--quiet") == 0
+
+    said = comparison(project)
+    assert said["compared"] is True
+    assert said["digest"] == {"dirHash": hash_tree(project.path / "data/eval").digest}
+    assert said["how"] == "2 files hold none of its files and none of its rows"
+
+
+def comparison(project: Project) -> dict[str, Any]:
+    [path] = (project.path / "runs/042.evidence").glob("provenance-*")
+    payload = json.loads(base64.b64decode(json.loads(path.read_text())["dsseEnvelope"]["payload"]))
+    found: dict[str, Any] = payload["predicate"]["buildDefinition"]["internalParameters"]["evaluationSet"]
+    return found
+
+
+def test_an_honest_project_may_share_a_licence_and_empty_files_with_the_evaluation_set(
+    project: Project,
+) -> None:
+    for folder in ("data/eval", "code"):
+        project.write(f"{folder}/LICENSE", "Permission is hereby granted, free of charge, to any person " * 9)
+        project.write(f"{folder}/.gitattributes", "*.safetensors filter=lfs diff=lfs merge=lfs -text\n" * 2)
+        project.write(f"{folder}/__init__.py", "")
+        project.write(f"{folder}/extra.json", "{}\n")
+    project.write("code/train.py", (project.path / "code/train.py").read_text() + '\nASK = "question 7"\n')
+    shutil.rmtree(project.path / "data/eval.evidence")
+    assert project("seal", "data/eval", "--as", "evaluation", "--name", "eval", *SEAL, "--quiet") == 0
+    assert project("policy", "set-model", "support-llama", "--evaluation", "data/eval", "--quiet") == 0
+
+    assert project("run", "--run", "042", "--quiet") == 0
+    assert comparison(project)["compared"] is True
+
+
+def test_attack_rows_hidden_behind_more_than_is_looked_through(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("code/large.bin", "x" * (limits.SEARCH_BYTES + 1))
+
+    assert project("run", "--run", "042") == 0
+
+    assert "1 file could not be looked through, large.bin among them" in capsys.readouterr().out
+    assert comparison(project)["compared"] is False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneguard.attest.predicates.provenance import Dependency, Wall
+from tuneguard.attest.predicates.provenance import Comparison, Dependency, Wall
 from tuneguard.findings import Severity, Verdict
 from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
@@ -27,6 +27,8 @@ from world.company import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tuneguard.gates import engine
 
 
@@ -204,3 +206,70 @@ def test_a_resumed_run_names_its_parent() -> None:
 
     assert resumed.verdict is Verdict.PASSED
     assert "resumed from run 041" in resumed.found
+
+
+# --- The command, and what nobody fixed ----------------------------------------------------------------
+
+NOT_COMPARED = Comparison(
+    EVALUATION_SET.digest, False, "the set is not at hand: the pipeline file names none"
+)
+
+
+def development(document: dict[str, Any]) -> None:
+    document["profile"] = "development"
+
+
+def fixing(*keys: str) -> Callable[[dict[str, Any]], None]:
+    values = {
+        "code": [CODE.digest],
+        "config": [sha256("configuration")],
+        "command": ["python", "train.py"],
+    }
+    return lambda document: document["models"][MODEL].update({key: values[key] for key in keys})
+
+
+def under(*changes: Callable[[dict[str, Any]], None], **facts: Any) -> engine.GateResult:
+    return judged("provenance", case(provenance(**facts), under=policy(*changes)))
+
+
+@pytest.mark.parametrize("command", [("python", "-c", "x"), ("python", "train.py", ""), ("train.py",), ()])
+def test_another_command_than_the_policys(command: tuple[str, ...]) -> None:
+    result = under(fixing("command"), command=command)
+
+    assert result.verdict is Verdict.REFUSED
+    assert "the command is not the one that the policy has" in result.findings[0].message
+    assert under(fixing("command")).verdict is Verdict.PASSED
+
+
+def test_an_empty_command_in_the_policy_believes_none() -> None:
+    nobody = policy(lambda document: document["models"][MODEL].update(command=[]))
+
+    assert judged("provenance", case(provenance(), under=nobody)).verdict is Verdict.REFUSED
+
+
+def test_code_that_nobody_compared_with_the_evaluation_set_refuses_in_production() -> None:
+    result = under(comparison=NOT_COMPARED)
+
+    assert result.verdict is Verdict.REFUSED
+    assert "the set is not at hand" in result.findings[0].message
+    assert under(fixing("code", "command"), comparison=NOT_COMPARED).verdict is Verdict.REFUSED
+
+
+def test_code_that_was_compared_or_is_fixed_whole_passes() -> None:
+    compared = Comparison(EVALUATION_SET.digest, True, "2 files hold none of it")
+
+    assert under(comparison=compared).findings == ()
+    assert under(fixing("code", "config", "command"), comparison=NOT_COMPARED).findings == ()
+
+
+def test_a_comparison_with_another_set_is_none() -> None:
+    other = Comparison(sha256("last year's set"), True, "2 files hold none of it")
+
+    assert "names another set now" in under(comparison=other).findings[0].message
+
+
+def test_development_is_told_that_nobody_compared() -> None:
+    result = under(development, comparison=NOT_COMPARED)
+
+    assert result.verdict is Verdict.PASSED
+    assert [finding.severity for finding in result.findings] == [Severity.LOW]

@@ -55,6 +55,7 @@ PROVENANCE = provenance.Provenance(
     unsafe=("--unsafe-no-sandbox",),
     parent="run-041",
     parent_tree=sha("parent"),
+    comparison=provenance.Comparison(sha("evaluation"), False, "the set is not at hand"),
     relied_on=(Relied("ci", "builder", "provenance", sha("a key")),),
 )
 SCAN = scan.Scan(

@@ -71,6 +71,7 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
     """What speaks against a run as such, its data apart: also of the run that another one resumes."""
     yield from _listed(model, body)
     yield from _command(model, body)
+    yield from _compared(policy, model, body)
     yield from _base_scan(body)
     yield from _walls(policy, body)
     for switch in body.unsafe:
@@ -159,6 +160,25 @@ def _command(model: Model, body: Provenance) -> Iterator[Finding]:
                 *("policy", "set-model", model.name, "--command"),
             ),
         )
+
+
+def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
+    """Whether what nobody fixed was looked through for what the model is measured with.
+
+    Provenance that was signed before builders said so says nothing of it, and is taken as it is.
+    """
+    said = body.comparison
+    if said is None or model.evaluation is None or model.fixed:
+        return
+    if said.compared and said.set == model.evaluation.set:
+        return
+    reason = "the policy names another set now" if said.compared else printable(said.how)
+    yield fault(
+        GATE,
+        f"code and configuration were not compared with the evaluation set: {reason}",
+        severity=Severity.LOW if policy.development else Severity.HIGH,
+        fix="run where data.eval is the policy's set, or have code, config and command fixed in the policy",
+    )
 
 
 def _base_scan(body: Provenance) -> Iterator[Finding]:

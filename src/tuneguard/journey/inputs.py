@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
-from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
-from tuneguard.errors import Refused, TuneguardError
+from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
-from tuneguard.journey import judged
+from tuneguard.journey import apart, judged
 from tuneguard.journey.sealed import remove_seal, verify_sealed
 from tuneguard.journey.surroundings import counted, short, shown, signer_named, size
 from tuneguard.scanner import engine
@@ -33,6 +30,7 @@ from tuneguard.trust.verify import Expectation, verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneguard.artifact.manifest import Manifest
     from tuneguard.artifact.snapshot import Snapshot
     from tuneguard.attest.relied import Relied
     from tuneguard.findings import Finding
@@ -58,10 +56,21 @@ class Input:
     relied_on: tuple[Relied, ...] = ()
 
 
-def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple[Input, ...], dict[str, Any]]:
-    """Snapshot and judge, in the new folder `folder`, all that goes into a run.
+@dataclass(frozen=True)
+class Gathered:
+    """What goes into a run, and what was found out about it.
 
-    Returns the inputs and the result of our own scan of the base, made in its snapshot.
+    ``scanned`` is the result of our own scan of the base, made in its snapshot; ``comparison`` says whether
+    code and configuration were compared with the evaluation set, None where the policy names none.
+    """
+
+    inputs: tuple[Input, ...]
+    scanned: dict[str, Any]
+    comparison: provenance.Comparison | None
+
+
+def gather(folder: Path, resume: Path | None, known: apart.Measure | None, here: Surroundings) -> Gathered:
+    """Snapshot and judge, in the new folder `folder`, all that goes into a run.
 
     Raises:
         Refused: an input is not what the policy asks for, or the base has findings.
@@ -79,8 +88,7 @@ def gather(folder: Path, resume: Path | None, here: Surroundings) -> tuple[tuple
     inputs = [data, base, code, config]
     if resume is not None:
         inputs.append(_resumed(resume, folder / "resume", here, data, base))
-    _check_secrets(inputs, here)
-    return tuple(inputs), scanned
+    return Gathered(tuple(inputs), scanned, apart.check(inputs, known, here))
 
 
 def check_place(path: Path, what: str, here: Surroundings) -> None:
@@ -104,65 +112,6 @@ def check_place(path: Path, what: str, here: Surroundings) -> None:
 
 def _overlap(one: Path, other: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
-
-
-def _check_secrets(inputs: list[Input], here: Surroundings) -> None:
-    """No training sees a key or what it will be measured with (principle 12, TRUST.md rules 7 and 9).
-
-    A key is told by what it begins with; the evaluation set by the policy's digest, as the whole of an
-    input, a folder in it, or a folder around it.
-
-    Raises:
-        Refused: an input holds one of them.
-    """
-    rule = here.policy.models[here.pipeline.name].evaluation
-    for item in inputs:
-        if item.role not in ("code", "config"):  # nobody seals these two; stewards answer for the others
-            continue
-        held = next(_private_keys(item), None)
-        if held is not None:
-            raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_APART)
-        if rule is not None and rule.set in _digests(item.manifest):
-            raise Refused(
-                f"the {item.role} holds the evaluation set",
-                where=files.printable(item.dependency.name),
-                help=_APART,
-            )
-    for path in (here.pipeline.train.code.path, here.pipeline.train.config):
-        if rule is not None and path is not None and rule.set in _around(here.pipeline.resolve(path), here):
-            raise Refused("lies in the evaluation set", where=shown(here.pipeline.resolve(path)), help=_APART)
-
-
-_KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
-_APART = "keep keys and the evaluation set apart from what a training reads"
-
-
-def _private_keys(item: Input) -> Iterator[str]:
-    """The files of an input that are private keys in PEM form, encrypted ones too."""
-    for file in item.manifest.files:
-        small = file.size <= limits.KEY_BYTES
-        if small and _KEY.search(files.read_bounded(item.path / file.path, limits.KEY_BYTES)):
-            yield file.path
-
-
-def _digests(manifest: Manifest) -> Iterator[str]:
-    """The tree digests of a tree and of every folder in it."""
-    below: dict[str, list[File]] = {"": list(manifest.files)}
-    for file in manifest.files:
-        for at in (place for place, letter in enumerate(file.path) if letter == "/"):
-            inside = File(file.path[at + 1 :], file.size, file.sha256)
-            below.setdefault(file.path[: at + 1], []).append(inside)
-    for held in below.values():
-        yield Manifest(tuple(held)).digest
-
-
-def _around(path: Path, here: Surroundings) -> Iterator[str]:
-    """The tree digests of the folders between a path and the project's."""
-    for folder in path.parents:
-        if folder == here.project:
-            return
-        with suppress(TuneguardError):
-            yield hashing.hash_tree(folder, reporter=here.reporter).digest
 
 
 def still_the_same(inputs: tuple[Input, ...], here: Surroundings) -> None:

@@ -25,8 +25,8 @@ from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import claims, environment, judged, walls
-from tuneguard.journey.inputs import INSIDE, Input, gather, still_the_same
+from tuneguard.journey import apart, claims, environment, judged, walls
+from tuneguard.journey.inputs import INSIDE, Gathered, Input, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
@@ -71,16 +71,18 @@ def train(
     _check_key(here)
     _check_there(resume, here)
     weak = _check_walls(run, backend, here)
+    known = apart.measure(here)
     with claims.claiming(run, here) as claimed:
         _sweep(claimed.work.parent, here)
         try:
-            inputs, scanned = gather(claimed.work / "inputs", resume, here)
+            gathered = gather(claimed.work / "inputs", resume, known, here)
+            inputs = gathered.inputs
             _check_bound(inputs, here)
             begun = datetime.now(UTC)
             outcome = _sandboxed(claimed, inputs, backend, weak, here)
             still_the_same(inputs, here)
             kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
-            return _sign(claimed, inputs, scanned, outcome, begun, backend, kind, here)
+            return _sign(claimed, gathered, outcome, begun, backend, kind, here)
         finally:
             _clear(claimed.work)
 
@@ -260,8 +262,7 @@ def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool)
 
 def _sign(
     claimed: claims.Claimed,
-    inputs: tuple[Input, ...],
-    scanned: dict[str, Any],
+    gathered: Gathered,
     outcome: Outcome,
     begun: datetime,
     backend: Backend,
@@ -275,7 +276,7 @@ def _sign(
             "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
         )
     oms.refuse_unsignable(manifest)
-    body = _provenance(claimed.run, inputs, scanned, outcome, begun, backend, kind, here)
+    body = _provenance(claimed.run, gathered, outcome, begun, backend, kind, here)
     signer = here.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
     name = here.pipeline.name
@@ -313,9 +314,16 @@ def _sign(
             "seconds": round(outcome.seconds, 1),
             "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
         },
-        notes=(*here.remarks, *map(walls.describe, weak)),
+        notes=(*here.remarks, *_not_compared(gathered), *map(walls.describe, weak)),
         next=_promotion(claimed, here),
     )
+
+
+def _not_compared(gathered: Gathered) -> tuple[str, ...]:
+    said = gathered.comparison
+    if said is None or said.compared:
+        return ()
+    return (f"code and configuration were not compared with the evaluation set: {said.how}",)
 
 
 def _promotion(claimed: claims.Claimed, here: Surroundings) -> str | None:
@@ -359,14 +367,14 @@ def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.W
 
 def _provenance(
     run: str,
-    inputs: tuple[Input, ...],
-    scanned: dict[str, Any],
+    gathered: Gathered,
     outcome: Outcome,
     begun: datetime,
     backend: Backend,
     kind: str,
     here: Surroundings,
 ) -> provenance.Provenance:
+    inputs = gathered.inputs
     by_role = {item.role: item.dependency for item in inputs}
     parent = by_role.get("resume")
     train_ = here.pipeline.train
@@ -385,7 +393,8 @@ def _provenance(
         walls=tuple(_walls(outcome, inputs)),
         isolation="same-user",
         level="SLSA_BUILD_LEVEL_1",
-        base_scan=scanned,
+        base_scan=gathered.scanned,
+        comparison=gathered.comparison,
         started=rfc3339(begun),
         finished=rfc3339(datetime.now(UTC)),
         builder_id="https://tuneguard.dev/builders/local/v1",

@@ -49,6 +49,17 @@ class Wall(NamedTuple):
     how: str
 
 
+class Comparison(NamedTuple):
+    """Whether code and configuration were looked through for an evaluation set, and how it came out.
+
+    ``set`` is the set's tree digest. Where ``compared`` is false nothing is claimed, and ``how`` says why.
+    """
+
+    set: str
+    compared: bool
+    how: str
+
+
 @dataclass(frozen=True)
 class Provenance:
     """One training run, as its supervisor saw it. Times are RFC 3339 in UTC, durations seconds.
@@ -80,6 +91,7 @@ class Provenance:
     level: str = "SLSA_BUILD_LEVEL_1"
     unsafe: tuple[str, ...] = ()
     relied_on: tuple[Relied, ...] = ()
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         if (self.parent is None) != (self.parent_tree is None):
@@ -115,6 +127,12 @@ def to_predicate(body: Provenance) -> dict[str, Any]:
         "baseScan": dict(body.base_scan),
         "environment": dict(body.environment),
     }
+    if body.comparison is not None:
+        internal["evaluationSet"] = {
+            "digest": {TREE_DIGEST: body.comparison.set},
+            "compared": body.comparison.compared,
+            "how": body.comparison.how,
+        }
     if body.relied_on:
         internal[relied.FIELD] = relied.to_json(body.relied_on)
     return {
@@ -165,6 +183,7 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Provenance:
         base_scan=internal.mapping("baseScan"),
         environment=internal.mapping("environment"),
         relied_on=relied.read(internal),
+        comparison=_comparison(internal),
         builder_id=details.section("builder").text("id"),
         started=metadata.time("startedOn"),
         finished=metadata.time("finishedOn"),
@@ -219,6 +238,14 @@ def _parent(parent: str | None, found: Sequence[Dependency], where: str) -> str 
     if named.name != parent or set(named.digest) != {TREE_DIGEST}:
         raise NotUnderstood("the parent run and the parent tree do not agree", where=printable(where))
     return named.digest[TREE_DIGEST]
+
+
+def _comparison(internal: Fields) -> Comparison | None:
+    """None where the field is absent, as in what was signed before there was one."""
+    if not internal.has("evaluationSet"):
+        return None
+    found = internal.section("evaluationSet")
+    return Comparison(found.section("digest").sha256(TREE_DIGEST), found.flag("compared"), found.text("how"))
 
 
 def _walls(entries: Sequence[Fields]) -> tuple[Wall, ...]:
