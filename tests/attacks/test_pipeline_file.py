@@ -270,3 +270,33 @@ def test_attack_rows_hidden_behind_more_than_is_looked_through(
 
     assert "1 file could not be looked through, large.bin among them" in capsys.readouterr().out
     assert comparison(project)["compared"] is False
+
+
+def in_production(project: Project) -> None:
+    policy = project.path / "policy.yaml"
+    policy.write_text(policy.read_text().replace("profile: development", "profile: production"))
+    assert project("policy", "sign", "--quiet") == 0
+
+
+@pytest.mark.parametrize("how", ["left out", "too large"])
+def test_attack_the_comparison_switched_off_by_the_pipeline_file(
+    project: Project, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_production(project)
+    if how == "left out":
+        asked(project, "  eval: {path: data/eval}\n", "")
+        project.write("code/extra.jsonl", "{}")
+    else:
+        project.write("code/large.bin", "x" * (limits.SEARCH_BYTES + 1))
+
+    refused_for(project, capsys, "cannot be compared with the evaluation set")
+
+
+def test_production_that_fixes_all_that_trains_needs_no_set_where_it_trains(project: Project) -> None:
+    fixed = ("--code", "code", "--config", "train-config.yaml", "--command")
+    asked(project, "  eval: {path: data/eval}\n", "")
+    assert project("policy", "set-model", "support-llama", *fixed, "--quiet") == 0
+    in_production(project)
+
+    assert project("run", "--run", "042", "--quiet") == 0
+    assert comparison(project)["compared"] is False
