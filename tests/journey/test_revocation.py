@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from steps import MODEL, verdicts
+from projects import SEAL
+from steps import MODEL, Promotion, verdicts
 
 from tuneguard.attest.predicates import verdict as predicates
 
@@ -33,6 +36,7 @@ def mark(project: Project, identity: str, what: str) -> None:
 
 
 def digest_of(project: Project) -> str:
+    """The model that was promoted, by the digest that its verdict names."""
     return f"oci:registry@sha256:{verdicts(project)[0]['subject'][1]['digest']['sha256']}"
 
 
@@ -89,3 +93,260 @@ def test_a_verdict_names_everybody_whose_evidence_counted(pushed: Project) -> No
         ("dev-scanner", "scanner", "scan"),
         ("dev-promoter", "promoter", "evaluation"),
     }
+
+
+def test_attack_promoting_what_a_builder_made_before_it_was_revoked(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = Promotion(trained)
+    promotion.judged()
+    assert trained("policy", "revoke", "dev-builder", "--quiet") == 0
+
+    assert promotion.decide() == 1
+    assert promotion.push() == 1
+    refused(trained, capsys, "verify", "runs/042", "--for", "promote", "--model", MODEL, why="revoked since")
+
+
+def test_attack_resuming_from_what_a_builder_made_before_it_was_revoked(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotate(trained, "builder")
+    use(trained, "builder")
+    assert trained("policy", "revoke", "dev-builder", "--quiet") == 0
+
+    said = refused(trained, capsys, "run", "--run", "043", "--resume", "runs/042", why="not what the builder")
+    assert "is signed by dev-builder (dev-builder), who is revoked" in said
+
+
+def test_attack_a_stolen_builders_weights_laundered_by_resuming_before_the_theft_is_known(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run 043 is by an honest builder, and goes on from weights that only the stolen key vouches for."""
+    new = keys(trained, "builder")
+    edit(trained, "(roles:)", rf"  second-builder: {{key: {new}, custodian: dev-builder}}\n\1")
+    edit(trained, r"anyOf: \[dev-builder\]", "anyOf: [dev-builder, second-builder]")
+    edit(trained, r"builder: \[dev-builder\]", "builder: [dev-builder, second-builder]")
+    use(trained, "builder")
+    assert trained("run", "--run", "043", "--resume", "runs/042", "--quiet") == 0
+    Promotion(trained, "043").passed()
+    assert pull(trained, "oci:registry:ft-043") == 0
+
+    assert trained("policy", "revoke", "dev-builder", "--quiet") == 0
+
+    command = ("pull", "oci:registry:ft-043", "again", "--model", MODEL)
+    refused(trained, capsys, *command, why="by dev-builder (dev-builder), who is revoked")
+    verify = ("verify", "runs/043", "--for", "promote", "--model", MODEL, "--run", "043")
+    refused(trained, capsys, *verify, why="relies on provenance and signature by dev-builder")
+
+
+def test_a_model_that_a_stolen_key_sealed_data_for_is_promoted_again_when_that_is_sealed_anew(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotate(pushed, "data-steward")
+    assert pushed("policy", "revoke", "dev-data-steward", "--quiet") == 0
+    refused(pushed, capsys, "pull", REFERENCE, "served", "--model", MODEL, why="relies on seal by")
+    promotion = Promotion(pushed)
+    promotion.judged()
+    assert promotion.decide() == 1
+
+    use(pushed, "data-steward")
+    for folder, kind, name in (
+        ("data/train", "dataset", f"{MODEL}-train"),
+        ("data/eval", "evaluation", "eval"),
+        ("models/base", "base", "tiny"),
+        ("models/toxicity", "base", "toxicity"),
+    ):
+        assert pushed("seal", folder, "--as", kind, "--name", name, *SEAL, "--quiet") == 0
+    Promotion(pushed).passed()
+
+    assert pull(pushed) == 0
+    assert load(pushed) == 0
+
+
+def test_a_base_sealed_by_a_stolen_key_ends_what_was_promoted_on_it(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The base has a steward of its own, whom the verdict names too."""
+    new = keys(trained, "data-steward")
+    edit(trained, "(roles:)", rf"  base-steward: {{key: {new}, custodian: bases}}\n\1")
+    edit(trained, r"anyOf: \[dev-data-steward\]", "anyOf: [dev-data-steward, base-steward]")
+    for path in (trained.path / "models/base.evidence").glob("seal-*"):
+        path.unlink()
+    use(trained, "data-steward")
+    assert trained("seal", "models/base", "--as", "base", "--name", "tiny", *SEAL, "--quiet") == 0
+    Promotion(trained).passed()
+    assert pull(trained) == 0
+
+    assert trained("policy", "revoke", "base-steward", "--reason", "stolen laptop", "--quiet") == 0
+
+    refused(
+        trained, capsys, "pull", REFERENCE, "again", "--model", MODEL, why="seal by base-steward (bases), who"
+    )
+
+
+# --- Replaced --------------------------------------------------------------------------------------
+
+
+def keys(project: Project, role: str) -> str:
+    """A new key for a role, and its public half as a policy holds it."""
+    path = project.path.parent / f"new-{role}.key"
+    assert project("keygen", str(path), "--unsafe-no-passphrase", "--quiet") == 0
+    return "".join(path.with_suffix(".pub").read_text().splitlines()[1:-1])
+
+
+def use(project: Project, role: str) -> None:
+    """Let the new key of a role take the place of the development key, as its holder does."""
+    home = project.path.parent / "home/keys" / MODEL / f"{role}.key"
+    home.write_bytes((project.path.parent / f"new-{role}.key").read_bytes())
+
+
+def rotate(project: Project, role: str) -> None:
+    """The policy's owner lists a new key of a role behind the old one."""
+    keys(project, role)
+    new = str(project.path.parent / f"new-{role}.pub")
+    assert project("policy", "rotate", f"dev-{role}", "--public-key", new, "--quiet") == 0
+
+
+def test_the_routine_rotation_of_a_promoters_key(pushed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Old models go on being loaded; new promotions need the new key, and say so before any work."""
+    digest = digest_of(pushed)
+    rotate(pushed, "promoter")
+    attempts = list((pushed.path / ".tuneguard/attempts").iterdir())
+    capsys.readouterr()
+
+    for name, reference in (("by-digest", digest), ("by-tag", REFERENCE)):
+        assert pull(pushed, reference, name) == 0
+        said = capsys.readouterr().out
+        assert "the verdict by dev-promoter counts by its own date" in said
+        assert ("the release by dev-promoter counts by its own date" in said) is (name == "by-tag")
+        assert load(pushed, name) == 0
+        assert "claimed: the key was believed until" in capsys.readouterr().out
+
+    why = "the policy names this key as dev-promoter, who was believed until"
+    to = ("--to", "oci:registry:ft-043", "--model", MODEL, "--run", "042")
+    refused(pushed, capsys, "promote", "runs/042", *to, why=why)
+    refused(pushed, capsys, "push", "runs/042", *to, why=why)
+    refused(pushed, capsys, "renew", REFERENCE, "--model", MODEL, why=why)
+    assert list((pushed.path / ".tuneguard/attempts").iterdir()) == attempts
+
+    use(pushed, "promoter")
+    assert pushed("renew", REFERENCE, "--model", MODEL) == 0
+    Promotion(pushed, tag="ft-043").passed()
+    capsys.readouterr()
+    assert pull(pushed, "oci:registry:ft-043", "new") == 0
+    assert "by its own date" not in capsys.readouterr().out
+
+
+def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: Project) -> None:
+    new = keys(pushed, "promoter")
+    mark(pushed, "dev-promoter", f"until: {datetime.now(UTC).isoformat()}")
+    edit(pushed, "(roles:)", rf"  pia: {{key: {new}, custodian: dev-promoter}}\n\1")
+    edit(pushed, r"anyOf: \[dev-promoter\]", "anyOf: [dev-promoter, pia]")
+    use(pushed, "promoter")
+
+    assert pull(pushed) == 0
+    Promotion(pushed, tag="ft-043").passed()
+
+
+def test_attack_an_ended_key_signs_on_with_a_date_after_its_end(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = datetime.now(UTC) - timedelta(days=1)
+    mark(pushed, "dev-promoter", f"until: {ended.isoformat()}")
+
+    refused(pushed, capsys, "pull", digest_of(pushed), "served", "--model", MODEL, why="and dev-promoter was")
+
+
+def test_a_key_taken_out_of_the_policy_ends_what_relied_on_it_and_says_how_to_mend_it(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = keys(pushed, "builder")
+    edit(pushed, r"  dev-builder: \{key: [^,]+,", f"  dev-builder: {{key: {new},")
+
+    said = refused(pushed, capsys, "pull", REFERENCE, "served", "--model", MODEL, why="V22")
+    assert "the policy does not name" in said
+    assert "`until` if it was replaced" in said
+
+
+def test_keys_that_ended_are_told_before_a_seal_and_before_a_run(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotate(trained, "data-steward")
+    rotate(trained, "builder")
+
+    seal = ("seal", "data/train", "--as", "dataset", "--name", "x", *SEAL)
+    refused(trained, capsys, *seal, why="names this key as dev-data-steward, who was believed until")
+    refused(
+        trained, capsys, "run", "--run", "043", why="names this key as dev-builder, who was believed until"
+    )
+    assert not (trained.path / "runs/043").exists()
+
+
+# --- The policy's own time -------------------------------------------------------------------------
+
+
+def expire(project: Project, **more: str) -> None:
+    """The policy expired yesterday."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    said = "".join(f", {key}: {value}" for key, value in more.items())
+    edit(project, r"expires: [^}]+", f"expires: {yesterday}{said}")
+
+
+def test_an_expired_policy_without_a_grace_loads_nothing(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pull(pushed) == 0
+    expire(pushed)
+
+    refused(pushed, capsys, "pull", REFERENCE, "again", "--model", MODEL, why="expired")
+    refused(pushed, capsys, "verify", "served", "--for", "load", "--model", MODEL, why="expired")
+
+
+def test_in_its_grace_a_policy_loads_and_makes_nothing_new(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expire(pushed, grace="2d")
+    capsys.readouterr()
+
+    assert pull(pushed) == 0
+    assert "only loading goes on, for 2 days from then" in capsys.readouterr().out
+    assert load(pushed) == 0
+    assert "only loading goes on" in capsys.readouterr().out
+    to = ("--to", "oci:registry:x", "--model", MODEL, "--run", "042")
+    for command in (
+        ("promote", "runs/042", *to),
+        ("push", "runs/042", *to),
+        ("push", "runs/042", "--to", "oci:registry", "--model", MODEL),
+        ("renew", REFERENCE, "--model", MODEL),
+        ("run", "--run", "043"),
+        ("seal", "data/train", "--as", "dataset", "--name", "x", *SEAL),
+        ("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042"),
+        ("verify", "runs/042"),
+    ):
+        refused(pushed, capsys, *command, why="expired on")
+
+
+def test_every_output_warns_of_a_policy_that_ends_soon(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(pushed, r"(expires: [^}]+)", r"\1, warnFrom: 2026-01-01T00:00:00Z")
+    capsys.readouterr()
+
+    commands = [
+        ("pull", REFERENCE, "served", "--model", MODEL),
+        ("verify", "served", "--for", "load", "--model", MODEL),
+        ("seal", "data/eval", "--as", "evaluation", "--name", "eval", *SEAL),
+        ("policy", "check"),
+        ("trace", "runs/042"),
+        ("pull", REFERENCE, "served", "--model", MODEL),
+    ]
+    for command in commands:
+        pushed(*command)
+        said = capsys.readouterr()
+        assert "note: the policy support-llama expires on" in said.out + said.err, command
+    assert pushed("verify", "served", "--for", "load", "--model", MODEL, "--json") == 0
+    assert any("expires on" in note for note in json.loads(capsys.readouterr().out)["notes"])
+    assert pushed("verify", "served", "--for", "load", "--model", "x", "--json") == 2
+    assert any("expires on" in note for note in json.loads(capsys.readouterr().out)["notes"])
+    assert pushed("verify", "served", "--for", "load", "--model", MODEL, "--format", "html") == 0
+    assert "expires on" in capsys.readouterr().out

@@ -10,10 +10,11 @@ import pytest
 from tuneguard.errors import ConfigurationError, UsageError
 from tuneguard.records import read_yaml, to_json
 from tuneguard.trust import template
-from tuneguard.trust.edit import set_model
-from tuneguard.trust.policy import EvaluationRule, parse_policy
+from tuneguard.trust.edit import revoke, rotate, set_model
+from tuneguard.trust.policy import EvaluationRule, Revocation, parse_policy
 from world.policies import BASE, CLASSIFIER, SET, public, text
 
+AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NEW = "0e" * 32  # to YAML, unquoted, neither a number nor anything else than text
 
 BLOCK = """
@@ -237,3 +238,103 @@ def test_a_layout_that_cannot_be_edited_ends_in_an_error_and_never_in_another_po
         set_model(odd.encode(), "support-llama", base=NEW)
 
     assert "edit the file by hand" in caught.value.help
+
+
+# --- Keys that end ---------------------------------------------------------------------------------
+
+
+def test_a_revocation_changes_one_entry_and_the_version():
+    after = revoke(text().encode(), "ci", reason="compromise", at=AT)
+
+    assert [line[0] for line in diff(text(), after)] == ["-", "+"] * 2
+    policy = parse_policy(after, "f")
+    assert policy.version == 2
+    assert policy.identities["ci"].revoked == Revocation(AT, "compromise")
+    assert policy.identities["ci"].compromised
+
+
+def test_a_reason_is_text_whatever_it_holds():
+    after = revoke(text().encode(), "ci", reason='lost: "x", {y}\n', at=AT)
+
+    revoked = parse_policy(after, "f").identities["ci"].revoked
+    assert revoked is not None
+    assert revoked.reason == 'lost: "x", {y}\n'
+
+
+def test_a_key_that_was_retired_can_turn_out_to_be_stolen_and_not_the_other_way_round():
+    retired = revoke(text().encode(), "ci", reason="retired", at=AT)
+    assert not parse_policy(retired, "f").identities["ci"].compromised
+    assert parse_policy(revoke(retired, "ci", reason="stolen", at=AT), "f").identities["ci"].compromised
+
+    with pytest.raises(UsageError, match="revoked for compromise"):
+        revoke(text().encode(), "old", reason="superseded", at=AT)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        (),
+        (
+            (
+                "builder: {anyOf: [ci, old], threshold",
+                "builder:\n    anyOf:\n      - ci # why\n      - old\n    threshold",
+            ),
+            (
+                ": 1, says: [signature, provenance], models: [support-llama]}",
+                ": 1\n    says: [signature, provenance]\n    models: [support-llama]",
+            ),
+            ("builder: [ci]", "builder:\n    - ci"),
+        ),
+    ],
+    ids=["on one line", "on several"],
+)
+def test_a_new_key_follows_an_old_one_wherever_that_stands(end, layout):
+    before = text(*layout).replace("\n", end)
+
+    after = rotate(before.encode(), "ci", public("new"), new=None, at=AT)
+
+    policy = parse_policy(after, "f")
+    assert policy.version == 2
+    assert policy.identities["ci"].until == AT
+    assert policy.identities["ci-2"].key == public("new")
+    assert policy.identities["ci-2"].custodian == "platform-team"
+    assert policy.roles["builder"].any_of == ("ci", "old", "ci-2")
+    assert policy.models["support-llama"].builders == ("ci", "ci-2")
+    assert "# why" in after.decode() or not layout
+
+
+def test_a_stewards_key_is_followed_at_each_data_set_and_an_earlier_end_stays():
+    after = rotate(
+        text().encode(), "alice", public("new"), new="alice-yubikey", at=datetime(2027, 5, 1, tzinfo=UTC)
+    )
+
+    policy = parse_policy(after, "f")
+    assert policy.models["support-llama"].data[0].stewards == ("alice", "alice-yubikey")
+    assert policy.identities["alice"].until == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def test_names_of_keys_that_follow_count_on():
+    once = rotate(text().encode(), "ci", public("new"), new=None, at=AT)
+
+    twice = rotate(once, "ci-2", public("newer"), new=None, at=AT)
+
+    assert {"ci", "ci-2", "ci-3"} < set(parse_policy(twice, "f").identities)
+
+
+@pytest.mark.parametrize("new", ["pia", "a b", ""])
+def test_a_key_that_follows_has_a_name_of_its_own(new):
+    if not new:
+        assert rotate(text().encode(), "ci", public("new"), new=new, at=AT)
+        return
+    with pytest.raises(UsageError, match="taken or is not a name"):
+        rotate(text().encode(), "ci", public("new"), new=new, at=AT)
+
+
+def test_a_key_cannot_follow_one_that_is_revoked_nor_be_anothers():
+    with pytest.raises(UsageError, match="revoked already"):
+        rotate(text().encode(), "old", public("new"), new=None, at=AT)
+    with pytest.raises(UsageError, match="the key of"):
+        rotate(text().encode(), "ci", public("pia"), new=None, at=AT)
+    with pytest.raises(UsageError, match="no identity `nobody`"):
+        revoke(text().encode(), "nobody", reason="x", at=AT)

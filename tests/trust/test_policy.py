@@ -218,6 +218,16 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
         ),
         ("from: 2026-01-01T00:00:00Z", "from: 2027-01-01T00:00:00Z", "`until` is not after `from`"),
         (
+            "expires: 2027-06-01T00:00:00Z",
+            "expires: 2027-06-01T00:00:00Z, warnFrom: 2027-06-01T00:00:00Z",
+            "`warnFrom` is not before `expires`",
+        ),
+        (
+            "expires: 2027-06-01T00:00:00Z",
+            "expires: 2027-06-01T00:00:00Z, grace: for ever",
+            "`grace` must be a duration, found `for ever`",
+        ),
+        (
             "custodian: data-team",
             "custodian: Platform-Team",
             "custodian `Platform-Team` differs from `platform-team` in case only",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tuneguard.trust.policy import parse_policy
-from tuneguard.trust.review import WEAKNESSES, explain, weaknesses
+from tuneguard.trust.review import WEAKNESSES, explain, warnings, weaknesses
 from world.policies import BASE, text
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -184,3 +184,55 @@ def test_attack_a_reason_with_an_escape_sequence_does_not_reach_the_terminal():
     policy = parse_policy(text(("reason: stolen", 'reason: "\\e[2J\\u202e"')).encode(), "policy.yaml")
 
     assert r"counts: \x1b[2J\u202e" in explain(policy)
+
+
+# --- What ends soon --------------------------------------------------------------------------------
+
+EXPIRES = "expires: 2027-06-01T00:00:00Z"
+
+
+def warned(*changes: tuple[str, str], at: str) -> tuple[str, ...]:
+    policy = parse_policy(text(*changes).encode(), "policy.yaml")
+    return warnings(policy, now=datetime.fromisoformat(at))
+
+
+def test_a_policy_warns_from_the_day_that_it_says_and_else_in_its_last_thirty():
+    early = (EXPIRES, EXPIRES + ", warnFrom: 2027-01-15T00:00:00Z")
+    said = ("the policy support-llama expires on 2027-06-01 00:00 UTC: ask its owner for a new one",)
+
+    assert warned(at="2027-05-01T00:00:00Z") == ()
+    assert warned(at="2027-05-02T00:00:00Z") == said
+    assert warned(early, at="2027-01-14T23:59:59Z") == ()
+    assert warned(early, at="2027-01-15T00:00:00Z") == said
+
+
+def test_a_policy_in_its_grace_says_so():
+    grace = (EXPIRES, EXPIRES + ", grace: 14d")
+
+    [said] = warned(grace, at="2027-06-02T00:00:00Z")
+
+    assert said.startswith("the policy support-llama expired on 2027-06-01 00:00 UTC: only loading goes on")
+    assert said.endswith("for 14 days from then")
+    assert found(grace)["P-GRACE"] == "low: loading goes on for 14 days after the policy expires"
+    assert "For loading alone it counts for 14 days more." in explain(parse_policy(text(grace).encode(), "f"))
+
+
+def test_keys_that_speak_and_end_soon_are_named_and_those_that_ended_are_not():
+    retired = ("reason: stolen", "reason: superseded")
+    later = ("at: 2026-05-01", "at: 2026-12-30")
+
+    assert warned(at="2026-12-01T00:00:00Z") == ()
+    [said] = warned(retired, later, at="2026-12-20T00:00:00Z")
+    assert said.startswith(
+        "keys whose time ends soon: alice until 2027-01-01 00:00 UTC, old until 2026-12-30"
+    )
+    assert said.endswith("then they make no new evidence")
+    assert warned(at="2027-01-01T00:00:00Z") == ()
+
+
+def test_a_retired_key_in_plain_words():
+    said = explain(parse_policy(text(("reason: stolen", "reason: superseded")).encode(), "f"))
+
+    assert (
+        "old is superseded: what it signed before 2026-05-01 00:00 UTC goes on counting for loading." in said
+    )

@@ -81,6 +81,7 @@ def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dic
     if isinstance(speaker, Recorder):
         voice.lines = speaker.lines
     here = _surroundings(values, speaker)
+    voice.warnings = lambda: here.warnings
     return voice.result(function(here, **values))
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 4 i
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
 from tuneguard.output import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tuneguard.findings import Result
@@ -33,6 +34,7 @@ class Voice:
         self.quiet = False
         self.command = "tuneguard"
         self.lines: Sequence[Sequence[str]] = ()
+        self.warnings: Callable[[], tuple[str, ...]] = tuple
 
     def style(self) -> text.Style:
         """What the standard output can show."""
@@ -42,7 +44,8 @@ class Voice:
 
     def result(self, result: Result) -> int:
         """Print a result in the chosen format and return its exit code."""
-        self._write(self._render(result))
+        notes = tuple(dict.fromkeys((*result.notes, *self.warnings())))
+        self._write(self._render(dataclasses.replace(result, notes=notes)))
         return result.verdict.exit_code
 
     def error(self, error: BaseException) -> int:
@@ -61,14 +64,14 @@ class Voice:
         if self.form == "json":
             from tuneguard.output import json
 
-            self._write_anyhow(json.render_error(self.command, ours, self.lines))
+            self._write_anyhow(json.render_error(self.command, ours, self.lines, self.warnings()))
         elif isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
             sys.stderr.write(f"{error.format_message()}\n")
         else:
             style = text.Style(
                 colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), unicode=self.style().unicode
             )
-            sys.stderr.write(text.render_error(ours, style))
+            sys.stderr.write(text.render_error(ours, style, self.warnings()))
         return ours.exit_code
 
     def _render(self, result: Result) -> bytes:

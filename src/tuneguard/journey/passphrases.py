@@ -1,4 +1,7 @@
-"""The conductor asks for passphrases before the first step, and opens no key itself."""
+"""The conductor asks for passphrases before the first step, and opens no key itself.
+
+A key that the policy does not believe any more is told then, too: an hour later would be late to hear it.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,26 @@ def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
 
     Raises:
         UsageError: a key is not there, or a passphrase does not open it.
+        Refused: the policy is expired, or does not believe a key now.
     """
     by_role: dict[str, bytes] = {}
     by_key: dict[str, bytes] = {}
     for role in dict.fromkeys(step.role for step in steps if step.role):
         uri = here.key_uri(role)
-        if uri is None or not needs_passphrase(uri):
+        if uri is None or not (needs_passphrase(uri) or here.some_key_has_ended):
             continue
         if uri not in by_key:
-            by_key[uri] = here.passphrase(uri)
-            unlock.public_key_of(uri, by_key[uri])
-        by_role[role] = by_key[uri]
+            by_key[uri] = look_at(uri, here)
+        if needs_passphrase(uri):
+            by_role[role] = by_key[uri]
     return by_role
+
+
+def look_at(uri: str, here: Surroundings) -> bytes:
+    """The passphrase of a key, or nothing where it has none, after the key was opened elsewhere and believed.
+
+    Raises: as `collect`.
+    """
+    secret = here.passphrase(uri) if needs_passphrase(uri) else b""
+    here.check_key(unlock.public_key_of(uri, secret), uri)
+    return secret

@@ -1,8 +1,10 @@
-"""Policies: sign one as the root, check it, complete a model's entry, say what it means."""
+"""Policies: sign one as the root, check it, complete a model's entry, end a key, say what it means."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -12,10 +14,12 @@ from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
 from tuneguard.journey.sealed import subject_of
 from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.signing.bundle import read_bundle
+from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer
 from tuneguard.trust import edit, policy, review, root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tuneguard.signing.signer import Signer
@@ -50,6 +54,7 @@ def check(path: Path, *, here: Surroundings) -> Result:
         subjects=(Subject(shown(path), read.sha256),),
         findings=findings,
         facts={"version": read.version, "profile": read.profile},
+        notes=review.warnings(read, now=here.now),
     )
 
 
@@ -108,19 +113,63 @@ def set_model(
         here.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
     if words is not None:
         here.reporter.say("Fixed", "command", *map(files.printable, words))
-    before = files.read_named(path, limits.RECORD_BYTES)
-    signed = _signed(path, signer)
-    after = edit.set_model(
-        signed,
-        name,
+    change = partial(
+        edit.set_model,
+        name=name,
         base=digests.get("base"),
         evaluation=digests.get("evaluation"),
         classifier=digests.get("classifier"),
         code=digests.get("code"),
         config=digests.get("config"),
         command=words,
-        file=shown(path),
     )
+    done = _edited("policy set-model", path, change, signer, here)
+    fixed = {} if words is None else {"command": list(words)}
+    return replace(done, facts={**done.facts, **digests, **fixed}, next="tuneguard run")
+
+
+def revoke(path: Path, name: str, *, reason: str, here: Surroundings) -> Result:
+    """Mark an identity's key as revoked, raise the version, sign again as the root.
+
+    Raises:
+        UsageError: the policy has no such identity.
+        Refused: the policy is not, byte for byte, the one that this root signed last.
+    """
+    change = partial(edit.revoke, name=name, reason=reason, at=here.now)
+    done = _edited("policy revoke", path, change, _root_signer(here), here)
+    retired = reason in policy.RETIRED
+    what = "what it signed before still counts for loading" if retired else _ENDED
+    return replace(done, notes=(*done.notes, f"{name} is revoked, {reason}: {what}"))
+
+
+_ENDED = (
+    "nothing that it signed counts, and no model is loaded whose promotion relied on it; "
+    "find out what the key was used for"
+)
+
+
+def rotate(path: Path, name: str, *, public_key: Path, new: str | None, here: Surroundings) -> Result:
+    """Let a new key follow an identity's, raise the version, sign again as the root.
+
+    Raises:
+        UsageError: the policy has no such identity, or the key's file is not a public key.
+        Refused: the policy is not, byte for byte, the one that this root signed last.
+    """
+    change = partial(edit.rotate, name=name, key=read_public(public_key), new=new, at=here.now)
+    done = _edited("policy rotate", path, change, _root_signer(here), here)
+    note = (
+        f"{name} makes no new evidence from now on; it stays listed, so that what it signed before is loaded"
+    )
+    return replace(done, notes=(*done.notes, note))
+
+
+def _edited(
+    command: str, path: Path, change: Callable[..., bytes], signer: Signer, here: Surroundings
+) -> Result:
+    """Make one change in the policy that this root signed last, and sign it."""
+    before = files.read_named(path, limits.RECORD_BYTES)
+    signed = _signed(path, signer)
+    after = change(signed, file=shown(path))
     if before not in (signed, after):  # after: this very edit was killed before its signature was written
         raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
     signature = policy.sign_policy(after, signer)
@@ -130,12 +179,11 @@ def set_model(
     read = policy.parse_policy(after, shown(path))
     here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
-        command="policy set-model",
+        command=command,
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
         outputs=(shown(path), shown(bundle)),
-        facts={"version": read.version, **digests} | ({} if words is None else {"command": list(words)}),
-        next="tuneguard run",
+        facts={"version": read.version},
     )
 
 

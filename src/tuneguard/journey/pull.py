@@ -55,7 +55,7 @@ def pull(
         CannotLook: the registry cannot be reached.
     """
     directory = Path(directory)
-    here = here or Surroundings()
+    here = (here or Surroundings()).for_loading()
     name = expected_model(here, reference, model)
     source = parse(reference)
     target = Path(os.path.abspath(directory))
@@ -83,10 +83,11 @@ def pull(
             help="pull a digest that was promoted, or promote this model",
             findings=seen.findings,
         )
-    release = None
+    release, said = None, seen.notes
     if source.digest is None:
         tag = releases.tag_of(here, name, releases.need_tag(source.tag, reference))
-        release = releases.follow(tag, manifest, pieces, here)
+        release, more = releases.follow(tag, manifest, pieces, here)
+        said += more
         releases.remember(tag, release)
     believed = judged.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
@@ -102,7 +103,7 @@ def pull(
         f"tree {short(manifest.tree.digest)}  "
         f"judged by {signer_named(verdict.identity, verdict.custodian)}, run {verdict.body.run}",
     )
-    notes = [*here.remarks, *seen.notes]
+    notes = [*here.remarks, *said]
     if release is not None:
         notes.append(f"release {release.sequence} of {release.tag}, to be renewed before {release.not_after}")
     return Result(

@@ -75,6 +75,10 @@ def push(
             f"{name} belongs to {repository}, not to {target.name}",
             help="push to the policy's repository",
         )
+    tag = None if target.tag is None else releases.tag_of(here, name, target.tag)
+    signer = None if tag is None else here.signer("promoter")
+    if tag is not None and signer is not None:
+        releases.check_may(tag, signer.public_key, here)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
         manifest = judged.bound(directory, tree, here, faults)
@@ -102,10 +106,6 @@ def push(
             help="promote it: tuneguard promote",
             findings=seen.findings,
         )
-    tag = None if target.tag is None else releases.tag_of(here, name, target.tag)
-    signer = None if tag is None else here.signer("promoter")
-    if tag is not None and signer is not None:
-        releases.check_may(tag, signer.public_key, here)
     note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
     sent = _send(directory, manifest, built, registry, here)

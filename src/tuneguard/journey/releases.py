@@ -84,8 +84,10 @@ def _kind(data: bytes) -> str:
 # --- Following -------------------------------------------------------------------------------------
 
 
-def follow(tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], here: Surroundings) -> Release:
-    """The newest pointer by which `tag` names `manifest` now.
+def follow(
+    tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], here: Surroundings
+) -> tuple[Release, tuple[str, ...]]:
+    """The newest pointer by which `tag` names `manifest` now, and what is to be said of it.
 
     Raises:
         Refused: none counts: there is none, it ran out, it is of another tag or repository, nobody may
@@ -94,7 +96,7 @@ def follow(tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], here: Sur
     seen = _judged("release", tag, manifest, pieces, here, remembered(tag, here))
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
-    return _newest(seen)
+    return _newest(seen), seen.notes
 
 
 def _unproven(tag: Tag, manifest: ModelManifest, seen: Verification) -> Refused:

@@ -21,7 +21,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged
+from tuneguard.journey import judged, passphrases
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
@@ -60,11 +60,15 @@ def seal(
         Refused: an empty tree, or a base with findings.
         NotUnderstood: malformed rows, or a base that the scanner does not understand.
         UsageError: no key, or (inside) one of the three names is taken.
+        Refused: the policy at hand is expired, or does not believe the steward's key now.
     """
     directory = Path(directory)
     here = here or Surroundings()
     if kind not in KINDS:
         raise UsageError(f"{kind} is not a kind of seal", help="one of " + ", ".join(KINDS))
+    uri = here.key_uri("data-steward")
+    if uri is not None and here.some_key_has_ended:
+        passphrases.look_at(uri, here)
     taken = _taken(directory) if inside else ()
     manifest = hashing.hash_tree(directory, reporter=here.reporter)
     if taken:

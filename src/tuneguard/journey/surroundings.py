@@ -7,6 +7,7 @@ tree, evidence or a registry never says whom to believe.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import stat
 from dataclasses import dataclass, field
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
     from tuneguard.ledger.store import SqliteStore
     from tuneguard.oci.open import RegistryOptions
+    from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
     from tuneguard.spec import Pipeline
-    from tuneguard.trust.policy import Policy
+    from tuneguard.trust.policy import Identity, Policy
 
 PIPELINE = "tuneguard.yaml"
 STATE = ".tuneguard"
@@ -126,10 +128,27 @@ class Surroundings:
             UsageError: no policy, no bundle or no root key is found.
             Refused: the root did not sign these bytes, or the policy is expired.
         """
+        return self._load_policy(loading=False)
+
+    @cached_property
+    def _policy_for_loading(self) -> Policy:
+        return self._load_policy(loading=True)
+
+    def _load_policy(self, *, loading: bool) -> Policy:
         from tuneguard.trust import root
 
         path = root.find_policy(self.policy_option)
-        return root.load_policy(path, root.find_root(self.root_option), now=self.now)
+        return root.load_policy(path, root.find_root(self.root_option), now=self.now, loading=loading)
+
+    def for_loading(self) -> Surroundings:
+        """The same surroundings, in which a policy counts that is expired and in its grace.
+
+        For what loads a model that was promoted before, and makes no evidence. Raises as `policy` does.
+        """
+        policy = self._policy_for_loading
+        found = copy.copy(self)
+        vars(found)["policy"] = policy
+        return found
 
     @cached_property
     def ledger(self) -> SqliteStore | None:
@@ -154,7 +173,16 @@ class Surroundings:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What every output under this policy says of it."""
-        return ("development policy: not for production",) if self.policy.development else ()
+        profile = ("development policy: not for production",) if self.policy.development else ()
+        return (*profile, *self.warnings)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What ends soon under the policy that was read; nothing where none was. Every output says it."""
+        from tuneguard.trust import review
+
+        read = vars(self).get("policy") or vars(self).get("_policy_for_loading")
+        return () if read is None else review.warnings(read, now=self.now)
 
     def evidence_of(self, tree: Path) -> Path:
         """The evidence folder of a tree: the one named, or the one beside it."""
@@ -183,6 +211,7 @@ class Surroundings:
 
         Raises:
             UsageError: no key is named for the role.
+            Refused: the policy is expired, or does not believe the key now.
         """
         from tuneguard.signing.signer import open_signer
 
@@ -191,7 +220,42 @@ class Surroundings:
             raise UsageError(
                 f"no key for the role {role}", help=f"name it: --key {role}=URI, or keys.{role} in {PIPELINE}"
             )
-        return open_signer(uri, self.passphrase)
+        opened = open_signer(uri, self.passphrase)
+        self.check_key(opened.public_key, uri)
+        return opened
+
+    def check_key(self, key: PublicKey, uri: str) -> None:
+        """A key that the policy at hand names makes evidence only while it is believed (TRUST.md rule 28).
+
+        Raises:
+            Refused: it is revoked, its time is over or has not come; or the policy is expired.
+        """
+        from tuneguard.signing.signer import for_people
+
+        for identity, why in self._ended:
+            if identity.key == key:
+                raise Refused(
+                    f"the policy names this key as {identity.name}, who {why}",
+                    where=for_people(uri),
+                    help="sign with a key that is believed now, or have the policy's owner list one",
+                )
+
+    @property
+    def some_key_has_ended(self) -> bool:
+        """Whether the policy at hand names a key that it does not believe now."""
+        return bool(self._ended)
+
+    @cached_property
+    def _ended(self) -> tuple[tuple[Identity, str], ...]:
+        """Whom the policy at hand does not believe now, and why; nobody where there is no policy."""
+        from tuneguard.trust.belief import not_believed
+
+        try:
+            identities = self.policy.identities.values()
+        except UsageError:  # what is signed here is judged by somebody else's policy
+            return ()
+        judged = ((each, not_believed(each, self.now)) for each in identities)
+        return tuple((each, why) for each, why in judged if why is not None)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -160,6 +160,7 @@ def _check_key(here: Surroundings) -> None:
         return
     secret = here.passphrase(uri) if needs_passphrase(uri) else b""
     public = unlock.public_key_of(uri, secret)
+    here.check_key(public, uri)
     oms.refuse_unusable(public)
     listed = here.policy.models[here.pipeline.name].builders
     if not any(here.policy.identities[name].key == public for name in listed):

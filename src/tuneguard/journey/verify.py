@@ -55,6 +55,8 @@ def verify_tree(
     """
     directory = Path(directory)
     here = here or Surroundings()
+    if purpose == "load":
+        here = here.for_loading()
     if model is not None or purpose is not None or run is not None or attempt is not None:
         model = judged.expected(here, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")

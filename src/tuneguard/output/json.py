@@ -38,7 +38,12 @@ def render(result: Result, lines: Sequence[Sequence[str]] = ()) -> bytes:
     )
 
 
-def render_error(command: str, error: TuneguardError, lines: Sequence[Sequence[str]] = ()) -> bytes:
+def render_error(
+    command: str,
+    error: TuneguardError,
+    lines: Sequence[Sequence[str]] = (),
+    notes: Sequence[str] = (),
+) -> bytes:
     """An error, in the same object: ``verdict`` is refused or not-understood, ``error`` says why."""
     findings: tuple[Finding, ...] = getattr(error, "findings", ())
     return _encode(
@@ -52,7 +57,7 @@ def render_error(command: str, error: TuneguardError, lines: Sequence[Sequence[s
             "evidence": [],
             "outputs": [],
             "facts": {},
-            "notes": [],
+            "notes": list(notes),
             "next": None,
             "lines": [list(line) for line in lines],
             "error": {

@@ -88,12 +88,13 @@ def _last(result: Result) -> Iterator[str]:
         yield f"report: {visible(result.facts['report'])}"
 
 
-def render_error(error: TuneguardError, style: Style = PLAIN) -> str:
-    """An error: each problem as ``error: what at where`` and ``help: what to do``."""
+def render_error(error: TuneguardError, style: Style = PLAIN, notes: Sequence[str] = ()) -> str:
+    """An error: each problem as ``error: what at where`` and ``help: what to do``, after the notes."""
     rows: list[str] = []
     findings: tuple[Finding, ...] = getattr(error, "findings", ())
     for finding in findings:
         rows.extend(_finding(finding, style))
+    rows.extend(style.faint("note: ") + visible(note) for note in notes)
     for problem in error.problems:
         where = "" if problem.where is None else f"{problem.where}: "
         rows.append(f"{style.bad('error')}: {visible(where + problem.what)}")

@@ -8,19 +8,33 @@ here does not understand ends in an error, never in another policy.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from tuneguard.errors import ConfigurationError, UsageError
-from tuneguard.fields import is_digest
+from tuneguard.fields import is_digest, is_name
 from tuneguard.files import printable
 from tuneguard.nodes import shown, suggestion
 from tuneguard.records import written
-from tuneguard.trust.policy import EvaluationRule, Model, Policy, parse_policy
+from tuneguard.trust.policy import (
+    RETIRED,
+    EvaluationRule,
+    Identity,
+    Model,
+    Policy,
+    Revocation,
+    parse_policy,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
     from typing import TypeAlias
+
+    from tuneguard.signing.key import PublicKey
 
 _Value: TypeAlias = "str | tuple[str, ...] | Mapping[str, str]"
 """What is put into a policy: a value as it is written, a list of such, or entries of such."""
@@ -90,6 +104,106 @@ def set_model(
     return _checked(editor.text(), wanted, file)
 
 
+def revoke(data: bytes, name: str, *, reason: str, at: datetime, file: str = "policy.yaml") -> bytes:
+    """The policy `data` with an identity's key revoked, and its version raised by one.
+
+    Raises:
+        ConfigurationError: `data` is wrong as it is.
+        UsageError: no such identity; a key revoked for compromise is to be one retired in good order; or the
+            layout cannot be edited here.
+    """
+    policy = parse_policy(data, file)
+    identity = _identity(policy, name)
+    if identity.compromised and reason in RETIRED:
+        raise UsageError(
+            f"{name} is revoked for compromise, and was not {reason} in good order",
+            help="leave it as it is: models that its key had no part in can be promoted again",
+        )
+    wanted = dataclasses.replace(identity, revoked=Revocation(at, reason))
+    editor = _Editor(data.decode("utf-8"))
+    editor.put(("metadata",), "version", str(policy.version + 1))
+    editor.put(("identities", name), "revoked", f"{{at: {_instant(at)}, reason: {written(reason)}}}")
+    identities = {**policy.identities, name: wanted}
+    after = dataclasses.replace(policy, version=policy.version + 1, identities=identities)
+    return _checked(editor.text(), after, file)
+
+
+def rotate(
+    data: bytes, name: str, key: PublicKey, *, new: str | None, at: datetime, file: str = "policy.yaml"
+) -> bytes:
+    """The policy `data` in which a new key follows an identity's, and its version is raised by one.
+
+    The old identity stays, believed until `at`; the new one has the same custodian and stands wherever the
+    old one does. It is called `new`, by default as the old one with the next number.
+
+    Raises:
+        ConfigurationError: `data` is wrong as it is, or the key is another identity's already.
+        UsageError: no such identity, or it is revoked; a name that is taken or is none; or the layout cannot
+            be edited here.
+    """
+    policy = parse_policy(data, file)
+    old = _identity(policy, name)
+    if old.revoked is not None:
+        raise UsageError(f"{name} is revoked already", help="list the new key by hand: tuneguard policy sign")
+    new = new or _next_name(name, policy.identities)
+    if not is_name(new) or new in policy.identities:
+        raise UsageError(f"`{shown(new)}` is taken or is not a name", help="choose another one: --name NEW")
+    until = at if old.until is None or at < old.until else old.until
+    follower = Identity(new, key, old.custodian, form=old.form)
+    editor = _Editor(data.decode("utf-8"))
+    editor.put(("metadata",), "version", str(policy.version + 1))
+    if until != old.until:
+        editor.put(("identities", name), "until", _instant(until))
+    form = "" if old.form == "dsse" else f", form: {old.form}"
+    editor.put(("identities",), new, f"{{key: {key.base64}, custodian: {written(old.custodian)}{form}}}")
+
+    def followed(names: tuple[str, ...], *path: str | int) -> tuple[str, ...]:
+        if name not in names:
+            return names
+        editor.append(path, written(new))
+        return (*names, new)
+
+    roles = {
+        role: dataclasses.replace(rules, any_of=followed(rules.any_of, "roles", role, "anyOf"))
+        for role, rules in policy.roles.items()
+    }
+    models = {}
+    for title, model in policy.models.items():
+        stewards = (
+            dataclasses.replace(
+                rule, stewards=followed(rule.stewards, "models", title, "data", at_, "steward")
+            )
+            for at_, rule in enumerate(model.data)
+        )
+        builders = followed(model.builders, "models", title, "builder")
+        models[title] = dataclasses.replace(model, builders=builders, data=tuple(stewards))
+    identities = {**policy.identities, name: dataclasses.replace(old, until=until), new: follower}
+    after = dataclasses.replace(
+        policy, version=policy.version + 1, identities=identities, roles=roles, models=models
+    )
+    return _checked(editor.text(), after, file)
+
+
+def _identity(policy: Policy, name: str) -> Identity:
+    if name not in policy.identities:
+        raise UsageError(
+            f"the policy has no identity `{shown(name)}`", help=suggestion(name, policy.identities)
+        )
+    return policy.identities[name]
+
+
+def _next_name(name: str, taken: Collection[str]) -> str:
+    """``pia``, ``pia-2``, ``pia-3``."""
+    stem, _, number = name.rpartition("-")
+    first = int(number) + 1 if stem and number.isascii() and number.isdecimal() and len(number) < 6 else 2
+    stem = stem if first > 2 else name
+    return next(each for n in itertools.count(first) if (each := f"{stem}-{n}") not in taken)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What is to be filled in; None leaves what is there."""
@@ -155,7 +269,7 @@ def _flow(value: _Value) -> str:
 
 def _checked(text: str, wanted: Policy, file: str) -> bytes:
     data = text.encode("utf-8")
-    help = "edit the file by hand: raise metadata.version and set the model's base and evaluation"
+    help = "edit the file by hand, raise metadata.version, then: tuneguard policy sign"
     try:
         found = parse_policy(data, file)
     except ConfigurationError as error:
@@ -201,6 +315,20 @@ class _Editor:
         else:
             self._edits.append((node.start_mark.index, node.end_mark.index, _flow(value)))
 
+    def append(self, path: tuple[str | int, ...], item: str) -> None:
+        """Let the list at `path` end with `item` too."""
+        node: Any = self._root
+        for step in path:
+            node = self._child(node, step)
+        if not node.value:
+            self._edits.append((node.start_mark.index + 1, node.start_mark.index + 1, item))
+        elif node.flow_style:
+            end = _end(node.value[-1])
+            self._edits.append((end, end, f", {item}"))
+        else:
+            at = self._line_end(_end(node))
+            self._edits.append((at, at, f"{self._newline}{' ' * node.start_mark.column}- {item}"))
+
     def text(self) -> str:
         """The text with every edit made, the last first so that places stay right."""
         text = self._text
@@ -209,7 +337,9 @@ class _Editor:
         return text
 
     @staticmethod
-    def _child(mapping: Any, key: str) -> Any:
+    def _child(mapping: Any, key: str | int) -> Any:
+        if isinstance(key, int):
+            return mapping.value[key]
         return next((value for name, value in mapping.value if name.value == key), None)
 
     def _insert(self, mapping: Any, key: str, value: _Value) -> None:

@@ -154,12 +154,24 @@ def _people(names: Sequence[str]) -> str:
 
 
 def _periods(policy: Node, problems: Problems) -> None:
-    """A key's time of validity is not empty."""
-    for _, identity in _below(policy, "identities"):
-        begins, ends = identity.get("from"), identity.get("until")
+    """A key's time of validity is not empty, and a policy warns before it expires."""
+    periods = [
+        (
+            identity.get("from"),
+            identity.get("until"),
+            "`until` is not after `from`",
+            "such a key is never believed",
+        )
+        for _, identity in _below(policy, "identities")
+    ]
+    warned = policy.get("metadata", "warnFrom"), policy.get("metadata", "expires")
+    for begins, ends, what, help in [
+        *periods,
+        (*warned, "`warnFrom` is not before `expires`", "warn earlier"),
+    ]:
         try:
             if begins and ends and read_instant(begins) >= read_instant(ends):
-                problems.add(ends, "`until` is not after `from`", "such a key is never believed")
+                problems.add(ends, what, help)
         except Wrong:
             continue  # decoding says so
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WEAKNESSES: Mapping[str, str] = {
     "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
+    "P-GRACE": "Models that were promoted before are loaded for a while after the policy's time is over.",
     "P-DEVELOPMENT": "The profile is development: every verdict says so, and production accepts none.",
     "P-APART": "One custodian holds two roles that must be apart: what he gives in one of them is refused.",
     "P-UNMET": "A demand that nobody can meet for a model, so that the model is refused there for ever.",
@@ -39,6 +40,8 @@ WEAKNESSES: Mapping[str, str] = {
 """What each finding of `weaknesses` means; ``explain ID`` prints it."""
 
 _SOON = timedelta(days=30)
+_NAMED = 5
+"""Keys that a warning names; the rest is counted."""
 
 
 def weaknesses(policy: Policy, *, now: datetime | None = None) -> tuple[Finding, ...]:
@@ -59,6 +62,40 @@ def _time(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         yield "P-EXPIRED", Severity.HIGH, f"expired on {policy.expires:%Y-%m-%d}", fix
     elif now is not None and now + _SOON >= policy.expires:
         yield "P-EXPIRED", Severity.LOW, f"expires on {policy.expires:%Y-%m-%d}", fix
+    if policy.grace:
+        message = f"loading goes on for {_age(policy.grace)} after the policy expires"
+        yield "P-GRACE", Severity.LOW, message, "leave metadata.grace out, and renew the policy in time"
+
+
+def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
+    """What ends soon, or is in its grace: what every output says from `Policy.warn_from` on.
+
+    Where a policy does not say from when, the last 30 days are soon; so they are for each key of a role.
+    """
+    found = []
+    soon = policy.warn_from if policy.warn_from is not None else policy.expires - _SOON
+    if policy.expired(now):
+        found.append(
+            f"the policy {policy.name} expired on {policy.expires:%Y-%m-%d %H:%M} UTC: only loading goes on, "
+            f"for {_age(policy.grace)} from then"
+        )
+    elif now >= soon:
+        found.append(
+            f"the policy {policy.name} expires on {policy.expires:%Y-%m-%d %H:%M} UTC: "
+            "ask its owner for a new one"
+        )
+    speaking = {name for role in policy.roles.values() for name in role.any_of}
+    ending = [
+        f"{each.name} until {each.ends:%Y-%m-%d %H:%M} UTC"
+        for each in policy.identities.values()
+        if each.name in speaking and each.ends is not None and each.ends - _SOON <= now < each.ends
+    ]
+    if ending:
+        more = f" and {len(ending) - _NAMED:,} more" if len(ending) > _NAMED else ""
+        found.append(
+            f"keys whose time ends soon: {', '.join(ending[:_NAMED])}{more}; then they make no new evidence"
+        )
+    return tuple(found)
 
 
 def _apart(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
@@ -195,6 +232,7 @@ def explain(policy: Policy) -> str:
     """What the policy says, in plain words, one statement a line."""
     lines = [
         f"{policy.name}, version {policy.version}, believed until {policy.expires:%Y-%m-%d %H:%M} UTC.",
+        *([f"For loading alone it counts for {_age(policy.grace)} more."] if policy.grace else ()),
         "A DEVELOPMENT policy: not for production, and every verdict under it says so."
         if policy.development
         else "A production policy: no verdict made under a development policy counts.",

@@ -108,8 +108,10 @@ def find_policy(
     )
 
 
-def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime) -> Policy:
+def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime, loading: bool = False) -> Policy:
     """The policy in a file, by the bundle beside it; each of the two is read once.
+
+    Its grace counts for `loading` alone.
 
     Raises:
         UsageError: one of the two files is missing.
@@ -128,4 +130,5 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime) -> P
         roots,
         now=now,
         file=str(path),
+        loading=loading,
     )

@@ -291,12 +291,13 @@ def _notes(question: Question) -> Iterable[str]:
 
 
 def _by_their_own_date(question: Question, satisfied: Iterable[Satisfied]) -> Iterator[str]:
-    """What counts by a date that nobody but its signer vouches for, because the key's time is over."""
-    policy, now = question.policy, question.expectation.now
-    for claim in (claim for met in satisfied for claim in met.claims):
-        identity = policy.identities[claim.identity]
-        if identity.ends is not None and belief.has_ended(identity, now):
+    """What counts by a date that nobody but its signer vouches for, and nothing else beside it does."""
+    identities, now = question.policy.identities, question.expectation.now
+    for met in satisfied:
+        if not all(belief.has_ended(identities[claim.identity], now) for claim in met.claims):
+            continue
+        for claim in met.claims:
             yield (
                 f"the {claim.kind} by {claim.identity} counts by its own date, {claim.time} claimed: "
-                f"the key was believed until {identity.ends:%Y-%m-%d}"
+                f"the key was believed until {identities[claim.identity].ends:%Y-%m-%d}"
             )

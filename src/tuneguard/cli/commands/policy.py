@@ -1,4 +1,4 @@
-"""tuneguard policy: sign, check, complete and explain the file that says whom to believe."""
+"""tuneguard policy: sign, check, change and explain the file that says whom to believe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = click.argument("file", type=PATH, default="policy.yaml")
 
 @click.group("policy")
 def COMMAND() -> None:
-    """Sign, check, complete or explain a policy."""
+    """Sign, check, change or explain a policy."""
 
 
 @command("policy sign", short="sign")
@@ -85,5 +85,34 @@ def set_model(
     )
 
 
-for each in (sign, check, explain, set_model):
+@command("policy revoke", short="revoke")
+@click.argument("name")
+@click.argument("file", type=PATH, default="policy.yaml")
+@click.option(
+    "--reason",
+    default="compromise",
+    show_default=True,
+    metavar="TEXT",
+    help="'retired' or 'superseded' end the key in good order; any other reason ends all that it signed.",
+)
+def revoke(here: Surroundings, name: str, file: Path, reason: str) -> Result:
+    """Revoke the key of identity NAME in FILE, raise the version, sign again."""
+    from tuneguard.journey import policies
+
+    return policies.revoke(file, name, reason=reason, here=here)
+
+
+@command("policy rotate", short="rotate")
+@click.argument("name")
+@click.argument("file", type=PATH, default="policy.yaml")
+@click.option("--public-key", type=PATH, metavar="FILE", required=True, help="The key that follows.")
+@click.option("--name", "new", metavar="NEW", help="What the new identity is called; NAME-2.")
+def rotate(here: Surroundings, name: str, file: Path, public_key: Path, new: str | None) -> Result:
+    """Let another key follow that of identity NAME in FILE, which makes no evidence from now on."""
+    from tuneguard.journey import policies
+
+    return policies.rotate(file, name, public_key=public_key, new=new, here=here)
+
+
+for each in (sign, check, explain, set_model, revoke, rotate):
     COMMAND.add_command(each)
