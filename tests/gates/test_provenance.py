@@ -21,6 +21,7 @@ from world.company import (
     expecting,
     policy,
     provenance,
+    relied,
     seal,
     sha256,
     tree,
@@ -35,6 +36,31 @@ if TYPE_CHECKING:
 def said(**facts: Any) -> engine.GateResult:
     """What the gate says about a provenance."""
     return judged("provenance", case(provenance(**facts)))
+
+
+def test_attack_a_base_whose_seal_was_by_a_stolen_key() -> None:
+    """The run named who sealed its base: deleting the seal hides nothing, another steward's seal mends it."""
+    made = provenance(relied_on=(relied("bob", "data-steward", "seal"),))
+    stolen = policy(
+        lambda p: p["identities"]["bob"].update(revoked={"at": "2026-11-01T00:00:00Z", "reason": "stolen"})
+    )
+    data = seals(seal(), under=stolen)
+    expected = expecting(purpose="train", run=None, attempt=None, sealed="base")
+    again = verify(BASE, [seal(BASE, kind="base", name="it")], stolen, expected).counting("seal")
+
+    refused = judged("provenance", case(made, under=stolen, seals=data))
+
+    assert judged("provenance", case(made)).verdict is Verdict.PASSED
+    assert "was sealed by bob, whose key is revoked" in refused.findings[0].message
+    assert judged("provenance", case(made, under=stolen, seals=(*data, *again))).verdict is Verdict.PASSED
+
+
+def test_a_base_whose_steward_the_policy_forgot_is_sealed_anew() -> None:
+    made = provenance(relied_on=(relied("bob", "data-steward", "seal", key_of="mallory"),))
+
+    result = judged("provenance", case(made))
+
+    assert "was sealed by bob, whose key the policy does not name" in result.findings[0].message
 
 
 def walls(**states: str) -> tuple[Wall, ...]:

@@ -15,9 +15,9 @@ from tuneguard.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "TRUST.md").read_text()
 
-BUILT = {1, 3, 4, 5, *range(7, 27)}
-"""The rules that must be here, 18 in part."""
-NOT_BUILT = {2, 6, 27, 28, 29, 30}
+BUILT = {1, 3, 4, 5, *range(7, 27), 28}
+"""The rules that must be here, 18 and 28 in part."""
+NOT_BUILT = {2, 6, 27, 29, 30}
 
 
 def rules() -> dict[int, tuple[str, list[str]]]:

@@ -163,25 +163,42 @@ def test_a_model_that_a_stolen_key_sealed_data_for_is_promoted_again_when_that_i
     assert load(pushed) == 0
 
 
-def test_a_base_sealed_by_a_stolen_key_ends_what_was_promoted_on_it(
-    trained: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The base has a steward of its own, whom the verdict names too."""
-    new = keys(trained, "data-steward")
-    edit(trained, "(roles:)", rf"  base-steward: {{key: {new}, custodian: bases}}\n\1")
-    edit(trained, r"anyOf: \[dev-data-steward\]", "anyOf: [dev-data-steward, base-steward]")
-    for path in (trained.path / "models/base.evidence").glob("seal-*"):
+def test_attack_a_base_that_a_stolen_key_sealed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run and the verdict name who sealed the base, whatever lies beside it later."""
+    new = keys(project, "data-steward")
+    edit(project, "(roles:)", rf"  base-steward: {{key: {new}, custodian: bases}}\n\1")
+    edit(project, r"anyOf: \[dev-data-steward\]", "anyOf: [dev-data-steward, base-steward]")
+    home = project.path.parent / "home/keys" / MODEL / "data-steward.key"
+    steward = home.read_bytes()
+    base = ("seal", "models/base", "--as", "base", "--name", "tiny", *SEAL, "--quiet")
+    unseal(project, "models/base")
+    use(project, "data-steward")
+    assert project(*base) == 0
+    assert project("run", "--run", "042", "--quiet") == 0
+    Promotion(project).passed()
+    assert pull(project) == 0
+
+    assert project("policy", "revoke", "base-steward", "--reason", "stolen laptop", "--quiet") == 0
+    unseal(project, "models/base")
+
+    why = "relies on seal by base-steward (bases), who is revoked"
+    refused(project, capsys, "pull", REFERENCE, "again", "--model", MODEL, why=why)
+    promotion = Promotion(project)
+    promotion.judged()
+    capsys.readouterr()
+    assert promotion.decide() == 1
+    assert "was sealed by base-steward, whose key is revoked" in capsys.readouterr().out
+
+    home.write_bytes(steward)
+    assert project(*base) == 0
+    Promotion(project).passed()
+    assert pull(project, to="again") == 0
+
+
+def unseal(project: Project, folder: str) -> None:
+    """Take a tree's seals away, as whoever may write beside it can."""
+    for path in (project.path / f"{folder}.evidence").glob("seal-*"):
         path.unlink()
-    use(trained, "data-steward")
-    assert trained("seal", "models/base", "--as", "base", "--name", "tiny", *SEAL, "--quiet") == 0
-    Promotion(trained).passed()
-    assert pull(trained) == 0
-
-    assert trained("policy", "revoke", "base-steward", "--reason", "stolen laptop", "--quiet") == 0
-
-    refused(
-        trained, capsys, "pull", REFERENCE, "again", "--model", MODEL, why="seal by base-steward (bases), who"
-    )
 
 
 # --- Replaced --------------------------------------------------------------------------------------

@@ -230,6 +230,17 @@ def test_keys_that_speak_and_end_soon_are_named_and_those_that_ended_are_not():
     assert warned(at="2027-01-01T00:00:00Z") == ()
 
 
+def test_custodians_are_apart_by_the_keys_that_are_believed_now():
+    """Who built last year and promotes now, with another key, is not told of for ever."""
+    one = (
+        ("custodian: release-team", "custodian: platform-team"),
+        ("builder: {anyOf: [ci, old]", "builder: {anyOf: [old]"),
+    )
+
+    assert "P-APART" not in found(*one)
+    assert "P-APART" in found(*one[:1])
+
+
 def test_a_retired_key_in_plain_words():
     said = explain(parse_policy(text(("reason: stolen", "reason: superseded")).encode(), "f"))
 

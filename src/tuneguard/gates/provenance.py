@@ -64,6 +64,7 @@ def faults_of(case: Case, claim: Claim) -> Iterator[Finding]:
     """All that speaks against one provenance."""
     body: Provenance = claim.body
     yield from _data(case, body)
+    yield from _base_seal(case, body)
     yield from faults_of_run(case.policy, case.model, body)
 
 
@@ -117,6 +118,25 @@ def _data(case: Case, body: Provenance) -> Iterator[Finding]:
             )
         if case.model.evaluation is not None and tree_of(dependency) == case.model.evaluation.set:
             yield fault(GATE, f"trained on the evaluation set itself, as {_named(dependency)}")
+
+
+def _base_seal(case: Case, body: Provenance) -> Iterator[Finding]:
+    """Who sealed the base for the run is believed, or somebody else's seal over it counts now.
+
+    The policy lists the base by digest, so a seal that only ran out, or was never named, takes nothing away.
+    """
+    known = case.policy.by_keyid()
+    for each in body.relied_on:
+        if each.kind != "seal" or ((steward := known.get(each.key)) and not steward.compromised):
+            continue
+        if not any(claim.body.kind == "base" and claim.subject == tree_of(body.base) for claim in case.seals):
+            now = "is revoked" if steward else "the policy does not name"
+            yield fault(
+                GATE,
+                f"the base {_named(body.base)} was sealed by {printable(each.identity)}, whose key {now}, "
+                "and no other seal over it counts",
+                fix="look at the base, and have another steward seal it: tuneguard seal --as base",
+            )
 
 
 def _seals(claim: Claim, dependency: Dependency, stewards: tuple[str, ...]) -> bool:

@@ -15,6 +15,7 @@ from tuneguard.dataset import rows
 from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
+from tuneguard.gates.provenance import tree_of
 from tuneguard.journey import judged
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.oci import manifest as oci
@@ -98,13 +99,18 @@ def build(
     attempt: str | None,
     settings: dict[str, Any],
 ) -> Case:
-    """The case, with the seals and row hashes of the data that the provenance names."""
+    """The case, with the seals and row hashes of the data that the provenance names, and the base's seals."""
     rule = here.policy.models[model]
     trained = tuple(
         dependency.digest.get("dirHash", "")
         for claim in verification.counting("provenance")
         for dependency in claim.body.data
     )
+    bases = [
+        seal
+        for claim in verification.counting("provenance")
+        for seal in sealers(tree_of(claim.body.base), "base", model, here)
+    ]
     seals = {tree: _first(sealers(tree, "dataset", model, here)) for tree in trained}
     overlaps: tuple[Overlap, ...] = ()
     if rule.evaluation is not None:
@@ -120,15 +126,15 @@ def build(
         files=len(manifest.files),
         bytes=manifest.size,
         attempt=attempt,
-        seals=tuple(seal for seal in seals.values() if seal is not None),
+        seals=(*(seal for seal in seals.values() if seal is not None), *bases),
         overlaps=overlaps,
     )
 
 
-def sealers(tree: str, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim, ...]:
+def sealers(tree: str | None, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim, ...]:
     """The seals that count for a tree that the project's pipeline names; the files are not needed."""
     folder = _folder(kind, here)
-    if folder is None:
+    if folder is None or tree is None:
         return ()
     judged_ = verify(
         tree,

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__
 from tuneguard.artifact.tree import forbidden, told_together
+from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
+from tuneguard.gates.provenance import tree_of
 from tuneguard.journey import case as cases
 from tuneguard.journey import judged, telling
 from tuneguard.journey.promote import expected_model
@@ -22,10 +24,11 @@ from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.oci import manifest as oci
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.attest.relied import Relied
     from tuneguard.findings import Finding
     from tuneguard.gates.engine import GateResult
     from tuneguard.signing.key import PublicKey
@@ -164,7 +167,7 @@ def _write(
         log=None if head is None else verdicts.Log(head.size, head.root),
         reasons=tuple(f"{finding.rule}: {finding.message}" for finding in findings)[:1000],
         inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
-        relied_on=judged.relied_on(_counted(seen, name, here), policy) if passed else (),
+        relied_on=_relied_on(seen, name, here) if passed else (),
         time=rfc3339(here.now),
         verifier=f"https://tuneguard.dev/verifier/{__version__}",
     )
@@ -183,22 +186,26 @@ def _write(
     )
 
 
-def _counted(seen: Verification, model: str, here: Surroundings) -> Iterator[Claim]:
-    """All evidence that counts for the decision: about the tree, and the seals of what made and measured it.
+def _relied_on(seen: Verification, model: str, here: Surroundings) -> tuple[Relied, ...]:
+    """All whose evidence counts for the decision: about the tree, and the seals of what made and measured it.
 
     The provenance gate demands the seals of the data. Base, evaluation set and classifier stand in the policy
-    by digest: their seals are named where they are found, and nothing is demanded of them here.
+    by digest: their seals are named where they are found. Who sealed the base for the run is named too,
+    unless somebody's seal over it counts now.
     """
-    for met in seen.satisfied:
-        yield from met.claims
+    counted = [claim for met in seen.satisfied for claim in met.claims]
+    earlier: list[Relied] = []
     for claim in seen.counting("provenance"):
         for each in claim.body.data:
-            yield from cases.sealers(each.digest.get("dirHash", ""), "dataset", model, here)
-        yield from cases.sealers(claim.body.base.digest.get("dirHash", ""), "base", model, here)
+            counted += cases.sealers(tree_of(each), "dataset", model, here)
+        sealed = cases.sealers(tree_of(claim.body.base), "base", model, here)
+        counted += sealed
+        earlier += [each for each in claim.body.relied_on if each.kind != seals.KIND or not sealed]
     rule = here.policy.models[model].evaluation
     if rule is not None:
-        yield from cases.sealers(rule.set, "evaluation", model, here)
-        yield from cases.sealers(rule.classifier, "classifier", model, here)
+        counted += cases.sealers(rule.set, "evaluation", model, here)
+        counted += cases.sealers(rule.classifier, "classifier", model, here)
+    return (*judged.relied_on(counted, here.policy), *earlier)
 
 
 def _facts(

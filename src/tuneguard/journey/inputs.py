@@ -44,7 +44,7 @@ INSIDE = "/tuneguard"
 class Input:
     """One verified or hashed input of a run: its snapshot, what names it, where it appears inside.
 
-    `relied_on` names those who vouched for a run that is resumed.
+    `relied_on` names who sealed a base, and who vouched for a run that is resumed.
     """
 
     role: str
@@ -180,6 +180,8 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
             version=body.version,
             digest={"dirHash": sealed.manifest.digest},
         ),
+        # promotion demands the data's seals anew, the base's only where the key behind it was stolen
+        relied_on=judged.relied_on([sealed.seal], here.policy) if kind == "base" else (),
     )
 
 
@@ -279,5 +281,8 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
         manifest=taken.manifest,
         how=taken.how,
         dependency=dependency,
-        relied_on=judged.relied_on(seen.claims, here.policy),
+        relied_on=(
+            *judged.relied_on(seen.claims, here.policy),
+            *(each for claim in seen.counting("provenance") for each in claim.body.relied_on),
+        ),
     )

@@ -96,8 +96,9 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
 
     A verdict names all whose evidence counted when it was decided: who signed, built, scanned and evaluated,
     who sealed data, base, evaluation set and classifier. A provenance names those who vouched for the run
-    that it resumed. The key counts, not the name: a renamed identity is the same one, and a name that was
-    given to another key is not. A key whose time ran out, or that was retired, ends nothing here.
+    that it resumed; and who sealed its base, which is the provenance gate's to judge. The key counts, not the
+    name: a renamed identity is the same one, and a name that was given to another key is not. A key whose
+    time ran out, or that was retired, ends nothing here.
 
     A key that the policy does not name any more refuses: whether it was given up in good order or stolen
     cannot be told. So a policy keeps the keys that it once believed, with `until` or `revoked`. A verdict
@@ -106,8 +107,10 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
     body, policy = opened.body, opened.question.policy
     if not isinstance(body, Verdict | Provenance) or (isinstance(body, Verdict) and not body.passed):
         return
-    resumed = isinstance(body, Provenance) and body.parent is not None
-    if not body.relied_on and (resumed or isinstance(body, Verdict)) and policy.compromised:
+    made = isinstance(body, Provenance)
+    relied = [each for each in body.relied_on if not (made and each.kind == "seal")]
+    alone = isinstance(body, Provenance) and body.parent is None
+    if not relied and not alone and policy.compromised:
         yield Fault(
             "V22",
             "does not say whose evidence it relies on, and the policy knows a compromised key",
@@ -116,7 +119,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
         )
     known = policy.by_keyid()
     by_key: dict[str, list[Relied]] = {}
-    for each in body.relied_on:
+    for each in relied:
         by_key.setdefault(each.key, []).append(each)
     for key, named in by_key.items():
         identity = known.get(key)

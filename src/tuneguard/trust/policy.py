@@ -108,6 +108,10 @@ class Identity:
         retired = None if self.revoked is None or self.compromised else self.revoked.at
         return min((each for each in (self.until, retired) if each is not None), default=None)
 
+    def speaks(self, now: datetime | None) -> bool:
+        """Whether it makes evidence that counts at `now` or later; None: at some time."""
+        return not self.compromised and (now is None or self.ends is None or now < self.ends)
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -240,10 +244,10 @@ class Policy:
         """Whether any identity is revoked because somebody else may hold its key."""
         return any(each.compromised for each in self.identities.values())
 
-    def custodians(self, role: str) -> frozenset[str]:
-        """Who keeps a key that may speak in `role`."""
+    def custodians(self, role: str, now: datetime | None = None) -> frozenset[str]:
+        """Who keeps a key that may speak in `role` at `now`, or at some time."""
         names = self.roles[role].any_of if role in self.roles else ()
-        return frozenset(self.identities[name].custodian for name in names)
+        return frozenset(each.custodian for name in names if (each := self.identities[name]).speaks(now))
 
 
 # --- Reading it ------------------------------------------------------------------------------------

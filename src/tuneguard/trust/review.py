@@ -99,9 +99,8 @@ def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
 
 
 def _apart(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
-    del now
     for one, other in policy.apart:
-        for custodian in sorted(policy.custodians(one) & policy.custodians(other)):
+        for custodian in sorted(policy.custodians(one, now) & policy.custodians(other, now)):
             yield (
                 "P-APART",
                 Severity.HIGH,
@@ -174,7 +173,7 @@ def _cannot(
     if model.name not in rules.models:
         return f"{role} speaks about other models only"
     named = [policy.identities[name] for name in rules.any_of if _named_by(model, role, name)]
-    custodians = {each.custodian for each in named if _believed(each, now)}
+    custodians = {each.custodian for each in named if each.speaks(now)}
     if len(custodians) < rules.threshold:
         plural = "" if rules.threshold == 1 else "s"
         return f"{role} needs {rules.threshold} custodian{plural}, and {len(custodians)} can speak"
@@ -188,12 +187,6 @@ def _named_by(model: Model, role: str, identity: str) -> bool:
     if role == "data-steward":
         return any(identity in rule.stewards for rule in model.data)
     return True
-
-
-def _believed(identity: Identity, now: datetime | None) -> bool:
-    if identity.compromised:
-        return False
-    return now is None or identity.ends is None or now < identity.ends
 
 
 def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:

@@ -66,7 +66,7 @@ class Provenance:
 
     ``parent`` and ``parent_tree`` name the run and the tree that this one resumed. ``kind`` is ``final``, or
     ``intermediate`` for a run that was stopped. ``unsafe`` lists the dangerous switches that were used.
-    ``relied_on`` names those who vouched for the tree that was resumed, and all whom its own run relied on.
+    ``relied_on`` names who sealed the base; who vouched for a tree that was resumed, and on whom that relied.
     """
 
     model: str
