@@ -12,6 +12,9 @@ from projects import SEAL
 from steps import MODEL, Promotion, verdicts
 
 from tuneguard.attest.predicates import verdict as predicates
+from tuneguard.journey import judged
+from tuneguard.trust.verify import verify
+from world import company
 
 if TYPE_CHECKING:
     from projects import Project
@@ -249,9 +252,16 @@ def test_the_routine_rotation_of_a_promoters_key(pushed: Project, capsys: pytest
     use(pushed, "promoter")
     assert pushed("renew", REFERENCE, "--model", MODEL) == 0
     Promotion(pushed, tag="ft-043").passed()
-    capsys.readouterr()
     assert pull(pushed, "oci:registry:ft-043", "new") == 0
-    assert "by its own date" not in capsys.readouterr().out
+
+
+def test_of_two_verdicts_that_count_the_newest_goes_along_with_the_model() -> None:
+    """After a rotation and a new promotion, the one by the new key: the old one may end on a later day."""
+    made = [company.verdict(time=company.ago(days=days)) for days in (9, 1, 5)]
+    seen = verify(company.CHECKPOINT, made, company.policy(), company.expecting(purpose="load", attempt=None))
+
+    assert judged.verdict_of(seen).time == company.ago(days=1)
+    assert judged.behind_verdict(made, seen) == (made[1],)
 
 
 def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: Project) -> None:

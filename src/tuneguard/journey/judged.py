@@ -166,9 +166,14 @@ def expected(here: Surroundings, model: str | None) -> str:
     return name
 
 
+def verdict_of(seen: Verification) -> Claim:
+    """The verdict that counts: of several the newest, which names the evidence of the latest promotion."""
+    return max(seen.counting("verdict"), key=lambda claim: (claim.time or "", claim.sha256))
+
+
 def behind_verdict(pieces: Sequence[Piece], seen: Verification) -> tuple[Piece, ...]:
     """The verdict that counts, and the evidence that it names by digest as what it was made on."""
-    verdict = seen.counting("verdict")[0]
+    verdict = verdict_of(seen)
     named = {verdict.sha256, *(digest for _, digest in verdict.body.inputs)}
     return tuple(piece for piece in pieces if piece.sha256 in named)
 

@@ -91,7 +91,7 @@ def pull(
         releases.remember(tag, release)
     believed = judged.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
-    verdict = seen.counting("verdict")[0]
+    verdict = judged.verdict_of(seen)
     note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
     fetch(registry, manifest, believed, target, here)
