@@ -134,8 +134,15 @@ SAFETENSORS_HEADER = 100 * 1000 * 1000
 """Bytes of a safetensors header: the reference implementation's own bound."""
 SCAN_JSON_BYTES = 128 * MIB
 """Bytes of a JSON file that the scanner reads whole. The largest tokenizers have 35 MB."""
-SCAN_JSON_VALUES = 10_000_000
-"""Brackets and commas in a JSON file: what bounds the memory that its values take."""
+SCAN_JSON_VALUES = 3_000_000
+"""Brackets and commas in a JSON file: what bounds the memory that its values take, and the work of asking
+after each text. Tokenizers reach two million."""
+SCAN_JSON_OBJECTS = 500_000
+"""Braces in a JSON file: each object goes to every rule, some five seconds for so many."""
+SCAN_JSON_LINES = 100
+"""Keys of a JSON file whose lines are sought: each search may go through all of its text."""
+SCAN_TEMPLATES = 100
+"""Chat templates in one JSON file; a tokenizer has up to ten."""
 SCAN_PICTURE_BYTES = 64 * MIB
 """Bytes of a picture beside a model."""
 SCAN_TOKENIZER_BYTES = 32 * MIB

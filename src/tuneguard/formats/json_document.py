@@ -38,9 +38,8 @@ class Object(Fact, frozen=True, eq=False):
     document: Parsed
 
     def line_of(self, key: str) -> int | None:
-        """The line on which `key` first stands as a key, from 1; None where it is written with escapes."""
-        at = self.document.text.find(json.dumps(key, ensure_ascii=False))
-        return None if at < 0 else self.document.text.count("\n", 0, at) + 1
+        """The line on which `key` first stands, from 1; None where it is written with escapes."""
+        return self.document.line_of(key)
 
     def place_of(self, key: str) -> str:
         """The place of `key` in this object, as in ``quantization_config/0/key``, safe to print."""
@@ -58,6 +57,17 @@ class Parsed(msgspec.Struct, frozen=True, eq=False):
     value: Any
     text: str
     duplicates: list[str]
+    lines: dict[str, int | None] = msgspec.field(default_factory=dict)
+    """What `line_of` has found so far."""
+
+    def line_of(self, key: str) -> int | None:
+        """The line on which `key` first stands, from 1. Of the first keys alone: each is a search."""
+        if key not in self.lines:
+            if len(self.lines) >= limits.SCAN_JSON_LINES:
+                return None
+            at = self.text.find(json.dumps(key, ensure_ascii=False))
+            self.lines[key] = None if at < 0 else self.text.count("\n", 0, at) + 1
+        return self.lines[key]
 
 
 def parse(data: bytes) -> Parsed:
@@ -68,6 +78,8 @@ def parse(data: bytes) -> Parsed:
     """
     if sum(data.count(mark) for mark in (b"[", b"{", b",")) > limits.SCAN_JSON_VALUES:
         raise NotUnderstood(f"is JSON of over {limits.SCAN_JSON_VALUES:,} values")
+    if data.count(b"{") > limits.SCAN_JSON_OBJECTS:
+        raise NotUnderstood(f"is JSON of over {limits.SCAN_JSON_OBJECTS:,} objects")
     duplicates: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,5 +146,5 @@ def _holds_more(value: object) -> bool:
 
 def shown(key: str) -> str:
     """A key as text for people."""
-    safe = printable(key)
+    safe = printable(key[: _SHOWN + 1])
     return safe if len(safe) <= _SHOWN else safe[: _SHOWN - 1] + "…"

@@ -9,12 +9,15 @@ the form of a path out of the folder is judged as well.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import posixpath
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from tuneguard import limits
 from tuneguard.formats.json_document import Object, shown
 
 if TYPE_CHECKING:
@@ -120,8 +123,16 @@ class Followed:
     refuses: bool
 
 
-def followed(fact: Object, context: Context) -> Iterator[Followed]:
-    """What in one object of a configuration leads elsewhere than to a file of the tree."""
+@functools.lru_cache(maxsize=1)
+def followed(fact: Object, context: Context) -> tuple[Followed, ...]:
+    """What in one object of a configuration leads elsewhere than to a file of the tree.
+
+    Two rules ask after each object, and are told the same.
+    """
+    return tuple(itertools.islice(_followed(fact, context), limits.SCAN_FINDINGS_COUNTED))
+
+
+def _followed(fact: Object, context: Context) -> Iterator[Followed]:
     if fact.step is not None and fact.step[1] == "weight_map":
         return  # judged with what holds it
     root = fact.document.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tuneguard import limits
+from tuneguard.errors import NotUnderstood
 from tuneguard.formats import (
     image,
     jinja,
@@ -34,23 +35,29 @@ def _template(reader: Reader) -> Iterator[Fact]:
 
 
 def _json(reader: Reader) -> Iterator[Fact]:
+    left = limits.SCAN_TEMPLATES
     for fact in json_document.read(reader):
         yield fact
-        if isinstance(fact, Object):
-            for key in ("chat_template", "chat_templates"):
-                if key in fact.value:
-                    yield from _chat_templates(key, fact.value[key])
+        if not isinstance(fact, Object):
+            continue
+        for key in ("chat_template", "chat_templates"):
+            if key in fact.value:
+                named = _named_templates(fact.value[key])
+                left -= len(named)
+                if left < 0:
+                    raise NotUnderstood(f"holds over {limits.SCAN_TEMPLATES} chat templates")
+                yield from _chat_templates(key, named)
 
 
-def _chat_templates(key: str, value: object) -> Iterator[Fact]:
+def _named_templates(value: object) -> list[tuple[object, object]]:
     """One template, or several by their names, as tokenizers and processors keep them."""
     if isinstance(value, list):
         pairs = [item if isinstance(item, dict) else {"template": item} for item in value]
-        named = [(item.get("name"), item.get("template")) for item in pairs]
-    elif isinstance(value, dict):
-        named = list(value.items())
-    else:
-        named = [(None, value)]
+        return [(item.get("name"), item.get("template")) for item in pairs]
+    return list(value.items()) if isinstance(value, dict) else [(None, value)]
+
+
+def _chat_templates(key: str, named: list[tuple[object, object]]) -> Iterator[Fact]:
     for name, source in named:
         yield Inside(key if name is None else f"{key} {json_document.shown(str(name))}")
         if isinstance(source, str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,12 @@ class Context:
     path: str
     member: str | None = None
     tree: Tree | None = None
+    name: str = field(init=False, compare=False)
+    """The last component of the member's or file's name."""
 
-    @property
-    def name(self) -> str:
-        """The last component of the member's or file's name."""
-        return (self.member or self.path).rsplit(" ▸ ", 1)[-1].rsplit("/", 1)[-1]
+    def __post_init__(self) -> None:
+        whole = self.member or self.path
+        object.__setattr__(self, "name", whole.rsplit(" ▸ ", 1)[-1].rsplit("/", 1)[-1])
 
     def inside(self, member: str | None) -> Context:
         """The place of a member in this file or member."""
