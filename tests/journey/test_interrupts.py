@@ -242,6 +242,20 @@ def test_a_training_whose_conductor_was_killed_is_finished_and_signed(project: P
     assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 0
 
 
+def test_a_run_that_begins_meanwhile_leaves_the_other_ones_checkpoint_alone(project: Project) -> None:
+    project.write("code/train.py", WAITS_AT_A_GATE)
+    with under_way(project, "run", "--run", "042") as run:
+        project.write("code/train.py", TRAIN)
+
+        assert project("run", "--run", "043", "--quiet") == 0
+
+        assert written(project).parent.name == ".042.partial"
+        (written(project) / "gate").open("w").close()
+        ended(run)
+    assert run.returncode == 0
+    assert left_over(project) == []
+
+
 # --- A promotion -----------------------------------------------------------------------------------
 
 

@@ -207,7 +207,7 @@ def _sandboxed(
     here.reporter.say(
         "Training",
         f"{pipeline.name}  run {claimed.run}",
-        f"in {backend.name}, no network, deadline {deadline:,.0f} s",
+        f"in {backend.name}, deadline {deadline:,.0f} s",
         *map(walls.describe, weak),
     )
     with Transcript(claimed.work / "train.log", here.reporter) as transcript:
@@ -360,7 +360,7 @@ def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.W
     bound = _bound_in_place(inputs)
     for wall in outcome.walls:
         state, how = wall.state.value, wall.how
-        if wall.name in (NETWORK, FILESYSTEM) and bound and wall.state is WallState.PROVEN:
+        if wall.name in (NETWORK, FILESYSTEM) and bound and wall.state is not WallState.ABSENT:
             state = WallState.WEAKENED.value
             how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
         yield provenance.Wall(wall.name, state, how)
