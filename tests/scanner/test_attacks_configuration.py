@@ -44,6 +44,18 @@ def rules_of(scan) -> set[str]:
         ("conf.json", {"model": {"_target_": "os.system", "_args_": ["echo"]}}, "TG-CFG-TARGET"),
         ("state.json", {"py/reduce": [{"py/function": "os.system"}]}, "TG-CFG-TARGET"),
         ("config.json", {"class_name": "Lambda", "config": {"function": ["4wEAAAA="]}}, "TG-CFG-TARGET"),
+        ("model_index.json", {"unet": [["evil"], "UNet"]}, "TG-CFG-MODULES"),
+        ("model_index.json", {"unet": ["diffusers", "utils.evil"]}, "TG-CFG-MODULES"),
+        ("model_index.json", {"unet": ["diffusers"]}, "TG-CFG-MODULES"),
+        ("modular_model_index.json", {"unet": ["evil", "UNet", {}]}, "TG-CFG-MODULES"),
+        ("modules.json", [{"type": ["evil.Module"]}], "TG-CFG-MODULES"),
+        ("adapter_config.json", {"megatron_core": ["evil"]}, "TG-CFG-PEFT"),
+        ("config.json", {"attn_implementation": ["sdpa", "someone/flash"]}, "TG-CFG-KERNEL"),
+        ("config.json", {"attn_implementation": {"a": {"b": ["someone/flash"]}}}, "TG-CFG-KERNEL"),
+        ("config.json", {"text_config": {"experts_implementation": "paged|someone/x"}}, "TG-CFG-KERNEL"),
+        ("hparams.json", {"model": {"class_path": "evil.Model", "init_args": {}}}, "TG-CFG-TARGET"),
+        ("conf.json", {"model": {"target": "evil.Model", "params": {}}}, "TG-CFG-TARGET"),
+        ("config.json", {"module": "evil", "class_name": "Dense", "config": {}}, "TG-CFG-TARGET"),
     ],
 )
 def test_a_configuration_that_names_code_is_refused(scan, name: str, document: Any, rule: str) -> None:
@@ -51,6 +63,76 @@ def test_a_configuration_that_names_code_is_refused(scan, name: str, document: A
 
     assert rules_of(result) == {rule}
     assert result.verdict is Verdict.REFUSED
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1, 0.1, "true", "True", "false", "0", " ", [0], {"a": 0}, [[]]], ids=repr
+)
+@pytest.mark.parametrize(
+    ("name", "around"),
+    [
+        ("config.json", lambda trust: trust),
+        ("config.json", lambda trust: {"text_config": [trust]}),
+        ("adapter_config.json", lambda trust: {"peft_type": "PROMPT_TUNING", "tokenizer_kwargs": trust}),
+        ("sentence_bert_config.json", lambda trust: {"model_args": trust}),
+        ("unheard_of.json", lambda trust: [{"deep": {"in": trust}}]),
+        ("tokenizer.json", lambda trust: trust),
+        ("tokenizer.json", lambda trust: {"vocab": trust}),
+    ],
+)
+def test_attack_trust_spelled_as_the_loader_takes_it(scan, value: Any, name: str, around: Any) -> None:
+    result = scan(name, json.dumps(around({"trust_remote_code": value})).encode())
+
+    assert rules_of(result) == {"TG-CFG-TRUST"}
+
+
+@pytest.mark.parametrize("value", [False, 0, None, "", [], {}], ids=repr)
+def test_trust_that_is_denied_passes(scan, value: Any) -> None:
+    document = {"trust_remote_code": value, "model_args": {"trust_remote_code": value}}
+
+    assert scan("config.json", json.dumps(document).encode()).verdict is Verdict.PASSED
+
+
+CLASSES: list[tuple[str, Any]] = [
+    ("2_Dense/config.json", {"activation_function": "evil.Run"}),
+    ("2_Dense/config.json", {"activation_function": "torch.hub.load"}),
+    ("2_Dense/config.json", {"activation_function": "torch.nn.modules.activation.Tanh.evil"}),
+    ("config.json", {"sentence_transformers": {"activation_fn": "torch.utils.data.evil"}}),
+    ("config.json", {"sbert_ce_default_activation_function": "evil.Run"}),
+    ("router_config.json", {"types": {"0_Transformer": "evil.Module"}, "structure": {}}),
+    ("router_config.json", {"types": {"0": ["evil.Module"]}}),
+    ("router_config.json", {"types": ["sentence_transformers.models.Transformer", "evil.Module"]}),
+    ("config.json", {"types": {"0": "sentence_transformers_evil.X"}}),
+    ("0_WordEmbeddings/wordembedding_config.json", {"tokenizer_class": "evil.Tokenizer"}),
+    ("config.json", {"architectures": ["evil.Model"]}),
+    ("config.json", {"architectures": "evil:Model"}),
+    ("config.json", {"text_config": {"architectures": ["a/b"]}}),
+    ("config.json", {"model_type": "evil.py"}),
+    ("config.json", {"model_type": "../evil"}),
+    ("config.json", {"torch_dtype": "evil.float16"}),
+    ("config.json", {"dtype": {"text": "os.system"}["text"]}),
+    ("config.json", {"quantization_config": {"quant_method": "owner/repo--x.Y"}}),
+    ("config.json", {"quantization_config": {"bnb_4bit_compute_dtype": "torch.hub.load"}}),
+    ("tokenizer_config.json", {"tokenizer_class": "tokenization_x.XTokenizer"}),
+    ("tokenizer_config.json", {"tokenizer_class": ["owner/repo--tokenization_x.XTokenizer"]}),
+    ("processor_config.json", {"processor_class": "evil.Processor"}),
+    ("processor_config.json", {"audio_tokenizer": {"audio_tokenizer_class": "evil.Audio"}}),
+    ("preprocessor_config.json", {"image_processor_type": "evil.Image"}),
+    ("preprocessor_config.json", {"feature_extractor_type": "evil:Feature"}),
+    ("video_preprocessor_config.json", {"video_processor_type": "evil.Video"}),
+    ("scheduler_config.json", {"_class_name": "evil.Scheduler"}),
+    ("generation_config.json", {"logits_function": "evil.run"}),
+    ("trainer_state.json", {"callback_class": "evil.Callback"}),
+    ("unheard_of.json", {"plugin": "evil:run"}),
+    ("unheard_of.json", {"deep": [{"entry_point": "package.module:main"}]}),
+    ("unheard_of.json", {"loader": ["code/load.py"]}),
+    ("unheard_of.json", {"anything": "owner/repo--modeling.Model"}),
+]
+
+
+@pytest.mark.parametrize(("name", "document"), CLASSES)
+def test_attack_a_class_that_the_loader_would_import(scan, name: str, document: Any) -> None:
+    assert "TG-CFG-CLASS" in rules_of(scan(name, json.dumps(document).encode()))
 
 
 def test_the_finding_says_key_and_line(scan) -> None:
@@ -111,10 +193,70 @@ def test_a_key_given_twice_is_refused_whichever_one_counts(scan) -> None:
             {"model": {"vocab": {"auto_map": 3, "trust_remote_code": 1, "chat_template": 7, "_target_": 2}}},
         ),
         ("trainer_state.json", {"log_history": [{"loss": float("nan")}]}),
+        ("vocab.json", {"trust_remote_code": 1, "parent_library": 2, "megatron_core": 3}),
+        (
+            "tokenizer.json",
+            {"model": {"vocab": {"parent_library": 3, "megatron_core": 4}, "merges": ["a b"]}},
+        ),
+        (
+            "config.json",
+            {
+                "architectures": ["GPT2LMHeadModel"],
+                "model_type": "xlm-roberta",
+                "torch_dtype": "bfloat16",
+                "dtype": "torch.float16",
+                "activation_function": "gelu_new",
+                "hidden_act": "silu",
+                "attn_implementation": {"text_config": "paged|sdpa", "vision_config": None},
+                "sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"},
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "bnb_4bit_compute_dtype": "bfloat16",
+                    "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"type": "int"}}},
+                    "quant_type": {
+                        "default": {"_type": "Int8WeightOnlyConfig", "_data": {"d": {"_type": "torch.dtype"}}}
+                    },
+                },
+                "rope_scaling": {"rope_type": "llama3", "type": "llama3"},
+                "problem_type": "single_label_classification",
+                "task_specific_params": {"a": {"prefix": "translate: "}},
+            },
+        ),
+        ("tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer", "processor_class": None}),
+        (
+            "2_Dense/config.json",
+            {"in_features": 8, "activation_function": "torch.nn.modules.activation.Tanh"},
+        ),
+        ("2_Dense/config.json", {"activation_function": "torch.nn.modules.linear.Identity"}),
+        (
+            "0_WordEmbeddings/wordembedding_config.json",
+            {"tokenizer_class": "sentence_transformers.models.tokenizer.WhitespaceTokenizer"},
+        ),
+        (
+            "model_index.json",
+            {
+                "_class_name": "StableDiffusionPipeline",
+                "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+                "image_encoder": [None, None],
+            },
+        ),
+        ("scheduler_config.json", {"_class_name": "PNDMScheduler", "prediction_type": "epsilon"}),
+        (
+            "unheard_of.json",
+            {"loader": "tokenizer.json", "module": "encoder", "target": "https://example.org/a"},
+        ),
     ],
 )
 def test_what_frameworks_really_write_passes(scan, name: str, document: Any) -> None:
     assert scan(name, json.dumps(document).encode()).verdict is Verdict.PASSED
+
+
+def test_a_router_of_sentence_transformers_own_modules_passes(scan) -> None:
+    router = {"types": {"0_A": "sentence_transformers.models.Transformer"}, "structure": {"query": ["0_A"]}}
+
+    result = scan({"router_config.json": json.dumps(router).encode(), "0_A/config.json": b"{}"})
+
+    assert result.verdict is Verdict.PASSED, result
 
 
 @pytest.mark.parametrize(

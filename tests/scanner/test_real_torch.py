@@ -190,6 +190,22 @@ def test_torchscript_of_the_real_compiler_is_refused(tmp_path: Path) -> None:
     assert "TG-TORCHSCRIPT" in {finding.rule for finding in scan_tree(tmp_path).findings}
 
 
+def test_the_configurations_of_transformers_pass(tmp_path: Path) -> None:
+    from transformers import CONFIG_MAPPING, GenerationConfig
+
+    kinds = [kind for at, kind in enumerate(sorted(CONFIG_MAPPING.keys())) if at % 20 == 0]
+    for kind in kinds:
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "config.json").write_text(CONFIG_MAPPING[kind]().to_json_string(use_diff=False))
+    generation = GenerationConfig().to_json_string(use_diff=False)
+    (tmp_path / "generation_config.json").write_text(generation)
+
+    result = scan_tree(tmp_path)
+
+    assert result.verdict is Verdict.PASSED, result.findings
+    assert result.files > 30
+
+
 def test_safetensors_of_the_real_writer_pass(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file

@@ -20,7 +20,7 @@ from tuneguard.scanner.rule import Context, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEYS = ("auto_map", "custom_pipelines", "custom_generate")
+_KEYS = ("auto_map", "custom_generate", "custom_pipeline", "custom_pipelines")
 
 
 def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:

@@ -21,8 +21,13 @@ from tuneguard.scanner.rule import Context, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SENTENCE = re.compile(r"sentence_transformers(?:\.[A-Za-z][A-Za-z0-9_]*)+", re.ASCII)
-_LIBRARIES = frozenset({"diffusers", "transformers", None})
+_SENTENCE = re.compile(r"sentence_transformers(?:\.[a-z][a-z0-9_]*)*\.[A-Z][A-Za-z0-9_]*", re.ASCII)
+_CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*", re.ASCII)
+_LIBRARIES = (
+    *(None, "diffusers", "transformers"),
+    # diffusers' own pipelines, of which some bring a part of their own
+    *("deepfloyd_if", "kandinsky", "stable_cascade", "stable_diffusion", "unidiffuser", "wuerstchen"),
+)
 
 
 def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
@@ -30,16 +35,24 @@ def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
         kind = fact.value.get("type")
         if kind is not None and not (isinstance(kind, str) and _SENTENCE.fullmatch(kind)):
             yield f"imports {shown(str(kind))}", context.at(line=fact.line_of("type"))
-    elif context.name == "model_index.json" and fact.step is None:
-        yield from _parts(fact, context)
+    elif context.name in ("model_index.json", "modular_model_index.json") and fact.step is None:
+        for key, value in fact.value.items():
+            if isinstance(value, list) or key == "_class_name":
+                library, name = _part(value)
+                if library not in _LIBRARIES or not (name is None or _is_class(name)):
+                    named = f"imports {shown(str(library))} for its part {shown(key)}, {shown(str(name))}"
+                    yield named, context.at(line=fact.line_of(key))
 
 
-def _parts(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
-    for key, value in fact.value.items():
-        foreign = isinstance(value, list) and (not value or value[0] not in _LIBRARIES)
-        if foreign or (key == "_class_name" and not isinstance(value, str)):
-            named = value[0] if isinstance(value, list) and value else value
-            yield f"imports {shown(str(named))} for its part {shown(key)}", context.at(line=fact.line_of(key))
+def _part(value: object) -> tuple[object, object]:
+    """The library and the class of a part; of what has no such form, the whole as a library."""
+    if isinstance(value, list) and len(value) in (2, 3):  # a modular pipeline says more in a third place
+        return value[0], value[1]
+    return (None, value) if isinstance(value, str) else (value, None)
+
+
+def _is_class(name: object) -> bool:
+    return isinstance(name, str) and _CLASS.fullmatch(name) is not None
 
 
 RULE = Rule(

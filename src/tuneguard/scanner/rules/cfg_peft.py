@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING
 
 from tuneguard.findings import Location, Severity
 from tuneguard.formats.json_document import Object, shown
+from tuneguard.scanner.configuration import is_vocabulary
 from tuneguard.scanner.rule import Context, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TRANSFORMERS = re.compile(r"transformers\.models\.[a-z0-9_]+\.modeling_[a-z0-9_]+", re.ASCII)
+_ALLOWED = {
+    "parent_library": re.compile(r"transformers\.models\.[a-z0-9_]+\.modeling_[a-z0-9_]+", re.ASCII),
+    "megatron_core": re.compile(r"megatron\.core"),
+}
 
 
 def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
-    library = fact.value.get("parent_library")
-    if library is not None and not (isinstance(library, str) and _TRANSFORMERS.fullmatch(library)):
-        place = context.at(line=fact.line_of("parent_library"))
-        yield f"imports {shown(str(library))} ({fact.place_of('parent_library')})", place
-    megatron = fact.value.get("megatron_core")
-    if isinstance(megatron, str) and megatron != "megatron.core":
-        place = context.at(line=fact.line_of("megatron_core"))
-        yield f"imports {shown(megatron)} ({fact.place_of('megatron_core')})", place
+    for key, allowed in _ALLOWED.items():
+        named = fact.value.get(key)
+        fits = not named or (isinstance(named, str) and allowed.fullmatch(named))
+        if not fits and not is_vocabulary(fact, context):
+            place = context.at(line=fact.line_of(key))
+            yield f"imports {shown(str(named))} ({fact.place_of(key)})", place
 
 
 RULE = Rule(
