@@ -11,7 +11,7 @@ Keys that it does not know are judged by their shape: where a key's name says cl
 loader, plugin or the like, its value may not be a dotted path, `module:name` or a `.py` file. Under any key
 `owner/repo--module.Class` is code of another repository.
 
-Example: `{"in_features": 8, "out_features": 8, "activation_function": "evil.Run"}` in the `config.json` of `2_Dense`
+Example: `{"activation_function": "evil.Run"}` in the `config.json` of `2_Dense`
 
 What to do: use the library's own classes, or remove the entry.
 """
