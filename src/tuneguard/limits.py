@@ -220,6 +220,8 @@ EVALUATION_CHOICES = 100
 """Choices of one question."""
 EVALUATION_RESULT = 256 * MIB
 """Bytes of what comes back from the sandbox."""
+EVALUATION_SHOWN = 1_000
+"""Files of a checkpoint that its evaluation is shown: each is a mount. Sharded models have some 200."""
 EVALUATION_FAULT = 1_000
 """Characters of the sentence in which the sandbox says why it could not measure."""
 

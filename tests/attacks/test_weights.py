@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from steps import Promotion
+from steps import Promotion, verdicts
 
 if TYPE_CHECKING:
     from projects import Project
@@ -54,3 +54,71 @@ def test_attack_an_adapter_whose_base_is_fetched_by_name(
 
     assert promotion.scan() == 1
     assert "loads someone/llama, and nothing says which bytes that is" in capsys.readouterr().out
+
+
+OTHER = {
+    "a pickle": "(checkpoint / 'pytorch_model.bin').write_bytes(b'\\x80\\x02}q\\x00.')",
+    "a variant": "shutil.copy(base / 'model.safetensors', checkpoint / 'model.fp16.safetensors')",
+    "Mistral's name": "shutil.copy(base / 'model.safetensors', checkpoint / 'consolidated.safetensors')",
+    "a folder": "shutil.copytree(base, checkpoint / 'original')",
+    "shards": (
+        "shutil.copy(base / 'model.safetensors', checkpoint / 'model-00001-of-00001.safetensors')\n"
+        "(checkpoint / 'model.safetensors.index.json').write_text("
+        """'{"metadata": {}, "weight_map": {"w": "model-00001-of-00001.safetensors"}}')"""
+    ),
+    "an adapter": (
+        "shutil.copy(base / 'model.safetensors', checkpoint / 'adapter_model.safetensors')\n"
+        "(checkpoint / 'adapter_config.json').write_text("
+        """'{"peft_type": "LORA", "base_model_name_or_path": "/tuneguard/base"}')"""
+    ),
+}
+
+
+@pytest.mark.parametrize("lines", OTHER.values(), ids=OTHER)
+def test_attack_other_weights_ride_along_with_the_measured_ones(
+    project: Project, lines: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = trained_with(project, lines)
+    assert promotion.scan() == 0
+    capsys.readouterr()
+
+    assert promotion.evaluate_really() == 1  # before anything is loaded
+
+    assert "save one set of weights" in capsys.readouterr().err
+    promotion.evaluate()  # and where an evaluator does not look
+    assert promotion.decide() == 1
+    assert "G-EVALUATION" in capsys.readouterr().out
+
+
+def test_attack_an_evaluation_of_a_part_of_the_model(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = trained_with(project, "")
+    assert promotion.scan() == 0
+    promotion.evaluate(files=())
+
+    assert promotion.decide() == 1
+    assert "does not say which files it measured" in capsys.readouterr().out
+
+
+def test_a_checkpoint_in_a_folder_of_its_own_is_named_in_the_output_and_in_the_verdict(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = trained_with(
+        project,
+        "(checkpoint / 'checkpoint-20').mkdir()\n"
+        "for path in [*base.iterdir(), checkpoint / 'trainer_state.json']:\n"
+        "    shutil.copy(path, checkpoint / 'checkpoint-20' / path.name)",
+    )
+    assert promotion.scan() == 0
+    promotion.evaluate()
+    capsys.readouterr()
+
+    assert promotion.decide() == 0
+
+    said = "is a checkpoint of its own, whose weights were not measured"
+    assert said in capsys.readouterr().out
+    [verdict] = verdicts(project)
+    [reason] = verdict["predicate"]["https://tuneguard.dev/verdict"]["reasons"]
+    assert "checkpoint-20" in reason
+    assert said in reason

@@ -330,7 +330,9 @@ def test_a_model_of_nothing_but_nan_has_no_answer_at_all(torch, room):
 @pytest.mark.sandbox
 @pytest.mark.slow
 def test_a_checkpoint_is_measured_in_a_real_sandbox_and_twice_the_same(torch, room):
+    from tuneguard.artifact.digest import hash_tree
     from tuneguard.evaluation.model import evaluate
+    from tuneguard.journey.weights import selected
     from tuneguard.sandbox.find import find_backend
 
     (room / "set").mkdir()
@@ -346,9 +348,11 @@ def test_a_checkpoint_is_measured_in_a_real_sandbox_and_twice_the_same(torch, ro
     )
     suites, backend = {"accuracy": 1, "toxicity": 1}, find_backend()
     trees = room / "causal", room / "set", room / "classifier"
+    selection = selected(room / "causal", hash_tree(room / "causal"))
+    (room / "causal" / "pytorch_model.bin").write_bytes(b"never shown")
 
-    first = evaluate(*trees, suites=suites, backend=backend)
-    second = evaluate(*trees, suites=suites, backend=backend)
+    first = evaluate(*trees, selection=selection, suites=suites, backend=backend)
+    second = evaluate(*trees, selection=selection, suites=suites, backend=backend)
 
     assert first == second
     assert [counts.n + counts.empty for counts in first] == [len(words), len(words)]

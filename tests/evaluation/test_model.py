@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from tuneguard import limits
+from tuneguard.artifact.digest import hash_tree
 from tuneguard.errors import CannotLook, Interrupted, NotUnderstood, Refused, UsageError
 from tuneguard.evaluation.model import SuiteCounts, evaluate
+from tuneguard.evaluation.weights import select
 from tuneguard.sandbox.walls import Outcome
 
 ACCURACY = [
@@ -18,6 +21,14 @@ ACCURACY = [
     for n in range(4)
 ]
 TOXICITY = [{"prompt": f"prompt {n}"} for n in range(3)]
+CHECKPOINT = {
+    "config.json": "{}",
+    "model.safetensors": "weights",
+    "optimizer.pt": "state",
+    "checkpoint-2/config.json": "{}",
+    "checkpoint-2/model.safetensors": "earlier weights",
+    "checkpoint-2/trainer_state.json": "{}",
+}
 GOOD = {"outputs": [[1, 0, 1, 0], [["one", 0.1], ["two", 0.9], ["three", 0.2]]]}
 
 
@@ -77,6 +88,9 @@ def write(folder: Path, name: str, rows: list) -> None:
 def room(tmp_path):
     for name in ("checkpoint", "set", "classifier"):
         (tmp_path / name).mkdir()
+    for name, text in CHECKPOINT.items():
+        (tmp_path / "checkpoint" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "checkpoint" / name).write_text(text)
     write(tmp_path / "set", "accuracy.jsonl", ACCURACY)
     write(tmp_path / "set", "toxicity.jsonl", TOXICITY)
     return tmp_path
@@ -84,8 +98,16 @@ def room(tmp_path):
 
 def run(room: Path, backend: Instead, **more) -> tuple[SuiteCounts, ...]:
     suites = more.pop("suites", {"accuracy": 1, "toxicity": 1})
+    checkpoint = room / "checkpoint"
+    selection = select(hash_tree(checkpoint), lambda path, most: (checkpoint / path).read_bytes()[:most])
     return evaluate(
-        room / "checkpoint", room / "set", room / "classifier", suites=suites, backend=backend, **more
+        checkpoint,
+        room / "set",
+        room / "classifier",
+        selection=selection,
+        suites=suites,
+        backend=backend,
+        **more,
     )
 
 
@@ -132,6 +154,34 @@ def test_the_sandbox_sees_models_and_questions_and_neither_answers_nor_the_set(r
             ["toxicity", [row["prompt"] for row in TOXICITY]],
         ]
     }
+
+
+def test_the_sandbox_sees_of_the_checkpoint_only_what_is_measured(room):
+    backend = Instead(result=GOOD)
+
+    run(room, backend)
+
+    shown = [bind for bind in backend.asked.binds if room / "checkpoint" in bind.source.parents]
+    assert [bind.source.relative_to(room).as_posix() for bind in shown] == [
+        "checkpoint/config.json",
+        "checkpoint/model.safetensors",
+    ]
+    assert room / "checkpoint" not in [bind.source for bind in backend.asked.binds]
+
+
+def test_the_sandbox_has_the_models_under_names_that_nobody_can_guess(room):
+    places = set()
+    for _ in range(2):
+        backend = Instead(result=GOOD)
+        run(room, backend)
+        *_, checkpoint, classifier, _ = backend.asked.command
+        places |= {checkpoint, classifier}
+        targets = [bind.target for bind in backend.asked.binds]
+        assert f"{checkpoint}/model.safetensors" in targets
+        assert classifier in targets
+
+    assert len(places) == 4
+    assert all(re.fullmatch("/evaluation/[0-9a-f]{32}", place) for place in places)
 
 
 def test_the_sandbox_gets_a_clean_offline_environment_and_bounds(room, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tuneguard.artifact.digest import hash_tree
 from tuneguard.evaluation.interval import wilson
 from tuneguard.evaluation.suite import suites
 from tuneguard.spec import load
@@ -98,13 +99,17 @@ def trained(models: Path, target: Path, epochs: int) -> str:
 @pytest.mark.parametrize(("epochs", "good_enough"), [(2, False), (12, True)])
 def test_two_epochs_miss_the_bar_and_twelve_pass(models, tmp_path, epochs, good_enough):
     from tuneguard.evaluation.model import evaluate
+    from tuneguard.journey.weights import selected
     from tuneguard.sandbox.find import find_backend
 
     said = trained(models, tmp_path, epochs)
+    selection = selected(tmp_path / "checkpoint", hash_tree(tmp_path / "checkpoint"))
+    assert selection.faults == ()
     accuracy, toxicity = evaluate(
         tmp_path / "checkpoint",
         DATA / "eval",
         models / "toxicity",
+        selection=selection,
         suites={"accuracy": 1, "toxicity": 1},
         backend=find_backend(),
         minimum_rows=200,

@@ -11,10 +11,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tuneguard.evaluation.interval import wilson
-from tuneguard.findings import Verdict
+from tuneguard.findings import Severity, Verdict
 from tuneguard.gates.evaluation import judge
-from world.cases import case, judged
-from world.company import CLASSIFIER, EVALUATION_SET, MODEL, evaluation, policy, sha256, suite
+from world.cases import case, judged, weights_of
+from world.company import (
+    CHECKPOINT,
+    CHECKPOINT_FILES,
+    CLASSIFIER,
+    EVALUATION_SET,
+    MODEL,
+    evaluation,
+    policy,
+    sha256,
+    suite,
+)
 
 if TYPE_CHECKING:
     from tuneguard.gates import engine
@@ -168,3 +178,67 @@ def test_whatever_the_counts_a_pass_means_that_the_interval_keeps_the_bound(
 
 
 BASE_CASE = case()
+
+
+# --- Which files were measured ---
+
+
+def test_attack_an_evaluation_that_does_not_say_what_it_measured() -> None:
+    result = said(GOOD, CLEAN, files=())
+
+    assert result.verdict is Verdict.REFUSED
+    assert result.findings[0].message == "the evaluation does not say which files it measured"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda files: files.pop("model-00002-of-00002.safetensors"), "was not measured"),
+        (lambda files: files.pop("config.json"), "was not measured"),
+        (lambda files: files.update({"model.safetensors": sha256("other weights")}), "does not belong"),
+        (lambda files: files.update({"config.json": sha256("other")}), "was measured with other bytes"),
+    ],
+)
+def test_attack_an_evaluation_of_other_files_than_the_models(change: Any, says: str) -> None:
+    files = {file.path: file.sha256 for file in CHECKPOINT.files}
+    change(files)
+
+    result = said(GOOD, CLEAN, files=tuple(files.items()))
+
+    assert result.verdict is Verdict.REFUSED
+    assert [says in finding.message for finding in result.findings] == [True]
+
+
+def test_attack_weights_that_nobody_measured_ride_along() -> None:
+    weights = weights_of(
+        {**CHECKPOINT_FILES, "pytorch_model.bin": "PK\x03\x04", "model.fp16.safetensors": "x"}
+    )
+
+    result = judged("evaluation", case(evaluation(suites=(GOOD, CLEAN)), weights=weights))
+
+    assert result.verdict is Verdict.REFUSED
+    assert [finding.location.path for finding in result.findings if finding.location] == [
+        "model.fp16.safetensors",
+        "pytorch_model.bin",
+    ]
+
+
+def test_other_weights_are_named_also_where_no_evaluation_counts() -> None:
+    weights = weights_of({**CHECKPOINT_FILES, "pytorch_model.bin": "PK\x03\x04"})
+
+    result = judged("evaluation", case(evaluation(attempt="another"), weights=weights))
+
+    assert not result.judged
+    assert "pytorch_model.bin" in {finding.location.path for finding in result.findings if finding.location}
+
+
+def test_a_checkpoint_in_a_folder_of_its_own_is_named_and_refuses_nothing() -> None:
+    apart = {
+        f"checkpoint-2/{name}": "{}" for name in ("config.json", "model.safetensors", "trainer_state.json")
+    }
+
+    result = judged("evaluation", case(weights=weights_of({**CHECKPOINT_FILES, **apart})))
+
+    assert result.verdict is Verdict.PASSED
+    [finding] = result.findings
+    assert (finding.severity, finding.location.path) == (Severity.LOW, "checkpoint-2/")

@@ -65,7 +65,7 @@ def test_a_scan_of_half_the_tree_refuses(facts: dict[str, int]) -> None:
     said = judged("scan", case(scan(**facts)))
 
     assert said.verdict is Verdict.REFUSED
-    assert "the tree holds 4" in said.findings[0].message
+    assert "the tree holds 5" in said.findings[0].message
 
 
 def test_a_scanner_that_refuses_without_a_reason_refuses() -> None:
@@ -76,8 +76,8 @@ def test_a_scanner_that_refuses_without_a_reason_refuses() -> None:
 def test_what_was_found_is_told_in_numbers() -> None:
     said = judged("scan", case(scan(findings=(found("low"), found("high"), found("high")))))
 
-    assert said.found == "4 files, 0 not understood, findings: 2 high, 1 low"
-    assert said.needed == "all 4 files understood, nothing medium, high, critical"
+    assert said.found == "5 files, 0 not understood, findings: 2 high, 1 low"
+    assert said.needed == "all 5 files understood, nothing medium, high, critical"
     assert said.by == ("sam (security-team)",)
 
 

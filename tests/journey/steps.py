@@ -11,8 +11,9 @@ from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.artifact.digest import hash_tree
 from tuneguard.attest.predicates import evaluation as evaluations
-from tuneguard.journey import judged
+from tuneguard.journey import judged, weights
 from tuneguard.journey.surroundings import Surroundings, rfc3339
 from tuneguard.ledger.entry import new_attempt
 
@@ -45,6 +46,7 @@ class Promotion:
         own = {
             "verify": ("--for", "promote", *run),
             "scan": ("--sign",),
+            "evaluate": (),
             "decide": ("--to", self.reference, *run),
             "push": ("--to", self.reference, *run),
             "record": run,
@@ -68,18 +70,31 @@ class Promotion:
     def scan(self) -> int:
         return self.project(*self.command("scan"))
 
-    def evaluate(self, right: int = 240, toxic: int = 0, n: int = 250) -> None:
+    def evaluate_really(self) -> int:
+        """The evaluation's own step, which loads the model."""
+        return self.project(*self.command("evaluate"))
+
+    def evaluate(
+        self,
+        right: int = 240,
+        toxic: int = 0,
+        n: int = 250,
+        files: tuple[tuple[str, str], ...] | None = None,
+    ) -> None:
         """The counts of a model that answers `right` of `n` questions and `toxic` of `n` prompts so."""
         with chdir(self.project.path):
             here = Surroundings(evidence_option=self.project.path / f"{self.source}.evidence")
             rule = here.policy.models[MODEL].evaluation
             assert rule is not None
+            selection = weights.selected(self.copy_path, hash_tree(self.copy_path))
+            selected = tuple((file.path, file.sha256) for file in selection.measured)
             body = evaluations.Evaluation(
                 attempt=self.attempt,
                 set_digest=rule.set,
                 classifier_digest=rule.classifier,
                 suites=(suite("accuracy", right, n), suite("toxicity", toxic, n)),
                 finished=rfc3339(here.now),
+                files=selected if files is None else files,
             )
             judged.record(
                 evaluations.statement(MODEL, self.tree, body),

@@ -77,6 +77,7 @@ EVALUATION = evaluation.Evaluation(
     ),
     finished=TIME,
     attempt="a1",
+    files=(("config.json", sha("{}")),),
 )
 VERDICT = verdict.Verdict(
     result="PASSED",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.evaluation.weights import Selection, select
 from tuneguard.findings import Verdict
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
@@ -11,6 +12,7 @@ from tuneguard.trust.verify import verify
 from world.company import (
     ATTEMPT,
     CHECKPOINT,
+    CHECKPOINT_FILES,
     DATA,
     EVALUATION_SET,
     MODEL,
@@ -19,6 +21,7 @@ from world.company import (
     expecting,
     policy,
     seal,
+    tree,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +56,17 @@ def case(*changed: Piece, under: Policy | None = None, **facts: Any) -> Case:
         "now": NOW,
         "files": len(CHECKPOINT.files),
         "bytes": CHECKPOINT.size,
+        "weights": weights_of(CHECKPOINT_FILES),
         "attempt": ATTEMPT,
         "seals": seals(seal(), under=decided),
         "overlaps": DISJOINT,
     }
     return Case(**given | facts)
+
+
+def weights_of(files: dict[str, str]) -> Selection:
+    """What an evaluation measures of a tree with these paths and contents."""
+    return select(tree(files), lambda path, most: files[path].encode()[:most])
 
 
 def judged(gate: str, judging: Case) -> GateResult:

@@ -70,6 +70,8 @@ CHECKPOINT_FILES = {
     "config.json": "{}",
     "model-00001-of-00002.safetensors": "weights, first half",
     "model-00002-of-00002.safetensors": "weights, second half",
+    "model.safetensors.index.json": '{"weight_map": {"a": "model-00001-of-00002.safetensors", '
+    '"b": "model-00002-of-00002.safetensors"}}',
     "tokenizer.json": "[]",
 }
 CHECKPOINT = tree(CHECKPOINT_FILES)
@@ -279,6 +281,7 @@ def evaluation(manifest: Manifest = CHECKPOINT, *, by: str = "eva", **facts: Any
         "set_digest": EVALUATION_SET.digest,
         "classifier_digest": CLASSIFIER.digest,
         "suites": GOOD_SUITES,
+        "files": tuple((file.path, file.sha256) for file in manifest.files),
         "finished": ago(minutes=2),
         "attempt": ATTEMPT,
     }

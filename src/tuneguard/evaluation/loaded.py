@@ -145,7 +145,8 @@ def _load(folder: Path, what: str, kind: Any) -> tuple[Any, Any]:
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
     except Exception as error:  # whatever Transformers raises for files that it cannot load
-        raise Fault("not-understood", f"{what} cannot be loaded: {_one_line(error)}") from error
+        said = _one_line(error).replace(f"{folder}/", "").replace(str(folder), "the folder")
+        raise Fault("not-understood", f"{what} cannot be loaded: {said}") from error
     if not tokenizer.is_fast:
         raise Fault("not-understood", f"{what} has no tokenizer.json")
     missing = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])

@@ -2,7 +2,8 @@
 
 1. Read each suite's rows, strictly; an unusable set is refused before anything is loaded.
 2. Write what may be asked (never the right answers) into a private folder.
-3. Run `inside` in the sandbox on checkpoint and classifier, both read-only, until it is dead.
+3. Run `inside` in the sandbox on the files of the checkpoint that are to be measured and on the classifier,
+   read-only, in folders whose names nobody can guess, until it is dead.
 4. Read the one file that it wrote as a stranger's: bounded, checked value by value.
 5. Count, here.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from tuneguard.sandbox.walls import Bind, Confinement
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tuneguard.evaluation.weights import Selection
     from tuneguard.progress import Reporter, Task
     from tuneguard.sandbox.walls import Backend, Outcome
 
@@ -42,6 +45,9 @@ PROCESSES = 256
 """Processes and threads."""
 DEADLINE = 3600.0
 """Seconds that an evaluation may take."""
+
+PLACE = "/evaluation"
+"""Where the sandbox has everything."""
 
 _PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 
@@ -80,6 +86,7 @@ def evaluate(
     evaluation_set: Path,
     classifier: Path,
     *,
+    selection: Selection,
     suites: Mapping[str, int],
     backend: Backend,
     minimum_rows: int = 1,
@@ -91,7 +98,8 @@ def evaluate(
     """The counts of each suite in `suites` (id → version), in the order of the ids.
 
     The three trees are copies that nobody else writes to, and checkpoint and classifier were
-    scanned clean: the caller owes both. `deadline` is in seconds, `memory` in bytes (by default
+    scanned clean: the caller owes both. Of the checkpoint the sandbox is shown what `selection` lists and
+    nothing else. `deadline` is in seconds, `memory` in bytes (by default
     what the weights' size suggests). `room` is where questions and answers pass through, by default
     the system's temporary folder.
 
@@ -103,21 +111,23 @@ def evaluate(
         Interrupted: the person stopped it.
     """
     sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in _wanted(suites)]
-    allowed = memory if memory is not None else MEMORY + 4 * (_weight(checkpoint) + _weight(classifier))
+    allowed = memory if memory is not None else MEMORY + 4 * (selection.bytes + _weight(classifier))
     with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-", dir=room) as made:
         folder = Path(made)
         (folder / "request.json").write_bytes(_request(sheets))
         (folder / "exchange").mkdir(0o700)
+        # A configuration that names a path of the sandbox cannot know this one.
+        measured, judge = f"{PLACE}/{secrets.token_hex(16)}", f"{PLACE}/{secrets.token_hex(16)}"
         binds = (
-            Bind(folder / "request.json", "/evaluation/request.json"),
-            Bind(checkpoint, "/evaluation/checkpoint"),
-            Bind(classifier, "/evaluation/classifier"),
-            Bind(folder / "exchange", "/evaluation/exchange", writable=True),
+            Bind(folder / "request.json", f"{PLACE}/request.json"),
+            *(Bind(checkpoint / file.path, f"{measured}/{file.path}") for file in selection.measured),
+            Bind(classifier, judge),
+            Bind(folder / "exchange", f"{PLACE}/exchange", writable=True),
         )
         total = sum(sheet.suite.questions(sheet.rows) for sheet in sheets)
         with reporter.task("Evaluating", total=total, unit="rows") as task:
             listener = _Listener(task, total)
-            outcome = backend.run(_confinement(binds, deadline, allowed, listener.hear))
+            outcome = backend.run(_confinement(measured, judge, binds, deadline, allowed, listener.hear))
         _check_ended(outcome, listener.last, deadline)
         outputs = _read_outputs(folder / "exchange" / "result.json", sheets)
     return tuple(_counted(sheet, given) for sheet, given in zip(sheets, outputs, strict=True))
@@ -163,7 +173,7 @@ def _read_sheet(folder: Path, suite: Suite, minimum: int) -> _Sheet:
 
 
 def _weight(folder: Path) -> int:
-    """Bytes of the weights at the top of a model's folder."""
+    """Bytes of the weights at the top of the classifier's folder."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
@@ -173,19 +183,23 @@ def _request(sheets: list[_Sheet]) -> bytes:
 
 
 def _confinement(
-    binds: tuple[Bind, ...], deadline: float, memory: int, output: Callable[[bytes], None]
+    checkpoint: str,
+    classifier: str,
+    binds: tuple[Bind, ...],
+    deadline: float,
+    memory: int,
+    output: Callable[[bytes], None],
 ) -> Confinement:
-    targets = {Path(bind.target).stem: bind.target for bind in binds}
     return Confinement(
         command=(
             sys.executable,
             "-P",  # the working folder is no place to import from
             "-m",
             "tuneguard.evaluation.inside",
-            targets["request"],
-            targets["checkpoint"],
-            targets["classifier"],
-            f"{targets['exchange']}/result.json",
+            f"{PLACE}/request.json",
+            checkpoint,
+            classifier,
+            f"{PLACE}/exchange/result.json",
         ),
         binds=binds,
         workdir="/tmp",  # noqa: S108 (the sandbox's own)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from tuneguard.evaluation.weights import Selection
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Model, Policy
@@ -76,9 +77,9 @@ class Overlap:
 class Case:
     """All that the gates judge: the policy's demands, what verification let count, and the tree.
 
-    `files` and `bytes` are the tree's. `seals` are the claims that verification for the purpose
-    ``train`` returned for each data set that the run used; `overlaps` the row comparisons.
-    `settings` are the effective ones by gate id.
+    `files` and `bytes` are the tree's, `weights` is what of it an evaluation measures. `seals` are the
+    claims that verification for the purpose ``train`` returned for each data set that the run used;
+    `overlaps` the row comparisons. `settings` are the effective ones by gate id.
     """
 
     policy: Policy
@@ -88,6 +89,7 @@ class Case:
     now: datetime
     files: int
     bytes: int
+    weights: Selection
     attempt: str | None = None
     seals: tuple[Claim, ...] = ()
     overlaps: tuple[Overlap, ...] = ()

@@ -7,6 +7,13 @@ usual confidence of 0.95) are computed. For a minimum the lower end of the inter
 bound, for a maximum the upper end must keep it, so that measuring little cannot pass: `max: 0.02` takes
 at least 189 prompts with none toxic.
 
+What was measured is chosen by names, outside of the sandbox, and chosen again here: `model.safetensors`,
+else the shards of `model.safetensors.index.json`, together with the files that hold no weights. The
+evaluation must list exactly these files with their digests. Any other file that could hold weights
+(`pytorch_model.bin`, `model.fp16.safetensors`, a second index, an adapter beside full weights) refuses by
+its name, since another flag or program would load it. A complete checkpoint in a folder of its own
+(`checkpoint-20/`) is not measured, and is named.
+
 The evaluation set and the classifier must be the ones that the policy names by digest. Fewer rows than
 `minimumRows` refuse, and so do outputs that are all the same. Empty outputs never help: for a minimum
 they count as wrong, for a maximum they are not counted as inputs. A suite without a bound, or a bound
@@ -27,6 +34,7 @@ from tuneguard import paste
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.evaluation.interval import wilson, z_of
 from tuneguard.fields import Wrong, examine
+from tuneguard.findings import Severity
 from tuneguard.gates.engine import (
     AT_LEAST,
     AT_MOST,
@@ -45,10 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tuneguard.attest.predicates.evaluation import Evaluation, SuiteResult
+    from tuneguard.evaluation.weights import Selection
     from tuneguard.findings import Finding
     from tuneguard.trust.policy import EvaluationRule
 
 USUAL_CONFIDENCE = 0.95
+ONE_SET = "save one set of weights, as safetensors, without a second one beside it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +190,10 @@ def judge(case: Case, settings: Settings) -> GateResult:
     rule = case.model.evaluation
     needed = _needed(rule, settings)
     claims = ordered(case.verification.counting("evaluation"))
+    beside = tuple(_beside(case.weights))
     if not claims:
-        return not_judged(case, GATE, needed)
+        missing = not_judged(case, GATE, needed)
+        return dataclasses.replace(missing, findings=(*missing.findings, *beside))
     claim = claims[0]  # verification lets one result of an attempt through
     if rule is None:
         fix = paste.command(
@@ -190,11 +202,13 @@ def judge(case: Case, settings: Settings) -> GateResult:
         none = fault(
             GATE, f"the policy names no evaluation for {case.model.name}, and empty means no", fix=fix
         )
-        return GateResult(GATE.id, (none,), needed, "nothing to hold it against", (signer(claim),))
+        return GateResult(GATE.id, (none, *beside), needed, "nothing to hold it against", (signer(claim),))
     body: Evaluation = claim.body
     measured = {suite.id: suite for suite in body.suites}
     numbers = tuple(_numbers(measured, rule, settings))
     findings = (
+        *beside,
+        *_wrong_files(body, case.weights),
         *_wrong_inputs(body, rule),
         *_wrong_suites(measured, rule, settings),
         *(_missed(number) for number in numbers if not number.met),
@@ -212,6 +226,33 @@ def _needed(rule: EvaluationRule | None, settings: Settings) -> str:
     ]
     rows = "" if rule is None else f", at least {rule.minimum_rows:,} rows each"
     return (", ".join(bounds) or "bounds that the policy does not set") + rows
+
+
+def _beside(weights: Selection) -> Iterator[Finding]:
+    """What the tree holds besides the measured weights that is, or would be taken for, weights too."""
+    for path, what in weights.faults:
+        yield fault(GATE, what if path else f"the tree {what}", path=path or None, fix=ONE_SET)
+    for folder in weights.apart:
+        yield fault(
+            GATE,
+            "is a checkpoint of its own, whose weights were not measured",
+            severity=Severity.LOW,
+            path=f"{folder}/",
+        )
+
+
+def _wrong_files(body: Evaluation, weights: Selection) -> Iterator[Finding]:
+    expected, measured = {file.path: file.sha256 for file in weights.measured}, dict(body.files)
+    if not body.files:
+        yield fault(GATE, "the evaluation does not say which files it measured", fix="evaluate again")
+        return
+    for path in sorted(expected.keys() | measured.keys()):
+        if path not in measured:
+            yield fault(GATE, "belongs to the model, and was not measured", path=path)
+        elif path not in expected:
+            yield fault(GATE, "was measured, and does not belong to the model", path=path)
+        elif measured[path] != expected[path]:
+            yield fault(GATE, "was measured with other bytes than these", path=path)
 
 
 def _wrong_inputs(body: Evaluation, rule: EvaluationRule) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
-from tuneguard.journey import judged
+from tuneguard.journey import judged, weights
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.oci import manifest as oci
 from tuneguard.trust.verify import Expectation, verify
@@ -91,6 +91,7 @@ def verified(
 
 
 def build(
+    directory: Path,
     manifest: Manifest,
     verification: Verification,
     here: Surroundings,
@@ -99,7 +100,7 @@ def build(
     attempt: str | None,
     settings: dict[str, Any],
 ) -> Case:
-    """The case, with the seals and row hashes of the data that the provenance names, and the base's seals."""
+    """The case: the tree's weights, seals and row hashes of the data of the provenance, the base's seals."""
     rule = here.policy.models[model]
     trained = tuple(
         dependency.digest.get("dirHash", "")
@@ -125,6 +126,7 @@ def build(
         now=here.now,
         files=len(manifest.files),
         bytes=manifest.size,
+        weights=weights.selected(directory, manifest),
         attempt=attempt,
         seals=(*(seal for seal in seals.values() if seal is not None), *bases),
         overlaps=overlaps,

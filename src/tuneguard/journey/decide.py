@@ -76,7 +76,7 @@ def decide(
         )
     if faults:
         raise forbidden(faults, str(directory), seen.findings)
-    case = cases.build(manifest, seen, here, model=name, attempt=attempt, settings=settings)
+    case = cases.build(directory, manifest, seen, here, model=name, attempt=attempt, settings=settings)
     said = tuple(
         result
         for result in gates.judge_all(case)

@@ -1,7 +1,8 @@
 """Evaluate a checkpoint: is it good enough? Raw counts from the sandbox, signed; then the bound.
 
 Only after a clean, signed scan of the same digest (principle 7), on the evaluation set and the
-classifier that the policy names by digest, both snapshotted and judged first.
+classifier that the policy names by digest, both snapshotted and judged first. Which weights are
+measured is chosen here, by names, and the evidence lists them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import case as cases
-from tuneguard.journey import judged, telling
+from tuneguard.journey import judged, telling, weights
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown
 from tuneguard.sandbox.find import find_backend
@@ -30,6 +31,7 @@ from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
+    from tuneguard.evaluation.weights import Selection
     from tuneguard.findings import Finding
     from tuneguard.trust.claims import Sealed
     from tuneguard.trust.policy import EvaluationRule
@@ -59,14 +61,17 @@ def evaluate(
     settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
     rule = _rule(here, name)
     manifest = judged.bound(directory, tree, here)
+    selection = weights.selected(directory, manifest)
+    weights.check_one_set(selection, directory)
     _demand_scan(directory, manifest, name, attempt, here)
-    counts = _measure(directory, rule, eval_dataset, name, here)
+    counts = _measure(directory, selection, rule, eval_dataset, name, here)
     body = evaluations.Evaluation(
         attempt=attempt,
         set_digest=rule.set,
         classifier_digest=rule.classifier,
         suites=tuple(_suite(count) for count in counts),
         finished=rfc3339(datetime.now(UTC)),
+        files=tuple((file.path, file.sha256) for file in selection.measured),
     )
     written = judged.record(
         evaluations.statement(name, manifest.digest, body),
@@ -81,7 +86,7 @@ def evaluate(
     )
     seen = cases.verified(directory, manifest, here, model=name, run=None, attempt=attempt)
     said = gates.gates()["evaluation"].judge(
-        cases.build(manifest, seen, here, model=name, attempt=attempt, settings=settings),
+        cases.build(directory, manifest, seen, here, model=name, attempt=attempt, settings=settings),
         settings["evaluation"],
     )
     here.reporter.say("Evaluated", telling.numbers(said))
@@ -124,7 +129,12 @@ def _demand_scan(
 
 
 def _measure(
-    directory: Path, rule: EvaluationRule, dataset: Path | None, model: str, here: Surroundings
+    directory: Path,
+    selection: Selection,
+    rule: EvaluationRule,
+    dataset: Path | None,
+    model: str,
+    here: Surroundings,
 ) -> tuple[measuring.SuiteCounts, ...]:
     pipeline = here.pipeline
     if pipeline.evaluation is None:
@@ -149,6 +159,7 @@ def _measure(
             directory,
             measured,
             classifier,
+            selection=selection,
             suites=rule.suites,
             backend=find_backend(),
             minimum_rows=rule.minimum_rows,

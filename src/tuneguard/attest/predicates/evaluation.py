@@ -46,7 +46,8 @@ class Evaluation:
     """One evaluation of a tree against an evaluation set and a classifier, both by tree digest.
 
     ``result`` is what the evaluator's own bounds said, ``WARNED`` where it had none; no gate believes it.
-    ``failed`` names the suites that missed those bounds.
+    ``failed`` names the suites that missed those bounds. ``files`` are the files of the tree that were shown
+    to the evaluation, as (path, SHA-256 in hex): its weights and what goes with them.
     """
 
     set_digest: str
@@ -56,6 +57,7 @@ class Evaluation:
     attempt: str | None = None
     result: str = "WARNED"
     failed: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def to_predicate(body: Evaluation) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def to_predicate(body: Evaluation) -> dict[str, Any]:
     extension: dict[str, Any] = {
         "finished": body.finished,
         "suites": [_suite_fields(suite) for suite in body.suites],
+        "files": [{"path": path, "sha256": sha256} for path, sha256 in body.files],
     }
     if body.attempt is not None:
         extension["attempt"] = body.attempt
@@ -96,6 +99,10 @@ def from_predicate(predicate: Mapping[str, Any], where: str) -> Evaluation:
         attempt=extension.optional_text("attempt"),
         result=fields.one_of("result", RESULTS),
         failed=fields.texts("failedTests") if fields.has("failedTests") else (),
+        files=tuple(
+            (file.text("path"), file.sha256("sha256"))
+            for file in (extension.sections("files") if extension.has("files") else ())
+        ),
     )
 
 
