@@ -142,6 +142,11 @@ def _distinct(findings: Sequence[Finding]) -> list[Finding]:
     return list(dict.fromkeys(findings))
 
 
+def _reason(finding: Finding) -> str:
+    place = "" if finding.location is None else f"{finding.location.path}: "
+    return f"{finding.rule}: {place}{finding.message}"
+
+
 def _write(
     directory: Path,
     manifest: Manifest,
@@ -165,7 +170,7 @@ def _write(
         resource_uri=policy.models[name].repository,
         policy=verdicts.PolicyRef(policy.name, policy.version, policy.sha256, policy.profile),
         log=None if head is None else verdicts.Log(head.size, head.root),
-        reasons=tuple(f"{finding.rule}: {finding.message}" for finding in findings)[:1000],
+        reasons=tuple(map(_reason, findings))[:1000],
         inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
         relied_on=_relied_on(seen, name, here) if passed else (),
         time=rfc3339(here.now),
