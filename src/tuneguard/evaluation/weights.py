@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, NotUnderstood
+from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
 from tuneguard.formats import image, sentencepiece, text
 from tuneguard.formats.json_document import parse
@@ -78,11 +78,7 @@ class Selection:
 
 
 def select(manifest: Manifest, read: Read) -> Selection:
-    """What of the tree is measured. `read` gives a file's first bytes, at most as many as it is asked for.
-
-    Raises:
-        NotUnderstood, CannotLook: a file that says where weights lie is not JSON, or too large.
-    """
+    """What of the tree is measured. `read` gives a file's first bytes, at most as many as it is asked for."""
     tree = _Tree(manifest, read)
     sets = {folder: tree.weights(folder) for folder in tree.components()}
     chosen = {path for paths in sets.values() for path in paths}
@@ -152,8 +148,9 @@ class _Tree:
 
     def components(self) -> tuple[str, ...]:
         """The folders of one model: the top, what ``modules.json`` lists, and the routes in these."""
-        listed = self._document("modules.json") if self.has("", "modules.json") else []
-        waiting = ["", *(_texts(part.get("path") for part in listed if isinstance(part, dict)))]
+        listed = self._document("modules.json") if self.has("", "modules.json") else None
+        parts = (part for part in listed if isinstance(part, dict)) if isinstance(listed, list) else ()
+        waiting = ["", *_texts(part.get("path") for part in parts)]
         folders: dict[str, None] = {}
         while waiting:
             folder = waiting.pop()
@@ -196,15 +193,18 @@ class _Tree:
         return tuple(sorted(path for path in paths if path in self._files))
 
     def _document(self, path: str) -> Any:
+        """A JSON file's value; None, and a fault, where readers could not agree on one."""
         data = self._read(path, limits.SCAN_JSON_BYTES + 1)
         if len(data) > limits.SCAN_JSON_BYTES:
-            raise CannotLook(f"is JSON of over {limits.SCAN_JSON_BYTES:,} bytes", where=printable(path))
+            self.fault(path, f"is JSON of over {limits.SCAN_JSON_BYTES:,} bytes")
+            return None
         try:
             document = parse(data)
         except NotUnderstood as error:
-            raise NotUnderstood(error.what, where=printable(path)) from error
+            self.fault(path, error.what)
+            return None
         if document.duplicates:
-            raise NotUnderstood(f"gives the key {document.duplicates[0]} twice", where=printable(path))
+            self.fault(path, f"gives the key {document.duplicates[0]} twice")
         return document.value
 
 

@@ -23,7 +23,7 @@ def selected(directory: Path, manifest: Manifest) -> Selection:
     """What of the tree in `directory` is measured.
 
     Raises:
-        NotUnderstood, CannotLook: a file that says where weights lie cannot be read.
+        CannotLook: a file cannot be read.
     """
     with files.directory(directory) as root:
 
