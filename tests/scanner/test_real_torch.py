@@ -68,6 +68,50 @@ def test_a_checkpoint_of_the_installed_trainer_passes(trained: Path) -> None:
     assert result.understood == result.files
 
 
+@pytest.fixture(scope="module")
+def distributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A distributed checkpoint of the installed torch."""
+    import torch
+    import torch.distributed.checkpoint as dcp
+
+    folder = tmp_path_factory.mktemp("run") / "dcp"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(
+            {"model": {"w": torch.zeros(4, 4), "b": torch.zeros(4, dtype=torch.bfloat16)}, "step": 3},
+            checkpoint_id=folder,
+            no_dist=True,
+        )
+    return folder
+
+
+def test_a_distributed_checkpoint_is_not_understood_and_nothing_is_found_in_it(distributed: Path) -> None:
+    result = scan_tree(distributed)
+
+    assert result.findings == ()
+    assert {skipped.path for skipped in result.skipped} == {".metadata", "__0_0.distcp"}
+    assert "distributed checkpoint" in result.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        pytest.param(lambda written: p.PAYLOAD, id="exchanged"),
+        pytest.param(lambda written: written[:-1] + p.POP + p.SYSTEM + p.STOP, id="a call behind it"),
+        pytest.param(
+            lambda written: written.replace(b"TensorStorageMetadata", b"TensorStorageMetadato"),
+            id="another class",
+        ),
+    ],
+)
+def test_attack_a_call_planted_in_its_metadata_is_refused(
+    distributed: Path, tmp_path: Path, planted: Any
+) -> None:
+    (tmp_path / ".metadata").write_bytes(planted((distributed / ".metadata").read_bytes()))
+
+    assert "TG-PKL-CALL" in {finding.rule for finding in scan_tree(tmp_path).findings}
+
+
 @pytest.mark.parametrize("name", FOUR)
 def test_a_call_planted_in_what_it_wrote_is_refused(trained: Path, tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(trained / name) as archive:
@@ -222,8 +266,9 @@ GONE = {
     "numpy.core.numeric",
     "trl.trainer.sft_config",
     "trl.trainer.dpo_config",
+    "pathlib._local",
 }
-"""Python 2's name, NumPy 1's, and a library that is not installed here."""
+"""Python 2's name, NumPy 1's, a library that is not installed here, and Python 3.13's name."""
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -36,6 +36,7 @@ from tuneguard.scanner.forms import (
     row,
     state,
     text,
+    tuple_of,
 )
 
 if TYPE_CHECKING:
@@ -234,7 +235,35 @@ _TRAINER = (
     ),
 )
 
-ALLOWED: dict[tuple[str, str], Allowed] = _entries(_TORCH, _PYTHON, _NUMPY, _TRAINER)
+# --- torch.distributed.checkpoint: .metadata (torch 2.13, distributed/checkpoint/metadata.py) ------------
+# What these objects say is not read, so that a file which holds them is not understood
+# (formats/pickle_file.py); making them runs nothing.
+
+_METADATA = "torch.distributed.checkpoint.metadata"
+
+_DISTRIBUTED = (
+    *(
+        _settings(_METADATA, name)
+        for name in (
+            *("BytesStorageMetadata", "ChunkStorageMetadata", "Metadata", "MetadataIndex", "StorageMeta"),
+            "TensorStorageMetadata",
+        )
+    ),
+    _settings("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    Allowed(_METADATA, "_MEM_FORMAT_ENCODING", calls=(row(number(0, 1, 2)),)),
+    Allowed(
+        _METADATA,
+        "TensorProperties",
+        news=(EMPTY,),
+        states=(row(_DTYPE, _LAYOUT, BOOL, made_by(f"{_METADATA}._MEM_FORMAT_ENCODING"), BOOL),),
+    ),
+    *(
+        Allowed(module, "PosixPath", calls=(tuple_of(str),))
+        for module in ("pathlib", "pathlib._local")  # and in Python 3.13
+    ),
+)
+
+ALLOWED: dict[tuple[str, str], Allowed] = _entries(_TORCH, _PYTHON, _NUMPY, _TRAINER, _DISTRIBUTED)
 """Every allowed name by (module, name), as the stream spells them."""
 
 
