@@ -177,18 +177,31 @@ def _items(key: str, value: Any, fact: Object, context: Context) -> Iterator[str
     """The texts of a value that are names of something; None for what can be none."""
     if key == "types" or (context.name == "model_index.json" and isinstance(value, list)):
         inner: Iterable[Any] = value if key == "types" else (key,)  # here the keys are the folders
-    elif isinstance(value, dict):
-        if key != "weight_map":
-            return  # an object of its own
+    elif not isinstance(value, dict):
+        inner = _flat(value)
+    elif key == "weight_map":
         inner = value.values()
+    elif _BY_KEY.get(key) is _Use.OPENS:
+        inner = value  # a loader that goes through a list of names goes through these keys as well
     else:
-        inner = value if isinstance(value, list) else (value,)
+        return  # an object of its own
     asked = key == "weight_map" or (fact.step is None and _is_map(fact, context))
     for item in inner:
         if isinstance(item, str):
             yield item
         elif asked:
             yield None
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """A value, or everything in a list of lists."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += reversed(item)
+        else:
+            yield item
 
 
 def _judged(value: str | None, use: _Use | None, key: str, context: Context) -> tuple[str, bool] | None:
