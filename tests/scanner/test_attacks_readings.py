@@ -115,6 +115,36 @@ def test_attack_a_zip_that_is_a_tar_archive_as_well(scan) -> None:
     assert "TG-TWO-READINGS" in rules_of(scan("model.pt", data))
 
 
+def test_attack_torchs_legacy_form_that_is_a_tar_archive_as_well(scan) -> None:
+    start = p.MAGIC + p.stream(b"M\xe9\x03") + b"\x80\x02}X\x01\0\0\0aB" + struct.pack("<I", 4000)
+    data = tars.header(start=start, form="base-256").ljust(len(start) + 4000, b"\0") + b"s."
+    data += p.stream(b"N") + p.stream(b"]")
+
+    assert "TG-TWO-READINGS" in rules_of(scan("pytorch_model.bin", data))
+
+
+def test_attack_json_that_is_a_tar_archive_as_well(scan) -> None:
+    block = b'{"a":"x","b":'.ljust(156) + b"}".ljust(356)
+    block = block[:148] + b"%7o " % tars.unsigned(block) + block[156:]
+
+    assert json.loads(block)["a"] == "x"
+    assert {finding.message for finding in scan("config.json", block).findings} == {
+        "is JSON and a tar archive as well"
+    }
+
+
+@pytest.mark.parametrize("name", ["logo.gif", "tokenizer.model", "photo.jpg"])
+def test_attack_other_formats_that_begin_like_a_tar_archive(scan, name: str) -> None:
+    start = {
+        "logo.gif": b"GIF89a\1\0\1\0\0\0\0!\xfe\xff",
+        "tokenizer.model": b"\x0a\x05\x0a\x03abc\x22\xff\x7f",
+        "photo.jpg": b"\xff\xd8\xff\xfe\x10\0",
+    }[name]
+    data = tars.header(start=start, form="the signed sum") + bytes(9000)
+
+    assert "TG-TWO-READINGS" in rules_of(scan(name, data))
+
+
 # --- a zip archive, which many readers find by its end ------------------------------------------------
 
 
@@ -194,6 +224,15 @@ def test_attack_a_picture_that_unpickles(scan) -> None:
     assert "TG-TWO-READINGS" in rules_of(scan("logo.gif", start + b";"))
 
 
+def test_attack_a_zip_that_unpickles_where_persistent_ids_are_loaded(scan) -> None:
+    # To an unpickler it begins with a persistent id, which ends at the first line end.
+    member = zips.Member("a.txt", b"hello\n" + b"cposix\nsystem\n(S'echo'\ntR.", flags=0x0808)
+
+    result = scan("notes.zip", zips.archive(member))
+
+    assert "is a zip archive and a pickle as well" in {finding.message for finding in result.findings}
+
+
 def test_attack_a_call_behind_a_string_as_long_as_what_is_looked_at(scan) -> None:
     body = p.text("x" * (1 << 21)) + p.POP + p.SYSTEM + p.STOP
 
@@ -212,6 +251,7 @@ PACKED = {
     "lzma": lzma.compress(p.PAYLOAD, lzma.FORMAT_ALONE),
     "ZF": b"ZF" + hex(len(p.PAYLOAD)).encode().ljust(19) + zlib.compress(p.PAYLOAD),
     "ZF on old systems": b"ZF" + hex(len(p.PAYLOAD)).encode().ljust(20) + zlib.compress(p.PAYLOAD),
+    "a tar archive": gzip.compress(old_torch()),
     "broken behind the payload": zlib.compress(p.PAYLOAD + bytes(1 << 16), 0)[:-30_000],
 }
 
@@ -228,7 +268,7 @@ def test_attack_another_format_that_is_a_packed_pickle_as_well(form: str) -> Non
 
     [fact] = readings.by_head(PACKED[form], Reader.of_bytes(PACKED[form]), known)
 
-    assert fact.what == "is safetensors and a packed pickle as well"
+    assert fact.what == "is safetensors and packed for a loader as well"
 
 
 @pytest.mark.parametrize("length", [0x2078, 0x9C78, 0xDA78, 0x5E78, 0x088B1F, 0x5A42, 0x005D])

@@ -163,6 +163,23 @@ def test_a_rule_that_fails_keeps_what_was_found_before(
     assert "TypeError" in result.skipped[0].reason
 
 
+def test_a_reader_that_fails_on_a_guess_leaves_the_file_not_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is not understood in a guess is a coincidence of bytes; that the reader failed is not.
+    def failing(reader: Reader):
+        raise ValueError
+        yield Fact()
+
+    monkeypatch.setitem(readers.READERS, Kind.ZIP, failing)
+    (tmp_path / "a.pkl").write_bytes(p.stream(p.data(b"PK\x03\x04 and more")))
+
+    result = scan_tree(tmp_path)
+
+    assert result.verdict is Verdict.NOT_UNDERSTOOD
+    assert "ValueError" in result.skipped[0].reason
+
+
 def test_an_interruption_is_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(reader: Reader):
         yield Fact()

@@ -1,9 +1,12 @@
-"""Packed pickles, as far as to know that ``joblib.load``, which goes by the first bytes, would unpack a file.
+"""Packed pickles and archives, as far as to know that a reader would unpack them, going by the first bytes.
 
 Bytes of another format can begin so by chance (a safetensors header of 40,056 bytes begins like zlib). So
 they are unpacked, as far as a reader would before it meets an error, and what comes out is looked at.
 
-Source: joblib ``numpy_pickle_utils.py`` (``_detect_compressor``) and ``numpy_pickle_compat.py`` (``ZF``).
+``joblib.load`` unpickles what it unpacks, ``tarfile.open`` (in its usual mode) looks for an archive in it.
+
+Source: joblib ``numpy_pickle_utils.py`` (``_detect_compressor``) and ``numpy_pickle_compat.py`` (``ZF``);
+CPython ``Lib/tarfile.py`` (``TarFile.open``).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import lzma
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-from tuneguard.formats import pickle_file
+from tuneguard.formats import pickle_file, tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +44,15 @@ _FORMS: tuple[tuple[bytes, int, Callable[[], _Unpacker]], ...] = (
 
 
 def looks_like(head: bytes) -> bool:
-    """Whether a reader that goes by the first bytes would unpack a pickle from what begins with `head`."""
+    """Whether a reader would unpack a pickle or a tar archive from what begins with `head`."""
     return any(
-        head.startswith(mark) and _is_pickle(_unpacked(head[skip:], make())) for mark, skip, make in _FORMS
+        head.startswith(mark) and _is_loaded(_unpacked(head[skip:], make())) for mark, skip, make in _FORMS
     )
 
 
-def _is_pickle(data: bytes) -> bool:
-    return pickle_file.begins_pickle(data) or pickle_file.probe(data, 2 * len(data))
+def _is_loaded(data: bytes) -> bool:
+    """Whether unpacked bytes are something to a loader. They may go on for as long again as was unpacked."""
+    return pickle_file.begins_pickle(data) or pickle_file.probe(data, 2 * len(data)) or tar.looks_like(data)
 
 
 def _unpacked(data: bytes, unpacker: _Unpacker) -> bytes:

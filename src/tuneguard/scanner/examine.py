@@ -35,7 +35,7 @@ def examine(
         CannotLook: the bytes cannot be had.
         ChangedWhileRead: they changed.
     """
-    looking = _Look(context, report, depth)
+    looking = _Look(context, report, depth, guess=guess)
     known = Identified(Kind.UNKNOWN, name)
     reader.keep_tail()
     with looking.guarded():
@@ -68,17 +68,18 @@ def _whole(reader: Reader, known: Identified) -> Reader:
 class _Look:
     """The look at one content: where its facts are, and whether it is understood so far."""
 
-    def __init__(self, context: Context, report: Report, depth: int) -> None:
+    def __init__(self, context: Context, report: Report, depth: int, *, guess: bool) -> None:
         self._outer = self._context = context
         self._report = report
         self._depth = depth
+        self._guess = guess
         self.understood = True
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Where bytes are judged: what they do to us is said of them, and ends nothing else.
 
-        Our own fault as well: a number with too many digits, a nesting too deep, not enough memory.
+        Our own faults as well, whatever hostile bytes find: a number of too many digits, not enough memory.
         """
         try:
             yield
@@ -86,7 +87,9 @@ class _Look:
             self.skip(error.what)
         except TuneguardError:
             raise
-        except Exception as error:  # noqa: BLE001 (hostile bytes may find any fault; the file is then not understood)
+        except Exception as error:
+            if self._guess:  # what is not understood in a guess is nothing to report; our own fault is
+                raise
             self.skip(f"Tuneguard failed on it ({type(error).__name__}): please report this")
 
     def ask(self, fact: Fact) -> None:
@@ -140,8 +143,10 @@ class _Look:
             return
         guess = Report()
         guess.nested = nested
-        examine(content.reader, "", context, guess, depth=self._depth + 1, guess=True)
-        self._report.merge(guess)
+        try:
+            examine(content.reader, "", context, guess, depth=self._depth + 1, guess=True)
+        finally:
+            self._report.merge(guess)
 
 
 def _not_read(known: Identified) -> str:

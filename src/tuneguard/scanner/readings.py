@@ -34,7 +34,7 @@ def by_head(head: bytes, reader: Reader, known: Identified) -> Iterator[TwoReadi
     if known.kind is not Kind.PICKLE and pickle_file.probe(head, reader.size):
         yield _also(known, "a pickle", 0)
     if packed.looks_like(head):
-        yield _also(known, "a packed pickle", 0)
+        yield _also(known, "packed for a loader", 0)
     at = 512
     while at < reader.size:
         if _bytes_at(at, head, reader) == HDF5:
