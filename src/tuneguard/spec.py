@@ -122,7 +122,7 @@ def _check_placeholders(text: str, known: tuple[str, ...]) -> None:
 def _matching(pattern: re.Pattern[str], what: str, help: str) -> object:
     def read(node: Node) -> str:
         text = read_text(node)
-        if not pattern.fullmatch(text):
+        if not pattern.fullmatch(text) or not text.isprintable():
             raise Wrong(f"must be {what}, found `{shown(text)}`", help)
         return text
 

@@ -202,6 +202,14 @@ def test_attack_a_row_of_the_evaluation_set_in_the_configuration(
     refused_for(project, capsys, "the config holds rows of the evaluation set", "train-config.yaml")
 
 
+def test_attack_a_row_of_the_evaluation_set_in_the_command(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(project, '"{run}"]', f'"{{run}}", {json.dumps("--extra=" + a_row(project).replace("{", "{{"))}]')
+
+    refused_for(project, capsys, "the command holds rows of the evaluation set")
+
+
 def test_attack_another_set_named_as_the_evaluation_set(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

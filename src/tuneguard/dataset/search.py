@@ -60,6 +60,9 @@ class Search:
     def __init__(self, hashes: bytes) -> None:
         self._hashes = memoryview(hashes)
         self._count = len(hashes) // HASH_BYTES
+        self._begins = bytearray(1 << 24)  # by their first three bytes: most pieces are no row's
+        for at in range(0, len(hashes), HASH_BYTES):
+            self._begins[int.from_bytes(hashes[at : at + 3])] = 1
         self._short: set[bytes] = set()
 
     def look(self, data: bytes, name: str) -> str | None:
@@ -113,6 +116,8 @@ class Search:
         return False
 
     def __contains__(self, hashed: bytes) -> bool:
+        if not self._begins[int.from_bytes(hashed[:3])]:
+            return False
         at = bisect.bisect_left(range(self._count), hashed, key=self._at)
         return at < self._count and self._at(at) == hashed
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
 _COMPANION = re.compile(
-    r"(licen[cs]e|copying|notice|readme|authors|citation|changelog)([._-][\w-]*)?(\.(md|txt|rst|cff))?"
+    r"(licen[cs]e|copying|notice|readme|authors|citation|changelog)([_-][\w-]*)?(\.(md|txt|rst|cff))?"
     r"|\.git(attributes|ignore|keep)|\.ds_store",
     re.IGNORECASE,
 )
@@ -116,7 +116,8 @@ def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) ->
     Returns what may be said of it in the provenance; None where the policy names no set.
 
     Raises:
-        Refused: an input holds a key, the set, one of its files or one of its rows.
+        Refused: an input holds a key, the set, one of its files or one of its rows; or the command does.
+        CannotLook: the command is made so that looking through it would take for ever.
     """
     own = [item for item in inputs if item.role in ("code", "config")]
     for item in own:
@@ -129,7 +130,9 @@ def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) ->
     if known.manifest is None:
         return Comparison(known.digest, False, f"the set is not at hand: {known.absent}")
     _check_files(own, known.manifest)
-    passed_over = _check_rows(own, Search(known.hashes))
+    search = Search(known.hashes)
+    _check_command(search, here)
+    passed_over = _check_rows(own, search)
     if passed_over:
         what = counted(len(passed_over), "file")
         reason = f"{what} could not be looked through, {passed_over[0]} among them"
@@ -194,6 +197,17 @@ def _check_files(own: Sequence[Input], measured: Manifest) -> None:
                     where=files.printable(file.path),
                     help=_HELP,
                 )
+
+
+def _check_command(search: Search, here: Surroundings) -> None:
+    """A row of the set in the command, which the pipeline file hands to the training word by word."""
+    words = "\n".join(here.pipeline.train.command)
+    if search.look(words.encode(errors="replace"), "command") is not None:
+        raise Refused(
+            "the command holds rows of the evaluation set",
+            where=files.printable(here.pipeline.file),
+            help=_HELP,
+        )
 
 
 def _check_rows(own: Sequence[Input], search: Search) -> list[str]:
