@@ -217,6 +217,16 @@ def test_a_policy_in_its_grace_says_so():
     assert "For loading alone it counts for 14 days more." in explain(parse_policy(text(grace).encode(), "f"))
 
 
+def test_dates_at_the_ends_of_the_calendar_warn_and_end_nothing():
+    first = (
+        (EXPIRES, "expires: 0001-01-01T00:00:00Z, grace: 800000d"),
+        ("until: 2027-01-01", "until: 9999-12-31"),
+    )
+
+    assert len(warned(*first, at="2026-11-23T00:00:00Z")) == 1
+    assert warned(*first[1:], ("from: 2026-01-01", "from: 0001-01-01"), at="2026-11-23T00:00:00Z") == ()
+
+
 def test_keys_that_speak_and_end_soon_are_named_and_those_that_ended_are_not():
     retired = ("reason: stolen", "reason: superseded")
     later = ("at: 2026-05-01", "at: 2026-12-30")

@@ -73,13 +73,13 @@ def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
     Where a policy does not say from when, the last 30 days are soon; so they are for each key of a role.
     """
     found = []
-    soon = policy.warn_from if policy.warn_from is not None else policy.expires - _SOON
+    soon = policy.expires - now <= _SOON if policy.warn_from is None else now >= policy.warn_from
     if policy.expired(now):
         found.append(
             f"the policy {policy.name} expired on {policy.expires:%Y-%m-%d %H:%M} UTC: only loading goes on, "
             f"for {_age(policy.grace)} from then"
         )
-    elif now >= soon:
+    elif soon:
         found.append(
             f"the policy {policy.name} expires on {policy.expires:%Y-%m-%d %H:%M} UTC: "
             "ask its owner for a new one"
@@ -88,7 +88,7 @@ def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
     ending = [
         f"{each.name} until {each.ends:%Y-%m-%d %H:%M} UTC"
         for each in policy.identities.values()
-        if each.name in speaking and each.ends is not None and each.ends - _SOON <= now < each.ends
+        if each.name in speaking and each.ends is not None and timedelta(0) < each.ends - now <= _SOON
     ]
     if ending:
         more = f" and {len(ending) - _NAMED:,} more" if len(ending) > _NAMED else ""
