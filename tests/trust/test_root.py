@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.errors import ConfigurationError, Refused, UsageError
 from tuneguard.trust.policy import sign_policy
 from tuneguard.trust.root import find_policy, find_root, home, load_policy
 from world.policies import key, public, text
@@ -69,7 +69,7 @@ def test_a_root_that_was_named_and_is_missing_is_never_replaced_by_another(place
 def test_a_machines_root_that_is_broken_is_never_replaced_by_the_homes(places):
     places["system"].write_text("broken")
 
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(ConfigurationError, match="not a public key"):
         find_root(None, {"TUNEGUARD_HOME": str(places["home"].parent)}, system=places["system"])
 
 

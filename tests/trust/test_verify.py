@@ -507,7 +507,7 @@ def test_without_an_expectation_the_answer_is_integrity_only(facts: dict[str, An
 
     assert seen.integrity_only
     assert seen.findings == ()
-    assert seen.verdict is Verdict.NOT_UNDERSTOOD
+    assert seen.verdict is Verdict.INTEGRITY_ONLY
     assert seen.verdict.exit_code == 4
     assert not seen.passed
 
