@@ -565,12 +565,76 @@ def test_attack_list_a_model_as_evidence_of_another(layout):
     assert len(layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)) == 2
 
 
-def test_attack_say_that_evidence_is_something_else_only_takes_it_away(layout):
+NULLS = {"artifactType": None, "annotations": None, "urls": None, "platform": None, "data": None}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"artifactType": "text/plain"}, {"artifactType": ""}, {"mediaType": "application/json"}, NULLS],
+    ids=["another type", "no type", "no manifest", "nulls"],
+)
+def test_attack_say_that_evidence_is_something_else(layout, said):
+    before = layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)
+    rewrite_index(layout, lambda document: [entry.update(said) for entry in document["manifests"]])
+
+    assert before
+    assert [each.digest for each in layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)] == [
+        each.digest for each in before
+    ]
+
+
+def test_what_is_listed_as_something_else_and_is_no_manifest_is_passed_over(layout):
+    large, junk, gone = "sha256:" + "ab" * 32, digest_of(b"PK"), digest_of(b"gone")
+    blob(layout, large).touch()
+    os.truncate(blob(layout, large), 100 * 1024 * 1024)
+    blob(layout, junk).write_bytes(b"PK")
+    before = layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)
+
+    def more(document):
+        for digest in (large, junk, gone):
+            document["manifests"].append({"mediaType": "application/zip", "digest": digest, "size": 2})
+
+    rewrite_index(layout, more)
+
+    assert layout.referrers(MODEL.digest, oci.BUNDLE_TYPE) == before
+
+
+@pytest.mark.parametrize("depth", [1, 2, 30])
+def test_referrers_in_an_index_within_the_index_are_found(layout, depth):
+    before = layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)
+
+    def nest(document):
+        for _ in range(depth):
+            data = json.dumps({**document, "mediaType": INDEX_TYPE}).encode()
+            blob(layout, digest_of(data)).write_bytes(data)
+            document["manifests"] = [{"mediaType": INDEX_TYPE, "digest": digest_of(data), "size": len(data)}]
+
+    rewrite_index(layout, nest)
+
+    assert set(layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)) == set(before)
+    assert layout.read_manifest(MODEL.digest) == MODEL.data
+
+
+def test_an_index_within_the_index_that_lists_what_is_not_there_is_no_error(layout):
+    before = layout.referrers(MODEL.digest, oci.BUNDLE_TYPE)
+    absent = {"mediaType": MANIFEST_TYPE, "digest": digest_of(b"arm64"), "size": 5}
+    data = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [absent]}).encode()
+    blob(layout, digest_of(data)).write_bytes(data)
+    entry = {"mediaType": INDEX_TYPE, "digest": digest_of(data), "size": len(data)}
+    rewrite_index(layout, lambda document: document["manifests"].append(entry))
+
+    assert layout.referrers(MODEL.digest, oci.BUNDLE_TYPE) == before
+
+
+def test_a_layout_with_nulls_is_written_to(layout):
     rewrite_index(
-        layout, lambda document: [entry.update(artifactType="text/plain") for entry in document["manifests"]]
+        layout,
+        lambda document: document["manifests"].append(document["manifests"][0] | {"annotations": None}),
     )
 
-    assert layout.referrers(MODEL.digest, oci.BUNDLE_TYPE) == ()
+    layout.tag("v2", MODEL.digest)
+
+    assert (layout.resolve("v1"), layout.resolve("v2")) == (MODEL.digest, MODEL.digest)
 
 
 def test_evidence_whose_manifest_is_gone_or_changed_is_an_error_and_not_an_absence(layout):

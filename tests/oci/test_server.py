@@ -16,11 +16,11 @@ from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.auth import find
-from tuneguard.oci.descriptor import digest_of
-from tuneguard.oci.http import Timing, Transport
+from tuneguard.oci.descriptor import MANIFEST_TYPE, digest_of
+from tuneguard.oci.http import BLOCK, Timing, Transport
 from tuneguard.oci.server import Server
 from world.layouts import EVIDENCE, FILES, MODEL
-from world.registries import serving
+from world.registries import INDEX, asked_range, serving
 
 FAST = Timing(idle=5, whole=5, wait=0, sleep=lambda _: None)
 DATA = b"weights" * 1000
@@ -110,8 +110,322 @@ def test_a_download_that_breaks_goes_on_with_a_range():
 
         world.script = script
         assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
-        assert ranges[0] is None
-        assert len(ranges) == 2
+        assert ranges == [None, "bytes=3000-6999"]
+
+
+def broken_then(world, answer):
+    """The first answer with a blob ends early; each further one is `answer`'s."""
+    asked = []
+
+    def script(handler):
+        asked.append(handler.headers["Range"])
+        if len(asked) == 1:
+            handler.answer(200, DATA[:3000], Content_Length=str(len(DATA)), Connection="close")
+            handler.close_connection = True
+            return True
+        return answer(handler)
+
+    world.blobs[DIGEST], world.script = DATA, script
+    return asked
+
+
+def without_ranges(handler):
+    """416 for any range, as registries answer that serve none."""
+    if handler.headers["Range"] is None:
+        return False
+    handler.answer(416, Content_Range=f"bytes */{len(DATA)}")
+    return True
+
+
+def nameless(handler, **headers):
+    """206 that does not say of which range."""
+    if handler.headers["Range"] is None:
+        return False
+    handler.answer(206, DATA[3000:], **headers)
+    return True
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        without_ranges,
+        nameless,
+        lambda handler: nameless(handler, Content_Range="bytes */7000"),
+        lambda handler: nameless(handler, Content_Range="items 3000-6999/7000"),
+        lambda handler: nameless(handler, Content_Type="multipart/byteranges; boundary=x"),
+    ],
+    ids=["416", "no range", "a star", "another unit", "in parts"],
+)
+def test_a_range_that_is_not_served_means_the_whole_blob(answer):
+    with serving() as world:
+        asked = broken_then(world, answer)
+        assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
+        assert asked == [None, "bytes=3000-6999", None]
+
+
+@pytest.mark.parametrize("whole", ["7000", "*"])
+def test_a_range_counts_by_where_it_begins(whole):
+    with serving() as world:
+
+        def answer(handler):
+            handler.answer(206, DATA[3000:], Content_Range=f"bytes 3000-6999/{whole}")
+            return True
+
+        asked = broken_then(world, answer)
+        assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
+        assert len(asked) == 2
+
+
+def test_a_registry_that_ignores_ranges_and_gives_the_whole_is_read_on():
+    with serving() as world:
+
+        def answer(handler):
+            handler.answer(200, DATA)
+            return True
+
+        broken_then(world, answer)
+        assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
+
+
+def test_a_range_that_is_served_in_parts_is_asked_on():
+    with serving() as world:
+
+        def answer(handler):
+            start, _ = asked_range(handler.headers["Range"], len(DATA))
+            end = min(start + 1500, len(DATA)) - 1
+            handler.answer(206, DATA[start : end + 1], Content_Range=f"bytes {start}-{end}/{len(DATA)}")
+            return True
+
+        asked = broken_then(world, answer)
+        assert b"".join(opened(world).read_blob(DIGEST, len(DATA))) == DATA
+        assert asked[1:] == ["bytes=3000-6999", "bytes=4500-6999", "bytes=6000-6999"]
+
+
+def test_nothing_more_is_asked_for_a_blob_whose_connection_broke_after_its_last_byte():
+    with serving() as world:
+        data = bytes(BLOCK)
+
+        def chunked(handler):
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))  # and no last chunk
+            handler.close_connection = True
+            return True
+
+        world.script = chunked
+        assert b"".join(opened(world).read_blob(digest_of(data), len(data))) == data
+        assert len(world.log) == 1
+
+
+def test_an_empty_blob_is_had_without_a_range():
+    with serving() as world:
+        world.script = without_ranges
+        assert b"".join(opened(world).read_blob(digest_of(b""), 0)) == b""
+        with pytest.raises(Refused, match="hashes to"):
+            b"".join(opened(world).read_blob(DIGEST, 0))
+
+
+def test_a_retry_is_said_in_words_for_people():
+    said = []
+
+    class Told:
+        def say(self, *parts):
+            said.append(parts)
+
+    with serving() as world:
+        broken_then(world, lambda _: False)
+        server = Server(Transport(world.host, timing=Timing(wait=0), reporter=Told()), "m")
+        assert b"".join(server.read_blob(DIGEST, len(DATA))) == DATA
+
+    assert said == [("Retrying", "the connection broke after 3,000 of 7,000 bytes, try 2 of 4")]
+
+
+# --- Registries without the referrers API ------------------------------------------------------------
+
+
+def redirected(handler):
+    if handler.path == "/sign-in":
+        handler.answer(200, b"<!DOCTYPE html><title>Sign in</title>", Content_Type="text/html")
+    else:
+        handler.answer(302, Location="/sign-in")
+
+
+WITHOUT = {
+    "404": lambda handler: handler.answer(404),
+    "400": lambda handler: handler.answer(400, b'{"errors": []}', Content_Type="application/json"),
+    "405": lambda handler: handler.answer(405),
+    "406": lambda handler: handler.answer(406),
+    "410": lambda handler: handler.answer(410),
+    "501": lambda handler: handler.answer(501),
+    "204": lambda handler: handler.answer(204),
+    "page": lambda handler: handler.answer(200, b"<html>", Content_Type="text/html"),
+    "empty": lambda handler: handler.answer(200, Content_Type=INDEX),
+    "other json": lambda handler: handler.answer(200, b'{"manifests": []}', Content_Type="application/json"),
+    "null": lambda handler: handler.answer(200, b"null", Content_Type="application/json"),
+    "a manifest": lambda handler: handler.answer(200, MODEL.data, Content_Type=MANIFEST_TYPE),
+    "a manifest called index": lambda handler: handler.answer(200, MODEL.data, Content_Type=INDEX),
+    "sign-in": redirected,
+    "elsewhere": lambda handler: handler.answer(302, Location="http://sign-in.example/"),
+    "encoded": lambda handler: handler.answer(200, b"\x1f\x8b", Content_Encoding="gzip"),
+    "endless": lambda handler: handler.answer(200, bytes(5 * 1024 * 1024), Content_Type="text/html"),
+}
+
+
+@pytest.mark.parametrize("answer", WITHOUT)
+def test_what_answers_the_question_for_referrers_with_no_index_has_no_such_api(answer):
+    with serving(api=False) as world:
+
+        def script(handler):
+            if "/referrers/" not in handler.path and handler.path != "/sign-in":
+                return False
+            WITHOUT[answer](handler)
+            return True
+
+        world.script = script
+        registry = opened(world)
+        registry.put_manifest(MODEL.data)
+        attached = client.attach(registry, oci.referrer(MODEL.descriptor, EVIDENCE[0]))
+
+        assert MODEL.digest.replace(":", "-") in world.tags
+        assert [each.digest for each in registry.referrers(MODEL.digest)] == [attached]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429, 401, 403])
+def test_an_error_that_may_pass_is_not_taken_for_a_registry_without_referrers(status):
+    with serving() as world:
+
+        def script(handler):
+            handler.answer(status)
+            return True
+
+        world.script = script
+        with pytest.raises((CannotLook, UsageError)):
+            opened(world).referrers(MODEL.digest)
+
+
+def listing(*entries, **more):
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries), **more}).encode()
+
+
+@pytest.mark.parametrize("api", [True, False])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"artifactType": "application/vnd.oci.empty.v1+json"},
+        {"artifactType": "text/plain"},
+        {"artifactType": None, "annotations": None, "urls": None, "platform": None, "data": None},
+        {"artifactType": ""},
+        {"mediaType": "application/json"},
+        {"mediaType": "application/vnd.docker.distribution.manifest.v2+json"},
+        {"size": 1},
+    ],
+    ids=["the configs", "wrong", "null", "none", "json", "docker", "size"],
+)
+def test_attack_evidence_is_not_hidden_by_what_its_listing_says(said, api):
+    with serving(api=api) as world:
+        registry = opened(world)
+        attached = oci.referrer(MODEL.descriptor, EVIDENCE[0])
+        world.manifests[attached.digest] = attached.data, MANIFEST_TYPE
+        entry = {"mediaType": MANIFEST_TYPE, "digest": attached.digest, "size": len(attached.data), **said}
+        index = listing(entry, annotations=None)
+        world.manifests[digest_of(index)] = index, INDEX
+        world.tags[MODEL.digest.replace(":", "-")] = digest_of(index)
+
+        def script(handler):
+            if api and "/referrers/" in handler.path:
+                handler.answer(200, index, Content_Type=INDEX, OCI_Filters_Applied="artifactType")
+                return True
+            return False
+
+        world.script = script
+        assert [each.digest for each in registry.referrers(MODEL.digest, oci.BUNDLE_TYPE)] == [
+            attached.digest
+        ]
+
+
+def test_what_is_listed_as_something_else_and_is_no_manifest_is_passed_over():
+    with serving() as world:
+        attached = oci.referrer(MODEL.descriptor, EVIDENCE[0])
+        world.manifests[attached.digest] = attached.data, MANIFEST_TYPE
+        for data in (b"PK", b"[]", b'{"subject": 1}'):
+            world.manifests[digest_of(data)] = data, "application/json"
+        kinds = ("application/zip", "application/json", MANIFEST_TYPE, MANIFEST_TYPE, MANIFEST_TYPE)
+        gone = digest_of(b"gone")
+        entries = [
+            {"mediaType": kind, "digest": digest, "size": 2, "artifactType": "text/plain"}
+            for kind, digest in zip(kinds, (*world.manifests, gone), strict=True)
+        ]
+        index = listing(*entries)
+
+        def script(handler):
+            if "/referrers/" in handler.path:
+                handler.answer(200, index, Content_Type=INDEX)
+                return True
+            return False
+
+        world.script = script
+        found = opened(world).referrers(MODEL.digest, oci.BUNDLE_TYPE)
+        assert [each.digest for each in found] == [attached.digest]
+
+
+@pytest.mark.parametrize("index", [listing() + b" ", b'{"schemaVersion": 2, "manifests": null}'])
+def test_a_list_that_is_null_is_an_empty_one(index):
+    with serving() as world:
+
+        def script(handler):
+            if "/referrers/" in handler.path:
+                handler.answer(200, index, Content_Type=f"{INDEX}; charset=utf-8")
+                return True
+            return False
+
+        world.script = script
+        assert opened(world).referrers(MODEL.digest) == ()
+        assert len(world.log) == 1
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '</v2/m/referrers/more>; rel="next"',
+        "</v2/m/referrers/more>; rel=next",
+        '<more>;rel="next"',
+        '</v2/m/referrers/first>; rel="first", </v2/m/referrers/more>; rel="next"',
+        '</v2/m/referrers/more>; title="a, b"; REL="NEXT"',
+    ],
+)
+def test_a_list_that_goes_on_is_read_to_its_end(link):
+    with serving() as world:
+        attached = oci.referrer(MODEL.descriptor, EVIDENCE[0])
+        world.manifests[attached.digest] = attached.data, MANIFEST_TYPE
+        entry = {"mediaType": MANIFEST_TYPE, "digest": attached.digest, "size": len(attached.data)}
+
+        def script(handler):
+            if "/referrers/" not in handler.path:
+                return False
+            if handler.path.endswith("/more"):
+                handler.answer(200, listing(entry), Content_Type=INDEX)
+            else:
+                handler.answer(200, listing(), Content_Type=INDEX, Link=link)
+            return True
+
+        world.script = script
+        assert [each.digest for each in opened(world).referrers(MODEL.digest)] == [attached.digest]
+
+
+def test_a_list_that_goes_on_with_something_else_is_not_cut_short_in_silence():
+    with serving() as world:
+
+        def script(handler):
+            if handler.path.endswith("/more"):
+                handler.answer(404)
+            else:
+                handler.answer(200, listing(), Content_Type=INDEX, Link='<more>; rel="next"')
+            return True
+
+        world.script = script
+        with pytest.raises(NotUnderstood, match="goes on with something else"):
+            opened(world).referrers(MODEL.digest)
 
 
 def test_a_blob_of_another_repository_is_mounted_and_not_sent():
@@ -168,7 +482,7 @@ def test_credentials_come_from_the_configuration_of_docker(tmp_path, monkeypatch
     assert (found.user, found.secret) == ("ann", "pa:ss")
     assert "pa:ss" not in repr(found)
     (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example": {"auth": "!"}}}))
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(UsageError):
         find("r.example")
 
 

@@ -88,8 +88,9 @@ class Handler(BaseHTTPRequestHandler):
         if data is None:
             return self.answer(404)
         if asked := self.headers.get("Range"):
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            return self.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+            start, end = asked_range(asked, len(data))
+            part = f"bytes {start}-{end}/{len(data)}"
+            return self.answer(206, data[start : end + 1], Content_Range=part)
         return self.answer(200, data)
 
     def begin(self, query: dict[str, list[str]]) -> None:
@@ -161,6 +162,12 @@ ROUTES = (
     (r"/v2/m/manifests/(.+)", Handler.manifest),
     (r"/v2/m/referrers/(.+)", Handler.listed),
 )
+
+
+def asked_range(asked: str, size: int) -> tuple[int, int]:
+    """The first and the last byte that a header ``Range`` asks for."""
+    start, _, end = asked.removeprefix("bytes=").partition("-")
+    return int(start), min(int(end or size - 1), size - 1)
 
 
 def digest_of(data: bytes) -> str:

@@ -70,12 +70,14 @@ class Descriptor:
     def from_plain(cls, value: object, where: str) -> Self:
         """From JSON that a stranger wrote; unknown fields are ignored, as the specification asks.
 
+        What may be left out may be ``null`` (an artifact type also ``""``): programs in Go write it so.
+
         Raises:
             NotUnderstood: it is not a descriptor, or of another hash than SHA-256.
         """
         if not isinstance(value, Mapping):
             raise _not_one("is not a mapping", where)
-        digest, size = value.get("digest"), value.get("size")
+        digest, size, kind = value.get("digest"), value.get("size"), value.get("artifactType")
         if not is_digest(digest):
             raise _not_one("has no sha256 digest in lower-case hex", where)
         if type(size) is not int or not 0 <= size <= _MAX_SIZE:
@@ -84,17 +86,19 @@ class Descriptor:
             media_type=_media_type(value.get("mediaType"), where),
             digest=str(digest),
             size=size,
-            artifact_type=None if "artifactType" not in value else _media_type(value["artifactType"], where),
-            annotations=annotations_of(value.get("annotations", {}), where),
+            artifact_type=None if not kind else _media_type(kind, where),
+            annotations=annotations_of(value.get("annotations"), where),
         )
 
 
 def annotations_of(value: object, where: str) -> Mapping[str, str]:
-    """Annotations from JSON: a mapping from text to text.
+    """Annotations from JSON: a mapping from text to text, or None where there are none.
 
     Raises:
         NotUnderstood: they are something else.
     """
+    if value is None:
+        return MappingProxyType({})
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
         raise _not_one("has annotations that are not text", where)
     return MappingProxyType(dict(value))

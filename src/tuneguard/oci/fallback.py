@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused
 from tuneguard.oci.descriptor import INDEX_TYPE
-from tuneguard.oci.index import EMPTY_INDEX, Index
-from tuneguard.records import read_json
+from tuneguard.oci.index import EMPTY_INDEX, Index, is_index
 
 if TYPE_CHECKING:
     from tuneguard.oci.descriptor import Descriptor
@@ -40,8 +39,7 @@ def read(server: Server, subject: str) -> tuple[Index, str | None]:
     where = f"{server.name}:{tag}"
     if found is None:
         return Index.parse(EMPTY_INDEX, where), None
-    data = read_json(found[0], where, limit=limits.OCI_MANIFEST_BYTES)
-    if not isinstance(data, dict) or data.get("mediaType") != INDEX_TYPE:
+    if not is_index(found[0], sure=True):
         raise NotUnderstood(
             "the tag of the referrers names something else than an index",
             where=where,

@@ -22,7 +22,7 @@ from tuneguard.files import fault_point, printable
 from tuneguard.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from urllib.parse import SplitResult
 
@@ -424,13 +424,37 @@ def _translated(url: str, watch: _Watch) -> Iterator[None]:
                 where=where,
                 help="name its authorities with --registry-ca FILE",
             ) from error
-        if watch.late:
-            raise Broken("took too long", where=where) from error
-        said = next(
-            (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None
-        )
-        reason = said or f"{type(error).__name__}: {error}"
-        raise Broken(f"the connection failed: {printable(reason)[:120]}", where=where) from error
+        raise Broken("took too long" if watch.late else _plainly(causes), where=where) from error
+
+
+def _plainly(causes: Sequence[BaseException]) -> str:
+    """What went wrong on the way, in words for people, not in the names of a library's classes."""
+    import http.client
+
+    import urllib3.exceptions as wrong
+
+    words: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+        (
+            (wrong.IncompleteRead, http.client.IncompleteRead),
+            "the connection broke in the middle of the answer",
+        ),
+        (wrong.NameResolutionError, "the connection failed: no such host is known"),
+        (wrong.NewConnectionError, ""),  # what is behind it says more
+        (wrong.ConnectTimeoutError, "the connection failed: no answer in time"),
+        ((TimeoutError, wrong.TimeoutError), "the registry stopped sending"),
+        (http.client.RemoteDisconnected, "the registry ended the connection without an answer"),
+        (http.client.HTTPException, "the answer is not HTTP as the specification has it"),
+    )
+    for cause in causes:
+        match cause:
+            case wrong.IncompleteRead(partial=int(came), expected=int(more)):
+                return f"the connection broke after {came:,} of {came + more:,} bytes"
+        said = next((text for kind, text in words if isinstance(cause, kind)), "")
+        if not said and isinstance(cause, OSError) and cause.strerror:
+            said = f"the connection failed: {printable(cause.strerror)[:120]}"
+        if said:
+            return said
+    return "the connection failed"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

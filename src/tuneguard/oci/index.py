@@ -50,9 +50,10 @@ class Index:
         found = read_json(data, where, limit=limits.OCI_INDEX_BYTES)
         if not isinstance(found, dict) or found.get("schemaVersion") != 2:
             raise NotUnderstood("is not an OCI image index", where=printable(where))
-        if found.get("mediaType", INDEX_TYPE) != INDEX_TYPE or not isinstance(found.get("manifests"), list):
+        listed = found.pop("manifests", ())
+        if found.get("mediaType") not in (None, INDEX_TYPE) or not isinstance(listed, list | None):
             raise NotUnderstood("is not an OCI image index", where=printable(where))
-        index = cls(tuple(found.pop("manifests")), found, where)
+        index = cls(tuple(listed or ()), found, where)
         index.tags()
         return index
 
@@ -109,14 +110,32 @@ class Index:
         return replace(self, entries=_without_spares([*entries, named]))
 
 
+def is_index(data: bytes, *, sure: bool) -> bool:
+    """Whether bytes are an image index, and can be read as no manifest instead.
+
+    One that does not say its media type, which the specification leaves open, is one if the reader is `sure`.
+    """
+    try:
+        found = read_json(data, "an index", limit=limits.OCI_INDEX_BYTES)
+    except NotUnderstood:
+        return False
+    return (
+        isinstance(found, dict)
+        and found.get("schemaVersion") == 2
+        and found.get("mediaType") in ((None, INDEX_TYPE) if sure else (INDEX_TYPE,))
+        and "manifests" in found
+        and "layers" not in found
+    )
+
+
 def _tag_of(entry: Mapping[str, Any]) -> str | None:
-    name: str | None = entry.get("annotations", {}).get(REF_NAME)
+    name: str | None = (entry.get("annotations") or {}).get(REF_NAME)
     return name
 
 
 def _named(entry: Mapping[str, Any], tag: str | None) -> dict[str, Any]:
     """The entry with another tag, or with none."""
-    notes = {key: text for key, text in entry.get("annotations", {}).items() if key != REF_NAME}
+    notes = {key: text for key, text in (entry.get("annotations") or {}).items() if key != REF_NAME}
     if tag is not None:
         notes[REF_NAME] = tag
     changed = {key: value for key, value in entry.items() if key != "annotations"}

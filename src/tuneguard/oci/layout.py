@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from tuneguard import limits
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.files import cannot_look, printable, read_bounded
-from tuneguard.oci import folder
-from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
+from tuneguard.oci import folder, referrers
+from tuneguard.oci.descriptor import MANIFEST_TYPE, Descriptor, digest_of, is_digest
 from tuneguard.oci.index import Index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
@@ -210,28 +210,26 @@ class Layout:
     def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """The manifests whose subject is `digest`, each read and its own subject checked.
 
-        What the index says of an entry's artifact type only ever spares reading it, so a false word
-        there can hide evidence, and never add any.
+        Those in an index within the layout's index are found as well, as other tools nest them.
         """
-        found: dict[str, Descriptor] = {}
-        left = limits.OCI_SEARCH_BYTES
-        for entry in self._index().descriptors():
-            if entry.media_type not in (MANIFEST_TYPE, INDEX_TYPE) or entry.digest in found:
-                continue
-            if artifact_type is not None and entry.artifact_type not in (None, artifact_type):
-                continue
-            data = self.read_manifest(entry.digest)
-            left -= len(data)
-            if left < 0:
-                raise CannotLook(
-                    f"the layout's manifests are over {limits.OCI_SEARCH_BYTES:,} bytes",
-                    where=self.name,
-                    help="push to another folder",
-                )
-            subject, kind, notes = subject_of(data, f"{self.name}@{entry.digest}")
-            if subject == digest and artifact_type in (None, kind):
-                found[entry.digest] = Descriptor(entry.media_type, entry.digest, len(data), kind, notes)
-        return tuple(found.values())
+
+        def read(entry: Descriptor, claims: bool) -> bytes | None:
+            return self.read_manifest(entry.digest) if claims else self._any_manifest(entry.digest)
+
+        entries = self._index().descriptors()
+        return referrers.among(entries, digest, artifact_type, read, self.name, nested=True)
+
+    def _any_manifest(self, digest: str) -> bytes | None:
+        """The bytes of what may be a manifest; None where there is nothing, or too much for one."""
+        with folder.opened(self.path) as root:
+            descriptor = folder.open_blob(root, _hex(digest), self._blob(digest))
+        if descriptor is None:
+            return None
+        size = os.fstat(descriptor).st_size
+        if size > limits.OCI_MANIFEST_BYTES:
+            os.close(descriptor)
+            return None
+        return b"".join(self._verified(descriptor, digest, size))
 
     def _index(self) -> Index:
         with folder.opened(self.path):

@@ -265,14 +265,14 @@ def subject_of(data: bytes, where: str) -> tuple[str | None, str | None, Mapping
     found = read_json(data, where, limit=limits.OCI_MANIFEST_BYTES)
     if not isinstance(found, dict):
         raise NotUnderstood("is not a manifest", where=printable(where))
-    subject = None if "subject" not in found else Descriptor.from_plain(found["subject"], where).digest
-    kind = found.get("artifactType")
+    subject = found.get("subject")
+    kind = found.get("artifactType") or None
     if kind is None and isinstance(found.get("config"), dict):
         kind = found["config"].get("mediaType")
     return (
-        subject,
+        None if subject is None else Descriptor.from_plain(subject, where).digest,
         kind if isinstance(kind, str) else None,
-        annotations_of(found.get("annotations", {}), where),
+        annotations_of(found.get("annotations"), where),
     )
 
 

@@ -7,16 +7,17 @@ after they were written, and a referrer is one by its own ``subject``.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
-from tuneguard.oci import fallback, upload
+from tuneguard.oci import fallback, referrers, upload
 from tuneguard.oci.auth import Authenticator
 from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
 from tuneguard.oci.http import Broken, Tries, joined, shown
-from tuneguard.oci.index import Index
+from tuneguard.oci.index import Index, is_index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
 from tuneguard.records import read_json
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from tuneguard.oci.http import Response, Transport
 
 _MANIFESTS = f"{MANIFEST_TYPE}, {INDEX_TYPE}"
+_RANGE = re.compile(r"bytes (\d{1,18})-", re.ASCII).match
+_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_IS_NEXT = re.compile(r";\s*rel\s*=\s*\"?next\b", re.IGNORECASE).search
+
+
+class _NoRanges(Exception):
+    """The registry does not serve the range that was asked for."""
 
 
 class Server:
@@ -120,31 +128,45 @@ class Server:
 
     def read_blob(self, digest: str, size: int) -> Iterator[bytes]:
         """The blob in chunks, verified; see `Registry.read_blob`. A broken connection is resumed."""
-        hasher, at, held = hashlib.sha256(), 0, b""
-        tries = Tries(self.transport, size)
-        while True:
-            try:
-                for chunk in self._from(digest, size, at):
-                    at += len(chunk)
-                    if at > size:
-                        raise self.wrong(digest, f"has more than {size:,} bytes")
-                    hasher.update(chunk)
-                    if held:
-                        yield held
-                    held = chunk
-                if at < size:
-                    raise Broken(f"sent {at:,} of {size:,} bytes", where=f"{self.name}@{digest[:19]}")
-                break
-            except Broken as error:
-                tries.again(error, at)
+        hasher, held = hashlib.sha256(), b""
+        for chunk in self._resumed(digest, size):
+            hasher.update(chunk)
+            if held:
+                yield held
+            held = chunk
         if f"sha256:{hasher.hexdigest()}" != digest:
             raise self.wrong(digest, f"hashes to {hasher.hexdigest()[:12]}")
         if held:
             yield held
 
-    def _from(self, digest: str, size: int, at: int) -> Iterator[bytes]:
-        """What follows the first `at` bytes."""
-        headers = {"Range": f"bytes={at}-"} if at else {}
+    def _resumed(self, digest: str, size: int) -> Iterator[bytes]:
+        """The `size` bytes of a blob, unverified, over as many connections as it takes."""
+        at, ranges = 0, True
+        tries = Tries(self.transport, size)
+        while at < size:
+            try:
+                for chunk in self._from(digest, size, at, ranges=ranges):
+                    at += len(chunk)
+                    if at > size:
+                        raise self.wrong(digest, f"has more than {size:,} bytes")
+                    yield chunk
+                if at < size:
+                    raise Broken(f"sent {at:,} of {size:,} bytes", where=f"{self.name}@{digest[:19]}")
+            except _NoRanges:
+                ranges = False
+            except Broken as error:
+                if at < size:
+                    tries.again(error, at)
+
+    def _from(self, digest: str, size: int, at: int, *, ranges: bool) -> Iterator[bytes]:
+        """What follows the first `at` bytes: asked for as a range, or else of the whole.
+
+        The range is closed: registries that serve ranges serve these, and some no others.
+
+        Raises:
+            _NoRanges: the registry does not serve this range.
+        """
+        headers = {"Range": f"bytes={at}-{size - 1}"} if at and ranges else {}
         response = self.call("GET", f"blobs/{_checked(digest)}", "blob", headers=headers, size=size)
         with response.closing():
             if response.status == 404:
@@ -152,8 +174,11 @@ class Server:
                     "the registry lacks a blob", where=f"{self.name}@{digest}", help="push again"
                 )
             skip = at if response.status == 200 else 0
-            if response.status == 206:
-                if not response.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
+            if headers and response.status in (206, 416):
+                start = _RANGE(response.headers.get("Content-Range", ""))
+                if response.status == 416 or start is None:
+                    raise _NoRanges
+                if int(start[1]) != at:
                     raise Refused("gave another range than was asked for", where=self.name)
             elif response.status != 200:
                 raise self.unexpected(response, "a blob")
@@ -269,26 +294,20 @@ class Server:
                 f"{len(entries):,} referrers are listed, over the limit of {limits.REGISTRY_REFERRERS:,}",
                 where=self.name,
             )
-        found: dict[str, Descriptor] = {}
-        left = limits.OCI_SEARCH_BYTES
-        for entry in entries:
-            if entry.digest in found or entry.media_type not in (MANIFEST_TYPE, INDEX_TYPE):
-                continue
-            if artifact_type is not None and entry.artifact_type not in (None, artifact_type):
-                continue
-            data = self._manifest(entry.digest)
-            if data is None:  # it was removed, and its listing was left
-                continue
-            left -= len(data)
-            if left < 0:
-                raise CannotLook(f"the referrers are over {limits.OCI_SEARCH_BYTES:,} bytes", where=self.name)
-            subject, kind, notes = subject_of(data, f"{self.name}@{entry.digest}")
-            if subject == digest and artifact_type in (None, kind):
-                found[entry.digest] = Descriptor(entry.media_type, entry.digest, len(data), kind, notes)
-        return tuple(found.values())
+
+        def read(entry: Descriptor, claims: bool) -> bytes | None:
+            del claims
+            return self._manifest(entry.digest)  # None: it was removed, and its listing was left
+
+        return referrers.among(entries, digest, artifact_type, read, self.name)
 
     def _listed(self, digest: str) -> tuple[Descriptor, ...] | None:
-        """What the referrers API lists, unchecked; None where the registry has no such API."""
+        """What the referrers API lists, unchecked; None where the registry has no such API.
+
+        Registries without it answer in many ways, and few with 404: an error, a page to sign in, other JSON.
+        So whatever is no index at first means that there is none. The tag that is read in its place can show
+        no more than the API could.
+        """
         found: list[Descriptor] = []
         path = f"referrers/{_checked(digest)}"
         seen: set[str] = set()
@@ -296,26 +315,45 @@ class Server:
             if path in seen:
                 raise Refused("the list of referrers goes in a circle", where=shown(path))
             seen.add(path)
-            response = self.call("GET", path, "referrers", headers={"Accept": INDEX_TYPE})
-            if response.status in (404, 405) and not found:
-                response.drop()
+            page = self._page(path)
+            if page is None and len(seen) == 1:
                 return None
-            if response.status != 200:
-                raise self.unexpected(response, "a list of referrers")
-            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            if kind != INDEX_TYPE:
-                raise NotUnderstood("a list of referrers is not an index", where=shown(response.url))
-            index = Index.parse(response.read(limits.OCI_MANIFEST_BYTES), shown(response.url))
-            found.extend(index.descriptors())
-            link = response.headers.get("Link", "")
-            if 'rel="next"' not in link and "rel=next" not in link:
+            if page is None:
+                raise NotUnderstood(
+                    "the list of referrers goes on with something else than an index", where=shown(path)
+                )
+            listed, onward = page
+            found.extend(listed)
+            if onward is None:
                 return tuple(found)
-            path = joined(response.url, link.partition("<")[2].partition(">")[0])
+            path = onward
             if not self.transport.same_origin(path):
                 raise Refused("the list of referrers goes on at another host", where=shown(path))
         raise CannotLook(
             f"the list of referrers goes on after {len(found):,} in {len(seen):,} pages", where=self.name
         )
+
+    def _page(self, path: str) -> tuple[tuple[Descriptor, ...], str | None] | None:
+        """One page of the referrers API, and the URL of the next; None for what is no index.
+
+        Raises:
+            NotUnderstood: it is an index with an entry that is no descriptor.
+            CannotLook: an error that may pass.
+        """
+        try:
+            response = self.call("GET", path, "referrers", headers={"Accept": INDEX_TYPE})
+            if response.status >= 500 and response.status != 501:
+                raise self.unexpected(response, "a list of referrers")
+            data = response.read(limits.OCI_MANIFEST_BYTES) if response.status == 200 else b""
+        except Refused:  # sent where we do not go, encoded, or too long
+            return None
+        response.drop()
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not is_index(data, sure=kind == INDEX_TYPE):
+            return None
+        onward = _next(response.headers.get("Link", ""))
+        index = Index.parse(data, shown(response.url))
+        return index.descriptors(), None if onward is None else joined(response.url, onward)
 
     # --- what went wrong --------------------------------------------------------------------------
 
@@ -337,3 +375,8 @@ def _checked(digest: str) -> str:
     if not is_digest(digest):
         raise UsageError(f"{printable(digest)[:80]} is not a digest", help="sha256: and 64 hex digits")
     return digest
+
+
+def _next(link: str) -> str | None:
+    """Where the header ``Link`` says that a list goes on (RFC 8288), or None."""
+    return next((target for target, said in _LINK.findall(link) if _IS_NEXT(said)), None)
