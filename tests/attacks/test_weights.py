@@ -84,7 +84,10 @@ def test_attack_other_weights_ride_along_with_the_measured_ones(
 
     assert promotion.evaluate_really() == 1  # before anything is loaded
 
-    assert "save one set of weights" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "save one set of weights" in said.err
+    assert ("other fault" in said.err) == (lines in (OTHER["shards"], OTHER["an adapter"]))
+    assert "G-EVALUATION" in said.out + said.err
     promotion.evaluate()  # and where an evaluator does not look
     assert promotion.decide() == 1
     assert "G-EVALUATION" in capsys.readouterr().out

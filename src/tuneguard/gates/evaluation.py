@@ -190,10 +190,10 @@ def judge(case: Case, settings: Settings) -> GateResult:
     rule = case.model.evaluation
     needed = _needed(rule, settings)
     claims = ordered(case.verification.counting("evaluation"))
-    beside = tuple(_beside(case.weights))
+    others = tuple(beside(case.weights))
     if not claims:
         missing = not_judged(case, GATE, needed)
-        return dataclasses.replace(missing, findings=(*missing.findings, *beside))
+        return dataclasses.replace(missing, findings=(*missing.findings, *others))
     claim = claims[0]  # verification lets one result of an attempt through
     if rule is None:
         fix = paste.command(
@@ -202,12 +202,12 @@ def judge(case: Case, settings: Settings) -> GateResult:
         none = fault(
             GATE, f"the policy names no evaluation for {case.model.name}, and empty means no", fix=fix
         )
-        return GateResult(GATE.id, (none, *beside), needed, "nothing to hold it against", (signer(claim),))
+        return GateResult(GATE.id, (none, *others), needed, "nothing to hold it against", (signer(claim),))
     body: Evaluation = claim.body
     measured = {suite.id: suite for suite in body.suites}
     numbers = tuple(_numbers(measured, rule, settings))
     findings = (
-        *beside,
+        *others,
         *_wrong_files(body, case.weights),
         *_wrong_inputs(body, rule),
         *_wrong_suites(measured, rule, settings),
@@ -228,7 +228,7 @@ def _needed(rule: EvaluationRule | None, settings: Settings) -> str:
     return (", ".join(bounds) or "bounds that the policy does not set") + rows
 
 
-def _beside(weights: Selection) -> Iterator[Finding]:
+def beside(weights: Selection) -> Iterator[Finding]:
     """What the tree holds besides the measured weights that is, or would be taken for, weights too."""
     for path, what in weights.faults:
         yield fault(GATE, what if path else f"the tree {what}", path=path or None, fix=ONE_SET)

@@ -10,6 +10,7 @@ from tuneguard.artifact import tree
 from tuneguard.errors import Refused
 from tuneguard.evaluation import weights
 from tuneguard.files import printable
+from tuneguard.gates.evaluation import ONE_SET, beside
 from tuneguard.journey.surroundings import counted, shown
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def check_one_set(selection: Selection, directory: Path) -> None:
         return
     path, what = selection.faults[0]
     more = len(selection.faults) - 1
+    first = f"{printable(path)} {what}" if path else f"the checkpoint {what}"
     raise Refused(
-        f"{printable(path)} {what}"
-        if path
-        else f"the checkpoint {what}" + (f"; and {counted(more, 'other fault')}" if more else ""),
+        f"{first}; and {counted(more, 'other fault')}" if more else first,
         where=shown(directory),
-        help="save one set of weights, as safetensors, without a second one beside it",
+        help=ONE_SET,
+        findings=tuple(beside(selection)),
     )
