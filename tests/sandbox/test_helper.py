@@ -1,5 +1,6 @@
 """A process outside that hands the command the network: kept out where the command has its own user."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tuneguard.sandbox.inside import apart
+from tuneguard.sandbox.layout import DROPPED
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, WallState
 from world.cage import as_nobody, confinement, other_python, run
@@ -99,6 +101,35 @@ def test_attack_a_helper_under_the_very_uid_of_the_training(as_root, room):
         finally:
             other.kill()
     assert apart.tried([str(room / "ours" / "written")], taken) is None
+
+
+def test_attack_a_helper_that_takes_the_uid_of_the_training_while_it_runs(as_root, room):
+    """Root can make one. It owns what the training owns, and not the user namespace that this is in."""
+    written = room / "ours" / "written"
+
+    def with_its_uid():
+        uids = {uid for process in apart._processes() if is_ours(process) for uid in apart._uids(process)}
+        [uid] = (uid for uid in uids if uid > DROPPED)
+        return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+    outcome, said, heard = with_a_helper(written, room, with_its_uid)
+
+    assert said["uid"] > DROPPED
+    assert (said["met"], said["refused"]) == ([], ["Permission denied"])
+    assert heard == "waiting"
+    assert outcome.succeeded
+
+
+def is_ours(process):
+    """Whether a process comes from this one, and not from a test that runs beside it."""
+    while int(process) > 1:
+        if int(process) == os.getpid():
+            return True
+        with contextlib.suppress(OSError):
+            process = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
+            continue
+        return False
+    return False
 
 
 def test_two_trainings_at_once_see_nothing_of_each_other(as_root, room):

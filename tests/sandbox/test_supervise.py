@@ -1,13 +1,14 @@
 """What happens when a wall does not stand: the command does not start."""
 
 import dataclasses
+import re
 import sys
 
 import pytest
 
 from tuneguard.errors import CannotLook
 from tuneguard.sandbox import unshare
-from tuneguard.sandbox.layout import DROPPED
+from tuneguard.sandbox.layout import DROPPED, UID
 from tuneguard.sandbox.supervise import supervise
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, WallState
@@ -100,10 +101,11 @@ def test_as_root_the_command_runs_under_a_uid_that_owns_nothing(as_root, data, o
     script = "import getpass, os; print(os.getuid(), os.getgroups(), getpass.getuser())"
     first, second = (run(Unshare(), (sys.executable, "-c", script), data, out) for _ in range(2))
 
-    uids = [int(ran.text.split(" ", 1)[0]) for ran in (first, second)]
+    assert {first.text, second.text} == {f"{UID} [] tuneguard"}
+    found = [re.search(r"uid (\d+) outside", ran.outcome.wall("filesystem").how) for ran in (first, second)]
+    uids = [int(match[1]) for match in found]
     assert all(DROPPED < uid < DROPPED + (1 << 22) for uid in uids)
     assert uids[0] != uids[1]
-    assert {ran.text.split(" ", 1)[1] for ran in (first, second)} == {"[] tuneguard"}
     assert "which owns nothing" in first.outcome.wall("filesystem").how
 
 

@@ -101,9 +101,9 @@ def place(run: str, here: Surroundings) -> Path:
 
 
 def _take(path: Path, what: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.fault_point(f"mkdir:{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
     except FileExistsError:
         raise Refused(
@@ -111,6 +111,8 @@ def _take(path: Path, what: str) -> None:
             where=shown(path),
             help="take a new run id: files that were there before the run are never signed",
         ) from None
+    except OSError as error:
+        raise files.cannot_look(error, path) from error
 
 
 def _claim(run: str, work: Path, checkpoint: Path, here: Surroundings) -> Claimed:

@@ -49,10 +49,10 @@ HIDDEN_FILES = (
 """Files of ``/proc`` that speak of the whole machine to its root, which a root of before may still be."""
 
 UID = 1000
-"""Uid and gid inside, where a user namespace maps them to those of whoever runs this."""
+"""Uid and gid inside, where a user namespace maps them to others outside."""
 
 DROPPED = 0x7F800000
-"""Where root runs this, uid and gid are this and the process id of the sandbox's init: no two sandboxes of
+"""Where root runs this, uid and gid outside are this and the process id of the sandbox's init: no two of
 a machine have the same at one time, and nobody else has any of these four million. They lie above what
 containers are given (up to 0x6FFFFFFF) and below what systemd keeps for itself (from 0x7FFE0000)."""
 
@@ -65,11 +65,6 @@ MADE = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """Files of ``/etc`` that are made up."""
-
-
-def account(uid: int) -> dict[str, str]:
-    """What is added to the accounts of `MADE` for a uid and gid that is the run's own."""
-    return {"passwd": f"tuneguard:x:{uid}:{uid}::/tmp:/bin/sh\n", "group": f"tuneguard:x:{uid}:\n"}
 
 
 @dataclass(frozen=True, slots=True)

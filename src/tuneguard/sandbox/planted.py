@@ -54,12 +54,6 @@ class Planted:
         unix.bind("\0" + self.abstract)
         unix.listen(1)
 
-    def add_account(self, uid: int) -> None:
-        """Give the command's uid a name in the made-up accounts, where libraries look for one."""
-        for name, line in layout.account(uid).items():
-            with (self.folder / name).open("a", encoding="ascii") as file:
-                file.write(line)
-
     def __exit__(self, *_: object) -> None:
         self.remove()
 

@@ -147,8 +147,6 @@ class _Run:
             rlimits.append(("RLIMIT_FSIZE", self.confinement.file_size))
         outside = self.planted.outside()
         plan = plan_of(self.confinement, places, outside, rlimits, self.launch, self.init_pid)
-        if plan["drop"] is not None:
-            self.planted.add_account(plan["drop"])
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
 

@@ -20,10 +20,24 @@ if TYPE_CHECKING:
 
 
 class Handshake(NamedTuple):
-    """Two pipes to the init: we say that we have ``entered`` our uid; it says that /proc is ``sealed``."""
+    """Two pipes to the init: we say that we have ``entered``, it says that its part is ``done``.
+
+    Where the uid is dropped, first a user namespace, for which it writes the map; then always our uid,
+    after which it seals /proc.
+    """
 
     entered: int
-    sealed: int
+    done: int
+
+    def wait(self) -> None:
+        """Say that we have entered, and wait for the init.
+
+        Raises:
+            OSError: it has ended.
+        """
+        os.write(self.entered, b"1")
+        if os.read(self.done, 1) != b"1":
+            raise OSError(errno.ECANCELED, "the sandbox's init has ended", "set-up")
 
 
 def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped: bool) -> NoReturn:
@@ -33,7 +47,7 @@ def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped
         keep = {line.fileno()}
         _close_all_but(keep)
         unfiltered = _filter()
-        line.say(walls=trials.try_all(plan, keep, unfiltered))
+        line.say(walls=trials.try_all(plan | {"dropped": dropped}, keep, unfiltered))
         _execute(plan, line)
     except trials.Fell as fell:
         line.say(fell=[fell.wall, fell.how])
@@ -54,12 +68,10 @@ def _confine(plan: Plan, output: int, handshake: Handshake, *, dropped: bool) ->
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whatever whoever started us had blocked
     kernel.bound_capabilities()
     if dropped:
-        _drop_to(plan["drop"])
+        _drop_to(plan["uid"], handshake)
     elif plan["nest"]:
         _map_to(plan["uid"])
-    os.write(handshake.entered, b"1")
-    if os.read(handshake.sealed, 1) != b"1":
-        raise OSError(errno.ECANCELED, "the sandbox's init has ended", "set-up")
+    handshake.wait()
     kernel.drop_capabilities()
     try:
         kernel.join_new_keyring()
@@ -75,9 +87,15 @@ def _confine(plan: Plan, output: int, handshake: Handshake, *, dropped: bool) ->
     os.chdir(plan["workdir"])
 
 
-def _drop_to(uid: int) -> None:
-    """Become a user of this machine that owns nothing and is in no group."""
+def _drop_to(uid: int, handshake: Handshake) -> None:
+    """Become a user of this machine that owns nothing and is in no group, as an ordinary user inside.
+
+    The user namespace is root's, who makes it: so not even a process with the same uid outside may look
+    into this one or its ``/proc/PID/root``, for which it would have to own the namespace.
+    """
     os.setgroups([])
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    handshake.wait()
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 

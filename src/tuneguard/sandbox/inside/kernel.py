@@ -120,6 +120,13 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare")
 
 
+def map_ids(process: int, inside: tuple[int, int], outside: int) -> None:
+    """Give a process's new user namespace one uid and one gid, which are both `outside` out here."""
+    for name, own in zip(("uid_map", "gid_map"), inside, strict=True):
+        with open(f"/proc/{process}/{name}", "w", encoding="utf-8") as file:
+            file.write(f"{own} {outside} 1")
+
+
 def prctl(option: int, *arguments: int) -> int:
     """Change a trait of this process."""
     padded = (*arguments, 0, 0, 0, 0)[:4]

@@ -134,9 +134,7 @@ def _namespace_with(owner: tuple[int, int], uid: int) -> int:
     try:
         if os.read(made_reader, 1) != b"1":
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), "make a user namespace")
-        for name, own in (("uid_map", owner[0]), ("gid_map", owner[1])):
-            with open(f"/proc/{process}/{name}", "w", encoding="utf-8") as file:
-                file.write(f"{own} {uid} 1")
+        kernel.map_ids(process, owner, uid)
         return os.open(f"/proc/{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(made_reader)

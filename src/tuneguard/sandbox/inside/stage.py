@@ -117,7 +117,11 @@ def _start(plan: Plan, line: Line, output: int, *, dropped: bool) -> int:
         child.become(plan, line, output, child.Handshake(entered_writer, sealed_reader), dropped=dropped)
     os.close(entered_writer)
     os.close(sealed_reader)
-    os.read(entered_reader, 1)
+    entered = os.read(entered_reader, 1)
+    if dropped and entered:
+        kernel.map_ids(process, (plan["uid"], plan["uid"]), plan["drop"])
+        os.write(sealed_writer, b"1")
+        os.read(entered_reader, 1)
     if plan["root"] is not None:
         root.protect_proc()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the command runs under our uid: hide our descriptors

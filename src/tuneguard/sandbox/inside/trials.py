@@ -129,8 +129,8 @@ def _filesystem(plan: Plan, keep: set[int], unfiltered: str | None) -> str:
 
 
 def _who(plan: Plan) -> str:
-    if os.getuid() == plan["drop"]:
-        return f"uid {os.getuid()}, which owns nothing on this machine"
+    if plan["dropped"]:
+        return f"uid {plan['drop']} outside, which owns nothing on this machine"
     return f"uid {os.getuid()}, which is the supervisor's user outside"
 
 
