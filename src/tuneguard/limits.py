@@ -151,6 +151,12 @@ TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
 TEMPLATE_NODES = 20_000
 """Expressions and statements of a chat template. The longest published ones have 1,400."""
+TEMPLATE_DEPTH = 60
+"""Statements of a chat template inside each other. The deepest published ones have 13."""
+TEMPLATE_SAME = 10
+"""Macros of a chat template with one name."""
+TEMPLATE_CONDITIONS = 100
+"""Conditions that are kept in mind at one place of a chat template."""
 TEMPLATE_NUMBER = 1_000_000
 """The largest number in a chat template, and product of such numbers."""
 TEMPLATE_TURNS = 100_000

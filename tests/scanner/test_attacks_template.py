@@ -283,6 +283,19 @@ def test_a_template_beyond_what_is_known_is_not_understood(scan, source: str) ->
     assert scan("chat_template.jinja", source.encode()).verdict is Verdict.NOT_UNDERSTOOD
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{% macro m(a) %}{{ m(a) }}{% endmacro %}" * 1000, "defines a macro over 10 times"),
+        ("{% for a in b %}" * 90 + "{{ d[k] }}" * 4000 + "{% endfor %}" * 90, "nested too deep"),
+        ("{% if " + " and ".join(["a in b"] * 250) + " %}{{ b[a] }}{% endif %}", "looks up a name"),
+    ],
+    ids=["macros of one name", "loops in loops", "conditions"],
+)
+def test_attack_a_template_that_costs_the_scanner_more_than_its_text(scan, source: str, reason: str) -> None:
+    assert reason in scan("chat_template.jinja", source.encode()).skipped[0].reason
+
+
 def test_attack_a_number_of_5000_digits_hides_no_other_file(scan) -> None:
     document = json.dumps({"chat_template": "{{ " + "9" * 5000 + " }}", "auto_map": {"AutoModel": "m.X"}})
     result = scan({"tokenizer_config.json": document.encode(), "evil.py": b"import os\n"})

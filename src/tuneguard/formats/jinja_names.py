@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from jinja2 import nodes
 
 from tuneguard import limits
+from tuneguard.errors import NotUnderstood
 from tuneguard.formats import jinja_words as words
-from tuneguard.formats.jinja_scopes import from_outside
+from tuneguard.formats.jinja_scopes import every, from_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +36,9 @@ class Names:
     """Every assignment of one template, and what follows from all of them together.
 
     An attribute ``x`` of the namespace ``ns`` is the name ``ns.x``, and ``.x`` of any namespace.
+
+    Raises:
+        NotUnderstood: it defines one macro again and again.
     """
 
     def __init__(self, tree: nodes.Template) -> None:
@@ -50,9 +54,12 @@ class Names:
         self._sizes: dict[str, int] = {}
         self._lengths: dict[str, int] = {}
         self._put: list[nodes.Expr] = []
-        for macro in tree.find_all(nodes.Macro):
-            self.macros[macro.name].append(macro)
-        for node in tree.find_all(nodes.Node):
+        for node in every([tree]):
+            if isinstance(node, nodes.Macro):
+                self.macros[node.name].append(node)
+        if any(len(macros) > limits.TEMPLATE_SAME for macros in self.macros.values()):
+            raise NotUnderstood(f"its template defines a macro over {limits.TEMPLATE_SAME} times")
+        for node in every([tree]):
             self._gather(node)
         self._integers, self._given, self._inert, self._spaces, self._chosen = (
             set(self._values) for _ in range(5)
@@ -358,8 +365,6 @@ def _names_in(values: Iterable[Value]) -> Iterator[str]:
         node = value.iter if isinstance(value, Each) else value
         if node is None:
             continue
-        if isinstance(node, nodes.Name):
-            yield node.name
         for inner in (node, *node.find_all(nodes.Getattr)):
             if isinstance(inner, nodes.Getattr):
                 yield f".{inner.attr}"

@@ -5,12 +5,22 @@ As Jinja has it, a loop, a macro and a block have names of their own, and a cond
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from jinja2 import nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+
+def every(several: Iterable[nodes.Node]) -> Iterator[nodes.Node]:
+    """These nodes and all that stand in them, without recursion."""
+    waiting = deque(several)
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        waiting.extend(node.iter_child_nodes())
 
 
 def from_outside(tree: nodes.Template) -> set[str]:

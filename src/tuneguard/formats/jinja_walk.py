@@ -22,6 +22,7 @@ from tuneguard.formats import jinja_words as words
 from tuneguard.formats.facts import Fact, NotRead
 from tuneguard.formats.jinja import Reach
 from tuneguard.formats.jinja_names import Names, Value
+from tuneguard.formats.jinja_scopes import every
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,17 +55,18 @@ def facts_of(tree: nodes.Template, line: int) -> list[Fact]:
 
 
 def _bound(tree: nodes.Template) -> None:
-    """Refuse a tree of too many nodes, without recursion."""
-    waiting: deque[nodes.Node] = deque([tree])
-    for seen, node in enumerate(_drain(waiting)):
+    """Refuse a tree of too many nodes, or of statements too deep in each other, without recursion."""
+    waiting: deque[tuple[nodes.Node, int]] = deque([(tree, 0)])
+    seen = 0
+    while waiting:
+        node, depth = waiting.popleft()
+        seen += 1
+        depth += isinstance(node, nodes.Stmt)
         if seen > limits.TEMPLATE_NODES:
             raise NotUnderstood(f"its template has over {limits.TEMPLATE_NODES:,} parts")
-        waiting.extend(node.iter_child_nodes())
-
-
-def _drain(waiting: deque[nodes.Node]) -> Iterator[nodes.Node]:
-    while waiting:
-        yield waiting.popleft()
+        if depth > limits.TEMPLATE_DEPTH:
+            raise NotUnderstood("its template is nested too deep")
+        waiting.extend((child, depth) for child in node.iter_child_nodes())
 
 
 class _Walk:
@@ -211,9 +213,11 @@ class _Walk:
     # --- operators ---------------------------------------------------------------------------------------
 
     def _see_and(self, node: nodes.And) -> None:
-        self.visit(node.left)
-        with self._where(node.left, ()):
-            self.visit(node.right)
+        before = len(self._holds)
+        for part in _conjuncts(node):
+            self.visit(part)
+            self._hold(part)
+        del self._holds[before:]
 
     def _see_condexpr(self, node: nodes.CondExpr) -> None:
         self.visit(node.test)
@@ -282,8 +286,7 @@ class _Walk:
         """Whether nothing can put another value in the place of one that was looked at."""
         if isinstance(base, nodes.Name):
             return True
-        parts = [base, *base.find_all(nodes.Getattr)]
-        attributes = [part.attr for part in parts if isinstance(part, nodes.Getattr)]
+        attributes = [part.attr for part in every([base]) if isinstance(part, nodes.Getattr)]
         return not self._names.changes and not any(self._names.values(f".{name}") for name in attributes)
 
     def _key_of(self, node: nodes.For) -> tuple[str, nodes.Node, bool] | None:
@@ -304,12 +307,18 @@ class _Walk:
     @contextlib.contextmanager
     def _where(self, test: nodes.Node | None, body: Iterable[nodes.Node]) -> Iterator[None]:
         """What a condition says holds in its body, if the body assigns none of its names."""
-        parts = list(_conjuncts(test)) if test is not None else []
+        before = len(self._holds)
         assigned = _assigned(body)
-        parts = [part for part in parts if not _names_in([part]) & assigned]
-        self._holds += parts
+        for part in _conjuncts(test) if test is not None else ():
+            if not (assigned and _names_in([part]) & assigned):
+                self._hold(part)
         yield
-        del self._holds[len(self._holds) - len(parts) :]
+        del self._holds[before:]
+
+    def _hold(self, condition: nodes.Node) -> None:
+        """Remember what holds here; beyond some conditions nothing is remembered, which allows less."""
+        if len(self._holds) < limits.TEMPLATE_CONDITIONS:
+            self._holds.append(condition)
 
     # --- filters, tests, calls ---------------------------------------------------------------------------
 
@@ -453,12 +462,17 @@ def _joined(value: nodes.Node) -> Iterator[nodes.Node]:
             yield value
 
 
-def _conjuncts(test: nodes.Node) -> Iterator[nodes.Node]:
-    if isinstance(test, nodes.And):
-        yield from _conjuncts(test.left)
-        yield from _conjuncts(test.right)
-    else:
-        yield test
+def _conjuncts(test: nodes.Node) -> list[nodes.Node]:
+    """What all must be true for a condition to be, from left to right, without recursion."""
+    parts: list[nodes.Node] = []
+    waiting = [test]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, nodes.And):
+            waiting += [node.right, node.left]
+        else:
+            parts.append(node)
+    return parts
 
 
 def _names_in(several: Iterable[nodes.Node]) -> set[str]:
@@ -472,10 +486,9 @@ def _assigned(body: Iterable[nodes.Node]) -> set[str]:
 
 
 def _named_in(several: Iterable[nodes.Node]) -> Iterator[nodes.Name | nodes.NSRef]:
-    for node in several:
-        if isinstance(node, nodes.Name):
+    for node in every(several):
+        if isinstance(node, nodes.Name | nodes.NSRef):
             yield node
-        yield from node.find_all((nodes.Name, nodes.NSRef))  # type: ignore[misc]
 
 
 def _is_loop(called: nodes.Getattr) -> bool:
