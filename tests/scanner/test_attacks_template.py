@@ -165,6 +165,12 @@ COMPUTED_NAMES = [
         "{% endfor %}"
     ),
     f"{{% set s = 'x' ~ {HIDDEN} %}}{{% set k = {HIDDEN} %}}{{{{ s[k] if k in s }}}}",
+    f"{{% for i in range(3) recursive %}}{{{{ ''[i] }}}}{{{{ loop([{HIDDEN}]) }}}}{{% endfor %}}",
+    f"{{% for m in messages recursive %}}{{{{ ''[m] }}}}{{{{ loop([{HIDDEN}]) }}}}{{% endfor %}}",
+    (
+        f"{{% set d = {{'a': 1}} %}}{{% for k, v in d.items() recursive %}}{{{{ d[k] }}}}"
+        f"{{{{ loop([({HIDDEN}, 1)]) }}}}{{% endfor %}}"
+    ),
     "{{ messages|map(attribute=messages[0].content) }}",
     "{{ messages|map(attribute='a' ~ 'b') }}",
     "{{ messages|sort(attribute=x) }}",

@@ -93,6 +93,10 @@ class Maker:
             lambda: f"{{% if {name} in d %}}{{{{ d[{name}] }}}}{{% endif %}}",
             lambda: f"{{% for {target} in {iterated} %}}{inner()}{look()}{{% endfor %}}",
             lambda: f"{{% for {target} in {iterated} %}}{inner()}{inner()}{{% endfor %}}",
+            lambda: (
+                f"{{% for {target} in {iterated} recursive %}}{look()}"
+                f"{{% if loop.depth < 3 %}}{{{{ loop({expression(1)}) }}}}{{% endif %}}{{% endfor %}}"
+            ),
             lambda: f"{{% with {name} = {expression(1)} %}}{inner()}{{% endwith %}}",
             lambda: self._macro(inner),
         )()

@@ -279,7 +279,8 @@ class Names:
             case nodes.AssignBlock():
                 self._assign(node.target, nodes.TemplateData(""))
             case nodes.For():
-                self._assign(node.target, Each(node.iter))
+                # A recursive loop also goes through whatever it is called with.
+                self._assign(node.target, None if node.recursive else Each(node.iter))
             case nodes.With():
                 for target, value in zip(node.targets, node.values, strict=True):
                     self._assign(target, value)

@@ -298,7 +298,9 @@ class _Walk:
         target = node.target
         if pairs:
             target = target.items[0] if isinstance(target, nodes.Tuple) and len(target.items) == 2 else target
-        if of is None or not isinstance(target, nodes.Name) or pairs == (target is node.target):
+        if of is None or node.recursive or not isinstance(target, nodes.Name):
+            return None
+        if pairs == (target is node.target):
             return None
         if (_names_in([of]) | {target.name}) & _assigned(node.body):
             return None
