@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from projects import Project
 
-INTACT, REFUSED, USAGE = 4, 1, 2
+INTACT, REFUSED, USAGE, COULD_NOT_LOOK = 4, 1, 2, 3
 
 
 def tuneguard(*arguments: object) -> int:
@@ -134,7 +134,7 @@ def test_fault_09_an_empty_signed_list_covers_nothing(
 ) -> None:
     resign(model, key, b'{"files": {}, "metadata": {}}')
 
-    assert verify(model, key) == INTACT
+    assert verify(model, key) == COULD_NOT_LOOK
     said = capsys.readouterr()
     assert "lists no file" in said.err
     assert "Intact" not in said.out + said.err
@@ -148,7 +148,7 @@ def test_fault_10_a_signed_list_does_not_lead_out_of_the_folder(
     digest = hashlib.sha256(b"secret").hexdigest()
     resign(model, key, json.dumps({"files": {path: digest}, "metadata": {}}).encode())
 
-    assert verify(model, key) == INTACT
+    assert verify(model, key) == COULD_NOT_LOOK
     said = capsys.readouterr()
     assert "the path" in said.err
     assert "Intact" not in said.out + said.err
@@ -161,7 +161,7 @@ def test_fault_11_one_name_with_two_digests_is_not_understood(
     names = f'"config.json": "{"0" * 64}", "config.json": "{good}"'
     resign(model, key, f'{{"files": {{{names}}}, "metadata": {{}}}}'.encode())
 
-    assert verify(model, key) == INTACT
+    assert verify(model, key) == COULD_NOT_LOOK
     assert "duplicate key `config.json`" in capsys.readouterr().err
 
 
@@ -339,7 +339,7 @@ def test_fault_27_a_malformed_list_is_one_sentence_and_no_traceback(
 ) -> None:
     resign(model, key, listing)
 
-    assert verify(model, key) == INTACT
+    assert verify(model, key) == COULD_NOT_LOOK
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert "Traceback" not in said

@@ -25,6 +25,7 @@ from tuneguard.files import cannot_look, printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
 from tuneguard.progress import SILENT
+from tuneguard.signing.bundle import Bundle
 from tuneguard.signing.key import PublicKey
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from tuneguard.attest.predicates.oms import Signature
     from tuneguard.progress import Reporter, Task
     from tuneguard.signing.blob import BlobSignature
-    from tuneguard.signing.bundle import Bundle
 
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type of what ``cosign sign`` attaches to a manifest."""
@@ -48,6 +48,8 @@ Vouches = Callable[["Bundle | BlobSignature"], "str | None"]
 RULES: Mapping[str, str] = {
     "S-KEY": "The signature over this bundle's payload is not by the key that was named, so nothing that the "
     "bundle says is believed.",
+    "S-BYTES": "The bundle of this signature names the digest of other bytes than those beside it: the list "
+    "was changed after it was signed, or the signature is another list's. Whose it is was not asked.",
     "S-CERTIFICATE": "The signature over this bundle's payload is not by a certificate that the authorities "
     "named on the command line vouch for, with the usage, validity and identity that were asked for. Nothing "
     "that the bundle says is believed.",
@@ -161,9 +163,12 @@ def range_hasher(root: int, manifest: Manifest, reporter: Reporter = SILENT) -> 
 def _stranger(
     signature: Bundle | BlobSignature, signed_by: PublicKey | Vouches, where: str
 ) -> Finding | None:
-    """The one finding where the signature is not by whom the person named."""
+    """The one finding where the signature is not over these bytes, or not by whom the person named."""
+    if not isinstance(signature, Bundle) and signature.other_bytes:
+        return _over_others(signature.other_bytes, where)
     if isinstance(signed_by, PublicKey):
-        return None if signature.signed_by(signed_by) else _not_by(signed_by, where)
+        by_itself = not isinstance(signature, Bundle)
+        return None if signature.signed_by(signed_by) else _not_by(signed_by, where, by_itself=by_itself)
     fault = signed_by(signature)
     return None if fault is None else _not_vouched(fault, where)
 
@@ -246,13 +251,27 @@ def _hash_ranges(root: int, file: File, size: int, task: Task) -> list[str]:
     return digests
 
 
-def _not_by(key: PublicKey, where: str) -> Finding:
+def _over_others(digest: str, where: str) -> Finding:
+    return Finding(
+        rule="S-BYTES",
+        severity=Severity.CRITICAL,
+        message=f"the signature is over other bytes than these: over those with the digest {digest[:12]}",
+        location=Location(where),
+        why="the list was changed after it was signed, or the signature is another list's",
+        fix="bring the list that was signed, or have this one signed",
+    )
+
+
+def _not_by(key: PublicKey, where: str, *, by_itself: bool) -> Finding:
+    """A signature `by_itself` does not hold what it was made over: a changed list looks like another key."""
     return Finding(
         rule="S-KEY",
         severity=Severity.CRITICAL,
-        message=f"is not signed by the key {key.keyid[:12]}",
+        message=f"is not signed by the key {key.keyid[:12]}"
+        + (", or was changed since" if by_itself else ""),
         location=Location(where),
-        fix="ask the signer for the public key, by a way that you trust",
+        fix=("bring the list as it was signed, or " if by_itself else "")
+        + "ask the signer for the public key, by a way that you trust",
     )
 
 

@@ -43,8 +43,8 @@ class BlobSignature:
     timestamps: tuple[bytes, ...] = ()
     log_entries: int = 0
     document: bytes = field(default=b"", repr=False)
-    other_bytes: bool = False
-    """Whether its bundle names the digest of other bytes: it is then nobody's signature over `content`."""
+    other_bytes: str = ""
+    """The digest of other bytes, in hex, that its bundle names: it is then nobody's over `content`."""
 
     def signed_by(self, key: PublicKey) -> bool:
         """Whether the signature over the content is by `key`."""
@@ -121,20 +121,21 @@ def _bundle(data: bytes, content: bytes, where: str) -> BlobSignature:
         timestamps=reader.timestamps(material.get("timestampVerificationData")),
         log_entries=reader.count(material.get("tlogEntries")),
         document=data,
-        other_bytes=_names_other_bytes(reader, signed.get("messageDigest"), content),
+        other_bytes=_other_bytes(reader, signed.get("messageDigest"), content),
     )
 
 
-def _names_other_bytes(reader: MaterialReader, named: Any, content: bytes) -> bool:
-    """Whether the digest, a help to find what was signed, is not the content's.
+def _other_bytes(reader: MaterialReader, named: Any, content: bytes) -> str:
+    """The digest, a help to find what was signed, where it is not the content's.
 
     That is a fault of the signature and not of its form: somebody changed the file. cosign 3 leaves the
     digest empty for Ed25519.
     """
     if named is None or named == {}:
-        return False
+        return ""
     digest = reader.members(named, "messageDigest")
     algorithm = _DIGESTS.get(str(digest.get("algorithm")))
     if algorithm is None:
         raise reader.wrong("its digest is by none of SHA-256, SHA-384 and SHA-512")
-    return reader.raw(digest.get("digest"), "digest") != hashlib.new(algorithm, content).digest()
+    found = reader.raw(digest.get("digest"), "digest")
+    return "" if found == hashlib.new(algorithm, content).digest() else found.hex()
