@@ -1,6 +1,8 @@
 # Two commands for a stranger: `make demo` and `make test`. Each does all its own set-up.
 PYTHON ?= python3
 BIN := .venv/bin
+# Every test on its own, on all cores; a worker that is done takes from the end of another's list.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 # What `make check` leaves to `make test`: whole journeys, and what needs PyTorch, a sandbox or a counterpart.
 ROOMS := tests --ignore=tests/journey --ignore=tests/attacks --ignore=tests/interop --ignore=tests/sandbox
 
@@ -12,15 +14,16 @@ help:            ## this list
 demo: .all       ## set up, then the whole journey and the attacks that it stops
 	@$(BIN)/python tools/demo.py
 
-test: .all       ## set up, then every test
-	@$(BIN)/python -m pytest -q
+test: .all       ## set up, then every test that this machine can run; the rest is named last
+	@$(BIN)/python -m pytest -q $(PARALLEL)
 
-test-peers: .all ## set up, build the real counterparts once, then the tests against them (needs Go)
+test-peers: .all ## set up, build the real counterparts once, then the tests that need any (needs Go)
 	@$(PYTHON) tools/peers.py >/dev/null
+	@$(BIN)/python -m pytest -q $(PARALLEL) -m needs
 	@$(BIN)/python -m pytest -q tests/peers
 
 check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the rooms' tests
-	@$(BIN)/python -m pytest -q -n auto -m "not torch and not slow and not sandbox" $(ROOMS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) -m "not torch and not slow and not sandbox" $(ROOMS)
 
 lint: .check     ## ruff, mypy, the import contract
 	@$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def load(
     are helpers and are skipped, and so are those that `besides` names.
 
     Raises:
-        DiscoveryError: a module lacks its thing or its docstring, or two share an id.
+        DiscoveryError: a module lacks its thing or its docstring, two share an id, or there is none.
         ImportError: a module cannot be imported.
     """
     folder = importlib.import_module(package)
@@ -46,6 +46,9 @@ def load(
             msg = f"{module.__name__}: the id {identifier} is taken by another module of {package}"
             raise DiscoveryError(msg)
         things[identifier] = thing
+    if not things:
+        msg = f"{package}: holds nothing that can be read"
+        raise DiscoveryError(msg)
     return dict(sorted(things.items()))
 
 

@@ -15,7 +15,6 @@ from projects import fresh_copy
 from tuneguard.journey.surroundings import Surroundings
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
-from world.cage import as_nobody
 from world.helper import WAITING, helped
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def test_attack_a_helper_outside_that_hands_the_training_the_network(
 
     def look() -> None:
         inside = "/tuneguard/" + place.strip("{}")
-        said.append(helped(written, inside, project.path / "handed", as_nobody()))
+        said.append(helped(written, inside, project.path / "handed"))
         (written / "stop").touch()
 
     with chdir(project.path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.needs("openssl")
 def test_a_key_is_encrypted_with_the_passphrase_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("correct horse\n")
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from steps import MODEL, Promotion
 
-from world.cage import as_nobody, other_python, package_folders
+from world import users
 
 if TYPE_CHECKING:
+    import subprocess
+
     from projects import Project
 
 VERIFY = ("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042")
@@ -209,21 +209,7 @@ def test_a_truncated_ledger_could_not_be_looked_at(
 
 def as_somebody(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The program as an ordinary user, to whom root's folders are closed."""
-    python = other_python()
-    if python is None:
-        pytest.skip("no interpreter that every user may run")
-    return subprocess.run(
-        [*as_nobody(), python, "-m", "tuneguard", *arguments],
-        cwd=project.path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([package_folders(), *sites()])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def sites() -> list[str]:
-    return [folder for folder in sys.path if folder.endswith("site-packages")]
+    return users.program("-m", "tuneguard", *arguments, cwd=project.path)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tuneguard.signing.signer import open_signer
 from world import company
 from world.keys import no_passphrase
 from world.keys import signer as a_signer
+from world.users import become, said_as
 
 AGENT, BUILDER, STRANGER = 12345, 23456, 34567
 ME = os.geteuid()
@@ -63,9 +64,7 @@ def listening(room, *, users=(str(ME),), uid=None, policy=None, wait=True, **mor
         code = 1
         with contextlib.suppress(BaseException):
             if uid is not None:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
+                become(uid)
             here = Surroundings(key_options={"": str(room / "ci.key")})
             here.__dict__["policy"] = policy
             journey.listen(path, users=users, log=room / "log", here=here, **more)
@@ -84,27 +83,6 @@ def listening(room, *, users=(str(ME),), uid=None, policy=None, wait=True, **mor
 
 
 ended = [None]
-
-
-def as_user(uid, call):
-    """What `call` returns, as text, in a process of another user."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            said = str(call())
-        except BaseException as error:  # noqa: BLE001 (it is what the test looks at)
-            said = f"{type(error).__name__}: {error}"
-        os.write(writing, said.encode()[:60_000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(child, 0)
-    return said
 
 
 def uri(room, query=""):
@@ -187,9 +165,9 @@ def test_a_signal_ends_it_in_good_order(room):
 def test_under_another_uid_it_signs_for_those_allowed_who_cannot_read_the_key(room):
     with listening(room, uid=AGENT, users=[str(BUILDER)]):
         key = room / "ci.key"
-        assert "Permission denied" in as_user(BUILDER, key.read_bytes)
+        assert "Permission denied" in said_as(BUILDER, key.read_bytes)
         sign = lambda: make_bundle(opened(room, f"?uid={AGENT}"), PAYLOAD_TYPE, statement()).decode()  # noqa: E731
-        bundle = read_bundle(as_user(BUILDER, sign).encode(), "b")
+        bundle = read_bundle(said_as(BUILDER, sign).encode(), "b")
 
         assert bundle.signed_by(read_public(room / "ci.pub"))
         assert log(room)[0]["uid"] == BUILDER
@@ -218,7 +196,7 @@ def test_a_whole_run_is_signed_by_it(project, room, monkeypatch):
 def test_attack_a_user_who_may_not_ask(room):
     with listening(room, uid=AGENT, users=[str(BUILDER)]):
         for user in (STRANGER, AGENT):
-            assert "this user may not ask" in as_user(user, lambda: opened(room))
+            assert "this user may not ask" in said_as(user, lambda: opened(room))
         assert {entry["outcome"] for entry in log(room)} == {"refused: this user may not ask"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 
 import pytest
@@ -14,7 +13,6 @@ from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind
 from world import cage
-from world.cage import package_folders
 
 BACKENDS = {"unshare": Unshare, "bubblewrap": Bubblewrap}
 
@@ -63,10 +61,6 @@ def shared():
     """A folder that another user can reach: pytest's own are ours alone."""
     folder = tempfile.mkdtemp(prefix="tuneguard-test-")
     os.chmod(folder, 0o755)
-    shutil.copytree(
-        package_folders() + "/tuneguard", folder + "/src/tuneguard", ignore=shutil.ignore_patterns("*.pyc")
-    )
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
     os.mkdir(folder + "/out")
     os.chmod(folder + "/out", 0o777)
     yield folder

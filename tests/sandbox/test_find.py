@@ -13,7 +13,8 @@ from tuneguard.sandbox.find import find_backend, find_obstacle
 from tuneguard.sandbox.planted import CannotPlant
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Outcome
-from world.cage import as_nobody, other_python, package_folders
+from world import users
+from world.cage import package_folders
 
 pytestmark = pytest.mark.sandbox
 
@@ -114,41 +115,29 @@ def test_a_backend_that_is_not_installed_is_named_with_its_package(tmp_path, mon
 
 AS_USER = """
 import json, os, sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, Confinement
-backend = {"unshare": Unshare, "bubblewrap": Bubblewrap}[sys.argv[2]]()
+backend = {"unshare": Unshare, "bubblewrap": Bubblewrap}[sys.argv[1]]()
 outcome = backend.run(Confinement(("/bin/sh", "-c", "id -u > /inside/out/uid"),
-    (Bind(Path(sys.argv[3]), "/inside/out", True),), "/inside/out", clean_environment(), 60.0,
+    (Bind(Path(sys.argv[2]), "/inside/out", True),), "/inside/out", clean_environment(), 60.0,
     memory=1 << 28, processes=16))
-made = os.stat(sys.argv[3] + "/uid")
+made = os.stat(sys.argv[2] + "/uid")
 print(json.dumps({"uid": os.getuid(), "owner": made.st_uid, "succeeded": outcome.succeeded,
     "walls": {wall.name: wall.state for wall in outcome.walls}}))
 """
 
 
 def test_an_ordinary_user_gets_the_walls_but_not_against_processes_of_their_own(as_root, backend, shared):
-    python = other_python()
-    if python is None:
-        pytest.skip("no Python 3.11 that other users of this machine may run")
-
-    done = subprocess.run(
-        [*as_nobody(), python, "-c", AS_USER, shared + "/src", backend.name, shared + "/out"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
-    )
+    done = users.program("-c", AS_USER, backend.name, shared + "/out")
 
     assert done.returncode == 0, done.stderr
     import json
 
     said = json.loads(done.stdout)
-    assert said["uid"] == said["owner"] == 61234
+    assert said["uid"] == said["owner"] == users.SOMEBODY
     assert said["succeeded"]
     assert {said["walls"][name] for name in ("network", "filesystem")} == {"weakened"}
     assert {said["walls"][name] for name in ("pid", "deadline")} == {"proven"}

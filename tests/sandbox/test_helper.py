@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ from tuneguard.sandbox.inside import apart
 from tuneguard.sandbox.layout import DROPPED
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, WallState
-from world.cage import as_nobody, confinement, other_python, run
+from world import users
+from world.cage import confinement, run
 from world.helper import HELPER, WAITING, helped
 
 pytestmark = pytest.mark.sandbox
@@ -30,14 +30,14 @@ def room(shared):
     return folder
 
 
-def with_a_helper(written, room, before):
-    """Run the waiting training with a helper of another user, or of the training's own; what came of it."""
+def with_a_helper(written, room):
+    """Run the waiting training with a helper of another user; what came of it."""
     said, heard = [], []
 
     def listen(line):
         heard.append(line)
         if line == b"waiting":
-            said.append(helped(written, "/inside/out", room / "handed", before()))
+            said.append(helped(written, "/inside/out", room / "handed"))
             (written / "stop").touch()
 
     outcome = Unshare().run(confined(written, listen))
@@ -55,9 +55,9 @@ def confined(written, listen):
 def test_attack_a_helper_of_another_user_that_looks_for_the_training(as_root, room):
     written = room / "ours" / "written"
 
-    outcome, said, heard = with_a_helper(written, room, as_nobody)
+    outcome, said, heard = with_a_helper(written, room)
 
-    assert said["uid"] == 61234
+    assert said["uid"] == users.SOMEBODY
     assert (said["met"], said["refused"]) == ([], ["Permission denied"])
     assert heard == "waiting"
     assert written.stat().st_mode & 0o777 == 0o777
@@ -70,7 +70,7 @@ def test_attack_a_helper_that_meets_the_training_where_everybody_gets_to(as_root
     """What the library's caller bound lies open: the walls say so, and by whom the training can be met."""
     written = room / "out"
 
-    outcome, said, heard = with_a_helper(written, room, as_nobody)
+    outcome, said, heard = with_a_helper(written, room)
 
     assert said["met"] == ["folder"]
     assert "was handed a file of the host" in heard
@@ -152,12 +152,11 @@ def test_two_trainings_at_once_see_nothing_of_each_other(as_root, room):
 
 AS_USER = """
 import json, os, subprocess, sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind, Confinement
-room, waiting, helper = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+room, waiting, helper = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 own = room / "out" / "own"
 own.mkdir(mode=0o700)
 written = own / "written"
@@ -180,14 +179,7 @@ print(json.dumps({"said": said[0], "heard": heard, "walls": walls}))
 
 def test_attack_a_helper_of_the_same_user_meets_the_training_and_the_walls_say_so(room):
     """Nothing helps against it, so nothing is claimed: by the folder's path and by way of /proc."""
-    python = other_python()
-    if python is None:
-        pytest.skip("no Python 3.11 that other users of this machine may run")
-    command = [*as_nobody(), python, "-c", AS_USER, str(room / "src"), str(room), WAITING, HELPER]
-
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd="/", env={"PATH": os.environ["PATH"]}
-    )
+    done = users.program("-c", AS_USER, str(room), WAITING, HELPER)
 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -89,26 +87,6 @@ def why_not(name: str) -> str | None:
 def of_its_own_user(backend: Backend) -> WallState:
     """What network and filesystem are at best: only root's command has a user of its own, by ``unshare``."""
     return WallState.PROVEN if backend.name == "unshare" and _is_privileged() else WallState.WEAKENED
-
-
-@cache
-def other_python() -> str | None:
-    """An interpreter of this version or newer that every user of the machine may run."""
-    candidates = [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"]
-    check = "import os, sys; sys.exit(sys.version_info < (3, 11) or not os.access(sys.executable, os.X_OK))"
-    for candidate in candidates:
-        if Path(candidate).exists():
-            command = [*as_nobody(), candidate, "-I", "-S", "-c", check]
-            if subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0:
-                return candidate
-    return None
-
-
-def as_nobody() -> list[str]:
-    """What goes before a command, for root to run it as an ordinary user."""
-    if os.geteuid() != 0:
-        return []
-    return ["setpriv", "--reuid=61234", "--regid=61234", "--clear-groups"]
 
 
 def package_folders() -> str:

@@ -6,13 +6,11 @@ Both are inert: what is handed on is a file of the test's own, and the training 
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-from world.cage import other_python
+from world import users
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 WAITING = """
@@ -57,11 +55,8 @@ print(json.dumps({"uid": os.getuid(), "met": sorted(set(met)), "refused": sorted
 """The helper: it tries the folder by its path out here, and by way of every process's root."""
 
 
-def helped(folder: Path, inside: str, path: Path, before: Sequence[str] = ()) -> dict[str, Any]:
-    """Run the helper; `before` is what makes it another user's. Says where it met the training."""
-    python = other_python()
-    assert python is not None
-    command = [*before, python, "-I", "-S", "-c", HELPER, str(folder), inside, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+def helped(folder: Path, inside: str, path: Path) -> dict[str, Any]:
+    """Run the helper as another user. Says where it met the training."""
+    done = users.program("-I", "-S", "-c", HELPER, str(folder), inside, str(path))
     said: dict[str, Any] = json.loads(done.stdout)
     return said
