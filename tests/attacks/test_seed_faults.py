@@ -174,7 +174,6 @@ def test_fault_12_a_special_file_is_not_skipped_when_signing(model: Path, key: P
 # --- failed or hung ----------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(30)
 def test_fault_13_a_fifo_in_place_of_a_signed_file_does_not_hang_the_verifier(
     signed: Path, key: Path
 ) -> None:

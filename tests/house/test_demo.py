@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.torch
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_demo_goes_all_the_way_and_stops_every_attack(own_home: Path) -> None:
     environment = {**os.environ, "HOME": str(own_home.parent), "TUNEGUARD_HOME": str(own_home)}
 

@@ -35,7 +35,7 @@ train:
   code: {path: code}
   command: [python, "{code}/train.py", "{config}", "{data}", "{base}", "{checkpoint}", "{scratch}", "{run}"]
   config: train-config.yaml
-  expectedDuration: 40s
+  expectedDuration: 1h
   scratch: 1Gi
   resources: {memory: 1Gi}
 checkpoint: {path: "runs/{run}"}

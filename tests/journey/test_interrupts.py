@@ -105,7 +105,7 @@ def heard(child: subprocess.Popen[bytes], wanted: str) -> None:
 
 
 def ended(child: subprocess.Popen[bytes]) -> str:
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate()
     return said.decode()
 
 
@@ -313,7 +313,7 @@ def test_a_push_that_is_interrupted_while_it_waits_tags_nothing(trained: Project
             assert steps.readline() == "commit:ledger.db\n"
             assert steps.readline() == "committed:ledger.db\n"  # it has begun, and waits for the layout
             push.send_signal(signal.SIGTERM)
-            _, said = push.communicate(timeout=60)
+            _, said = push.communicate()
 
     assert push.returncode == 130, said
     assert tags_of(trained) == []

@@ -26,7 +26,7 @@ def test_results_come_in_the_order_of_the_jobs(lanes):
 
 
 def test_as_many_run_at_once_as_there_are_lanes():
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3)
 
     assert len(all_of([(1, together.wait)] * 3, Lanes(3))) == 3
 
@@ -45,16 +45,18 @@ def test_the_largest_begins_first():
 
 def test_the_first_error_is_raised_and_what_has_not_begun_never_does():
     begun = []
+    lanes = Lanes(2)
 
     def bad():
         raise ValueError("the disk is full")
 
     def good():
         begun.append(1)
+        lanes.abandoned.wait()
 
     with pytest.raises(ValueError, match="disk is full"):
-        all_of([(99, bad), *[(1, good)] * 200], Lanes(2))
-    assert len(begun) < 200
+        all_of([(99, bad), *[(1, good)] * 200], lanes)
+    assert len(begun) <= 2
 
 
 def test_with_one_lane_everything_runs_in_this_thread():
@@ -68,10 +70,10 @@ def test_an_error_ends_what_is_under_way_in_other_threads(error):
 
     def long():
         waiting.set()
-        assert registry.abandoned.wait(20), "nobody said that it is over"
+        registry.abandoned.wait()
 
     def bad():
-        assert waiting.wait(20)
+        waiting.wait()
         raise error
 
     with pytest.raises(error):

@@ -73,7 +73,6 @@ class Promoted:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
             check=False,
         )
         return done.stdout

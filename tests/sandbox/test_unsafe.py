@@ -8,7 +8,7 @@ import pytest
 from tuneguard.errors import UsageError
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.sandbox.walls import WallState
-from world.cage import confinement, run
+from world.cage import confinement, past_deadline, run
 
 
 def test_no_wall_is_claimed(data, out):
@@ -50,7 +50,7 @@ def test_secrets_are_not_inherited_even_here(monkeypatch):
 def test_the_deadline_is_kept():
     script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
-    ran = run(UnsafeNoSandbox(), ("/bin/sh", "-c", script), deadline=0.5, grace=0.1)
+    ran = past_deadline(UnsafeNoSandbox(), script, grace=0.1)
 
     assert ran.lines == (b"ready",)
     assert (ran.outcome.signal, ran.outcome.stopped) == (signal.SIGKILL, "deadline")
