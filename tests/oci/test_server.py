@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import socket
 import threading
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from tuneguard.oci.server import Server
 from world.layouts import EVIDENCE, FILES, MODEL
 from world.registries import INDEX, asked_range, serving
 
-FAST = Timing(idle=5, whole=5, wait=0, sleep=lambda _: None)
+FAST = Timing(idle=3600, whole=3600, wait=0, sleep=lambda _: None)
 DATA = b"weights" * 1000
 DIGEST = digest_of(DATA)
 
@@ -84,7 +85,8 @@ def test_an_upload_that_breaks_goes_on_where_the_server_is():
                 if len(seen) == 2:  # half of the piece arrives
                     name = handler.path.rpartition("/")[2]
                     world.uploads[name] += handler.rfile.read(500)
-                    handler.connection.close()
+                    handler.connection.shutdown(socket.SHUT_RDWR)
+                    handler.close_connection = True
                     return True
             return False
 
