@@ -55,8 +55,8 @@ print(json.dumps({"uid": os.getuid(), "met": sorted(set(met)), "refused": sorted
 """The helper: it tries the folder by its path out here, and by way of every process's root."""
 
 
-def helped(folder: Path, inside: str, path: Path) -> dict[str, Any]:
-    """Run the helper as another user. Says where it met the training."""
-    done = users.program("-I", "-S", "-c", HELPER, str(folder), inside, str(path))
+def helped(folder: Path, inside: str, path: Path, uid: int = users.SOMEBODY) -> dict[str, Any]:
+    """Run the helper as a user. Says where it met the training."""
+    done = users.program("-I", "-S", "-c", HELPER, str(folder), inside, str(path), uid=uid)
     said: dict[str, Any] = json.loads(done.stdout)
     return said

@@ -27,10 +27,10 @@ SOMEBODY = 61234
 CLONE_NEWNS = 0x20000
 
 
-def program(*arguments: str, cwd: str | Path = "/") -> subprocess.CompletedProcess[str]:
+def program(*arguments: str, cwd: str | Path = "/", uid: int = SOMEBODY) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments as an ordinary user, who can import all that we can."""
     sites = [folder for folder in sys.path if folder.endswith("site-packages")]
-    options = {"preexec_fn": lambda: become(SOMEBODY)} if can_be_others() else {}
+    options = {"preexec_fn": lambda: become(uid)} if can_be_others() else {}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
