@@ -138,7 +138,7 @@ SCAN_JSON_VALUES = 3_000_000
 """Brackets and commas in a JSON file: what bounds the memory that its values take, and the work of asking
 after each text. Tokenizers reach two million."""
 SCAN_JSON_OBJECTS = 500_000
-"""Braces in a JSON file: each object goes to every rule, some five seconds for so many."""
+"""Braces in a JSON file: each object goes to every rule, half a minute for so many on a busy machine."""
 SCAN_JSON_LINES = 100
 """Keys of a JSON file whose lines are sought: each search may go through all of its text."""
 SCAN_TEMPLATES = 100
