@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import chdir
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import fresh_copy
 
 from tuneguard.journey.surroundings import Surroundings
 from tuneguard.journey.train import train
@@ -18,7 +14,7 @@ from tuneguard.progress import SILENT
 from world.helper import WAITING, helped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from projects import Project
 
@@ -27,17 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sandbox
 
 TRAIN = 'import os, sys\nopen(sys.argv[4] + "/config.json", "w").write(\'{"model_type": "llama"}\')\n'
-
-
-@pytest.fixture
-def open_project(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """A project that every user of the machine gets to; pytest's own folders are ours alone."""
-    folder = Path(tempfile.mkdtemp(prefix="tuneguard-test-"))
-    folder.chmod(0o755)
-    project = fresh_copy(made, folder, monkeypatch)
-    project.path.chmod(0o755)
-    yield project
-    shutil.rmtree(folder)
 
 
 class Listening:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kills import before, counted, killer
-from projects import Project, made, made_pushed, made_trained, project, pushed, trained
+from projects import Project, made, made_pushed, made_trained, open_project, project, pushed, trained
 
 __all__ = [
     "Project",
@@ -13,6 +13,7 @@ __all__ = [
     "made",
     "made_pushed",
     "made_trained",
+    "open_project",
     "project",
     "pushed",
     "trained",

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import pytest
 from tuneguard.cli.app import run as tuneguard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MODEL = "support-llama"
 
@@ -178,3 +179,14 @@ def pushed(made_pushed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.M
 def project(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A fresh copy of the project, with a home of its own."""
     return fresh_copy(made, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def open_project(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project that every user of the machine gets to. Any run of pytest closes its folders to others."""
+    folder = Path(tempfile.mkdtemp(prefix="tuneguard-test-"))
+    folder.chmod(0o755)
+    project = fresh_copy(made, folder, monkeypatch)
+    project.path.chmod(0o755)
+    yield project
+    shutil.rmtree(folder)
