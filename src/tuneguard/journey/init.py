@@ -14,6 +14,7 @@ import os
 import secrets
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial as bound
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -61,13 +62,15 @@ def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surround
     if not begun:
         _refuse_taken((*texts, folder))
     pipeline = template.pipeline(name)
+    open_root = bound(
+        open_signer, str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
+    )
+    signer = open_root() if _has_root(home) else None  # a wrong passphrase shows before anything is touched
     _make_folder(directory)
     found = _walls(directory, here)
     least = {wall.name: wall.state.value for wall in found}
-    made = [*_root(home, passphrase)]
-    signer = open_signer(
-        str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
-    )
+    made = [] if signer else _root(home, passphrase)
+    signer = signer or open_root()
     with ExitStack() as undo:  # nothing half-written: without a policy, keys would be in the way
         if not begun:
             _make_keys(folder, directory, passphrase)
@@ -153,11 +156,13 @@ def _make_folder(directory: Path) -> None:
         raise files.missing(directory, "is not a folder") from None
 
 
+def _has_root(home: Path) -> bool:
+    return (home / "root.key").exists() and (home / "root.pub").exists()
+
+
 def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     """The root's key, made once and used by every project of this home."""
     private, public = home / "root.key", home / "root.pub"
-    if private.exists() and public.exists():
-        return []
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys.pair(private, type=key.KeyType.P256, passphrase=passphrase)
     return [private, public]
