@@ -190,8 +190,8 @@ def _edited(
 def _signed(path: Path, signer: Signer) -> bytes:
     """The policy that this root signed last, whether or not it expired: only that is edited.
 
-    Otherwise whoever may write the file adds a key of his own, and the owner's next edit of something
-    else signs it for him.
+    Otherwise whoever may write the file adds a key of their own, and the owner's next edit of something
+    else signs it for them.
 
     Raises:
         Refused: the root signed none.

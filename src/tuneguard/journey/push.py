@@ -1,7 +1,7 @@
 """Push a judged tree: every blob under the digest that was verified, the tag last.
 
 Order (TRUST.md rule 25): blobs, manifest by digest, evidence, ledger ``done``, release pointer, tag,
-ledger ``tagged``. To set a tag is the promoter's word, so his key signs the pointer; without a tag no key
+ledger ``tagged``. To set a tag is the promoter's word, so their key signs the pointer; without a tag no key
 is needed. A rerun reconciles from what the registry holds: what is there is not sent again.
 """
 

@@ -144,7 +144,7 @@ def check_may(tag: Tag, key: PublicKey, here: Surroundings) -> None:
     """The policy lets the holder of `key` say what a tag of this model names.
 
     Raises:
-        Refused: it does not, and whatever he signs would not be believed.
+        Refused: it does not, and whatever they sign would not be believed.
     """
     named = {each.name for each in here.policy.identities.values() if each.key == key}
     wanted = {role for each in here.policy.require["release"] for role in each.roles}

@@ -2,7 +2,7 @@
 
 They need find, sort, sha256sum, sed, grep, base64 and openssl (cosign for one more), run in any
 POSIX shell in the project's folder, and each prints what it confirms or ends with an error. A
-reader brings one thing of his own: the root's public key.
+reader brings one thing of their own: the root's public key.
 
 What is pasted is run. So every word from outside is quoted, and a name that cannot be one word of
 a shell is left out: nothing in a file's name or in evidence becomes a command.

@@ -70,7 +70,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Claim:
-    """One piece of evidence that counts: a signer, in one of his roles, said this about the tree.
+    """One piece of evidence that counts: a signer, in one of their roles, said this about the tree.
 
     `time` is the signer's own date (RFC 3339, UTC): claimed, until a time authority counts.
     `file` and `sha256` are of the evidence file; `body` is the decoded predicate.

@@ -135,7 +135,7 @@ def _agreed(question: Question, claims: Sequence[Claim]) -> tuple[tuple[Claim, .
 def _what_it_says(claim: Claim) -> bytes:
     """What custodians must agree in: the tree anyway, and what else their kind says of it.
 
-    Everybody's own dates and remarks may differ where each looked for himself (a seal, a verdict).
+    Everybody's own dates and remarks may differ where each looked for themselves (a seal, a verdict).
     A provenance, a scan or an evaluation tells what happened once: there, every word.
     """
     match claim.body:

@@ -1,4 +1,4 @@
-"""A policy held up to its author: what it would refuse that he may not expect, and what it says.
+"""A policy held up to its author: what it would refuse that they may not expect, and what it says.
 
 `weaknesses` is behind ``policy check`` and `explain` behind ``policy explain``. Neither decides
 anything: verification and gates judge by the policy itself.
@@ -25,7 +25,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
     "P-GRACE": "Models that were promoted before are loaded for a while after the policy's time is over.",
     "P-DEVELOPMENT": "The profile is development: every verdict says so, and production accepts none.",
-    "P-APART": "One custodian holds two roles that must be apart: what he gives in one of them is refused.",
+    "P-APART": "One custodian holds two roles that must be apart: what they give in one of them is refused.",
     "P-UNMET": "A demand that nobody can meet for a model, so that the model is refused there for ever.",
     "P-BASE": "A model with no base: empty means no, so no run of it can be promoted.",
     "P-DATA": "A model with no data set, or one without a steward: empty means no.",
