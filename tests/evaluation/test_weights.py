@@ -295,6 +295,51 @@ def test_a_component_that_is_a_checkpoint_folder_is_measured() -> None:
     assert "checkpoint-20/model.safetensors" in selection.weights
 
 
+OWN = {
+    "a transformer": {"config.json": {"model_type": "bert"}},
+    "an architecture": {"config.json": {"architectures": ["BertModel"]}},
+    "static embeddings": {"tokenizer.json": {}},
+    "word embeddings": {"wordembedding_config.json": {}, "whitespacetokenizer_config.json": {}},
+    "a transformer whose settings lie elsewhere": {"sentence_bert_config.json": {"config_args": {}}},
+}
+
+
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("folder", ["0_Transformer", "1_Router/query"])
+@pytest.mark.parametrize("good", [GOOD, SHARDED], ids=["one file", "shards"])
+def test_attack_sentence_transformers_loads_another_model_than_the_one_at_the_top(
+    good: dict[str, Any], folder: str, own: dict[str, Any]
+) -> None:
+    top, _, route = folder.partition("/")
+    files = {
+        **good,
+        "modules.json": [{"path": top, "type": "sentence_transformers.models.Transformer"}],
+        f"{folder}/model.safetensors": "other weights",
+        **{f"{folder}/{name}": value for name, value in own.items()},
+    }
+    if route:
+        files[f"{top}/router_config.json"] = {"types": {route: "sentence_transformers.models.Transformer"}}
+
+    says = "is a model of its own that modules.json lists beside the one at the top"
+    assert select_of(files).faults == ((folder, says),)
+
+
+def test_a_model_of_components_without_weights_at_the_top_is_one_set() -> None:
+    files = {
+        "README.md": "a model",
+        "modules.json": [{"path": "0_Transformer"}, {"path": "1_Pooling"}, {"path": "2_Dense"}],
+        **{f"0_Transformer/{path}": value for path, value in GOOD.items()},
+        "1_Pooling/config.json": {"word_embedding_dimension": 16},
+        "2_Dense/config.json": {"in_features": 16, "out_features": 8},
+        "2_Dense/model.safetensors": "dense",
+    }
+
+    selection = select_of(files)
+
+    assert selection.faults == ()
+    assert selection.weights == ("0_Transformer/model.safetensors", "2_Dense/model.safetensors")
+
+
 def test_routes_that_name_each_other_end() -> None:
     files = {
         **GOOD,

@@ -2,8 +2,8 @@
 
 The choice is made here, outside of the sandbox and by names alone, as Transformers makes it: in a folder
 ``model.safetensors``, else the shards of ``model.safetensors.index.json``. A tree with ``modules.json`` is
-one set of several folders. The sandbox is shown these weights and the files that hold none, and nothing
-else.
+one set of several folders; beside weights at the top these hold heads, and no model of their own. The sandbox
+is shown these weights and the files that hold none, and nothing else.
 
 Everything else must be of a kind that holds no weights (by name and by its first bytes), or a file in which
 Trainer keeps its own state, or lie in a complete checkpoint of its own (``checkpoint-20/``), which is not
@@ -53,6 +53,11 @@ _STATE = re.compile(
 """Where Trainer keeps the state of a training: no loader takes these for a model's weights."""
 _INDEX = re.compile(r".*\.index(?:\..*)?\.json", re.ASCII | re.IGNORECASE)
 _CHECKPOINT = re.compile(r"checkpoint-[0-9]+", re.ASCII)
+_OF_A_MODEL = re.compile(
+    r"(?:tokenizer|sentence_.*_config|(?:.*tokenizer|wordembedding)_config|vocab|tekken)\.(?:json|txt|model)",
+    re.ASCII | re.IGNORECASE,
+)
+"""Files beside a component's weights with which it turns text into numbers by itself, as no head does."""
 _PICTURES = (image.PNG, image.JPEG, b"GIF87a", b"GIF89a", b"RIFF")
 
 
@@ -93,6 +98,9 @@ def select(manifest: Manifest, read: Read) -> Selection:
             tree.fault(file.path, "is neither among the measured weights nor known to hold none")
         if _INDEX.fullmatch(name) and sets.get(folder, ()) != tree.shards(folder, file.path):
             tree.fault(file.path, "names other weights than those that are measured")
+    for folder, weights in sets.items():
+        if folder and weights and sets[""] and tree.is_model(folder):
+            tree.fault(folder, "is a model of its own that modules.json lists beside the one at the top")
     if not chosen:
         tree.fault("", _without_weights(tree, sets))
     if len(measured) > limits.EVALUATION_SHOWN:
@@ -160,6 +168,15 @@ class _Tree:
                 waiting += [posixpath.join(folder, name) for name in types or () if isinstance(types, dict)]
             folders[folder] = None
         return tuple(folders)
+
+    def is_model(self, folder: str) -> bool:
+        """Whether a component can be a model by itself, and not only a head behind one."""
+        config = posixpath.join(folder, CONFIG)
+        settings = self._document(config) if config in self._files else None
+        if isinstance(settings, dict) and not settings.keys().isdisjoint({"model_type", "architectures"}):
+            return True
+        beside = (posixpath.split(path) for path in self._files)
+        return any(at == folder and _OF_A_MODEL.fullmatch(name) for at, name in beside)
 
     def weights(self, folder: str) -> tuple[str, ...]:
         """The weights that a loader takes in one folder; none where it holds none."""
