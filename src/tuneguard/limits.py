@@ -145,6 +145,8 @@ SCAN_TEMPLATES = 100
 """Chat templates in one JSON file; a tokenizer has up to ten."""
 SCAN_PICTURE_BYTES = 64 * MIB
 """Bytes of a picture beside a model."""
+SCAN_PICTURE_BLOCKS = 500_000
+"""Blocks of a picture: seconds of walking. A GIF of 64 MiB has 263,000 full ones."""
 SCAN_TOKENIZER_BYTES = 32 * MIB
 """Bytes of a SentencePiece model. The largest have 5 MB."""
 TEMPLATE_CHARACTERS = 500_000

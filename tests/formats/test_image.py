@@ -57,3 +57,24 @@ def test_a_huge_picture_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(NotUnderstood, match="over 10 bytes"):
         list(image.read(Reader.of_bytes(PNG)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        image.PNG + chunk(b"teXt") * 20 + chunk(b"IEND"),
+        b"\xff\xd8" + b"\xff\xfe\0\2" * 20 + b"\xff\xd9",
+        b"\xff\xd8" + b"\xff\xda\0\2" * 20 + b"\xff\xd9",
+        b"GIF89a" + b"\0" * 7 + b"!\xfe" + b"\1a" * 20 + b"\0;",
+        b"GIF89a" + b"\0" * 7 + b"!\xfe\0" * 20 + b";",
+    ],
+    ids=["PNG", "JPEG segments", "JPEG scans", "GIF parts", "GIF blocks"],
+)
+def test_attack_a_picture_of_so_many_blocks_that_the_walk_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    assert list(image.read(Reader.of_bytes(data))) == []
+    monkeypatch.setattr("tuneguard.limits.SCAN_PICTURE_BLOCKS", 10)
+
+    with pytest.raises(NotUnderstood, match="over 10 blocks"):
+        list(image.read(Reader.of_bytes(data)))

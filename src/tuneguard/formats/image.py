@@ -6,6 +6,7 @@ matters is that the blocks follow each other to the end mark and that nothing st
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+_MARK = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
+"""A JPEG's mark that is not part of entropy-coded bytes."""
 
 
 def read(reader: Reader) -> Iterator[Fact]:
@@ -41,21 +44,22 @@ def read(reader: Reader) -> Iterator[Fact]:
 def _read_png(reader: Reader) -> Iterator[Fact]:
     """A PNG's chunks, each with its CRC (PNG third edition, section 5)."""
     reader.read(len(PNG))
-    kind = b""
-    while kind != b"IEND":
+    for _ in _blocks():
         length, kind = struct.unpack(">I4s", reader.read(8))
         if not kind.isalpha():
             raise NotUnderstood("is a PNG picture with a broken chunk")
         data = reader.read(length)
         if struct.unpack(">I", reader.read(4))[0] != zlib.crc32(kind + data):
             raise NotUnderstood("is a PNG picture with a wrong checksum")
+        if kind == b"IEND":
+            break
     yield from _behind(reader)
 
 
 def _read_jpeg(reader: Reader) -> Iterator[Fact]:
     """A JPEG's segments up to its end mark (ITU T.81, annex B)."""
     reader.read(2)
-    while True:
+    for _ in _blocks():
         mark = reader.read(2)
         if mark[:1] != b"\xff" or mark[1:] in (b"\x00", b"\xff"):
             raise NotUnderstood("is a JPEG picture with a broken segment")
@@ -74,11 +78,9 @@ def _skip_scan(reader: Reader) -> None:
     """Entropy-coded bytes, up to the next mark that is not part of them."""
     while True:
         ahead = reader.peek(1 << 16)
-        at = ahead.find(b"\xff")
-        while 0 <= at < len(ahead) - 1 and (ahead[at + 1] == 0 or 0xD0 <= ahead[at + 1] <= 0xD7):
-            at = ahead.find(b"\xff", at + 2)
-        if 0 <= at < len(ahead) - 1:
-            reader.skip(at)
+        mark = _MARK.search(ahead)
+        if mark is not None:
+            reader.skip(mark.start())
             return
         if len(ahead) < 2:
             raise NotUnderstood("is a JPEG picture without an end")
@@ -88,6 +90,7 @@ def _skip_scan(reader: Reader) -> None:
 def _read_gif(reader: Reader) -> Iterator[Fact]:
     """A GIF's blocks up to its trailer (GIF89a, section 17 onwards)."""
     _skip_colours(reader, reader.read(13)[10])
+    blocks = _blocks()
     while (kind := reader.read(1)) != b";":
         if kind == b"!":
             reader.read(1)
@@ -96,9 +99,23 @@ def _read_gif(reader: Reader) -> Iterator[Fact]:
             reader.read(1)
         else:
             raise NotUnderstood("is a GIF picture with a broken block")
-        while (length := reader.read(1)[0]) != 0:
+        for _ in blocks:
+            length = reader.read(1)[0]
+            if length == 0:
+                break
             reader.skip(length)
     yield from _behind(reader)
+
+
+def _blocks() -> Iterator[None]:
+    """One step for each block that may be walked.
+
+    Raises:
+        NotUnderstood: there are more.
+    """
+    for _ in range(limits.SCAN_PICTURE_BLOCKS):
+        yield
+    raise NotUnderstood(f"is a picture of over {limits.SCAN_PICTURE_BLOCKS:,} blocks")
 
 
 def _skip_colours(reader: Reader, flags: int) -> None:
