@@ -68,6 +68,23 @@ def test_a_checkpoint_of_the_installed_trainer_passes(trained: Path) -> None:
     assert result.understood == result.files
 
 
+def test_arguments_with_a_configuration_of_generation_pass(tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    arguments = transformers.Seq2SeqTrainingArguments(
+        output_dir=str(tmp_path),
+        report_to="none",
+        use_cpu=True,
+        generation_config=transformers.GenerationConfig(max_length=5, eos_token_id=[1, 2]),
+    )
+    torch.save(arguments, tmp_path / "training_args.bin")
+
+    result = scan_tree(tmp_path)
+
+    assert (result.findings, result.skipped) == ((), ())
+
+
 @pytest.fixture(scope="module")
 def distributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A distributed checkpoint of the installed torch."""

@@ -222,6 +222,7 @@ _ENUMS = (
 _TRAINER = (
     _settings("transformers.training_args", "TrainingArguments"),
     _settings("transformers.training_args_seq2seq", "Seq2SeqTrainingArguments"),
+    _settings("transformers.generation.configuration_utils", "GenerationConfig"),
     _settings("trl.trainer.dpo_config", "DPOConfig"),
     _settings("trl.trainer.sft_config", "SFTConfig"),
     _settings("transformers.trainer_pt_utils", "AcceleratorConfig"),
