@@ -356,3 +356,48 @@ def test_plain_text_under_plain_names_passes(scan, name: str, data: bytes) -> No
 
     assert result.verdict is Verdict.PASSED, result
     assert result.understood == 1
+
+
+def spec(kind: str, context: Any) -> str:
+    """A tree spec as torch writes it: JSON with its contexts as texts of JSON."""
+    return json.dumps([1, {"type": kind, "context": context, "children_spec": []}])
+
+
+FACTORY = {"default_factory_module": "evil", "default_factory_name": "Run", "dict_context": []}
+MEMBER = {"__enum__": True, "fqn": "evil:Run", "name": "A"}
+
+
+@pytest.mark.parametrize(
+    "dumped",
+    [
+        spec("collections.defaultdict", FACTORY),
+        spec("collections.defaultdict", FACTORY).replace("default", "\\u0064efault"),
+        spec("collections.defaultdict", {**FACTORY, "default_factory_module": "builtins"}),
+        spec("collections.namedtuple", json.dumps(MEMBER)),
+        spec("collections.namedtuple", json.dumps(json.dumps({"a": [MEMBER]}))),
+        spec("collections.namedtuple", json.dumps({**MEMBER, "fqn": "torch.os:system"})),
+        "[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("key", ["in_spec", "out_spec"])
+def test_attack_a_tree_spec_that_imports_a_module(scan, key: str, dumped: str) -> None:
+    exported = {"components": {"model": {"file": "model.pt2", "metadata": {key: dumped}}}}
+
+    found = scan({"export.json": json.dumps(exported).encode(), "model.pt2": b"no program"}).findings
+
+    assert {finding.rule for finding in found} == {"TG-CFG-TARGET"}
+
+
+@pytest.mark.parametrize("defaults", [False, True])
+def test_the_tree_spec_of_an_ordinary_export_is_no_finding(scan, defaults: bool) -> None:
+    specs = {
+        "in_spec": spec("builtins.tuple", "null"),
+        "out_spec": spec("transformers.modeling_outputs.CausalLMOutput", json.dumps(["logits", "loss"])),
+    }
+    of_lists = {**FACTORY, "default_factory_module": "builtins", "default_factory_name": "list"}
+    specs["out_spec"] = spec("collections.defaultdict", of_lists) if defaults else specs["out_spec"]
+
+    assert (
+        scan("export.json", json.dumps({"components": {"model": {"metadata": specs}}}).encode()).findings
+        == ()
+    )

@@ -240,6 +240,31 @@ def test_what_frameworks_write_leads_nowhere(scan, name: str, document: Any) -> 
     assert scan(files).findings == ()
 
 
+@pytest.mark.parametrize("path", ["../other/model.pt2", "/srv/other", "absent", "~/x/y", "a/../../b"])
+@pytest.mark.parametrize(
+    ("name", "holding"),
+    [
+        ("export.json", lambda path: {"components": {"model": {"file": path, "metadata": {}}}}),
+        ("decision.json", lambda path: {"labels": {}, "adapter": path}),
+        ("speaker_embeddings_path.json", lambda path: {"v": {"coarse_file": path}}),
+    ],
+)
+def test_attack_a_document_of_transformers_beside_the_configuration(scan, name, holding, path: str) -> None:
+    assert refused_by(scan({name: as_json(holding(path)), "b": b"{}"})) == {"TG-CFG-PATH"}
+
+
+def test_an_export_and_a_decision_model_may_name_what_lies_in_the_tree(scan) -> None:
+    files = {
+        "export.json": as_json({"components": {"model": {"file": "model.txt"}}}),
+        "model.txt": b"no program",
+        "decision.json": as_json({"adapter": "lora"}),
+        "lora/README.md": b"an adapter",
+        "speaker_embeddings_path.json": as_json({"v": {"coarse_prompt": "speaker_embeddings/v.npy"}}),
+    }
+
+    assert scan(files).findings == ()
+
+
 def test_a_path_is_seen_from_the_folder_of_its_configuration(scan) -> None:
     deep = as_json({"tokenizer_file": "tokenizer.json"})
 

@@ -68,7 +68,8 @@ _NO_PATHS = re.compile(r"(?:.*_)?(?:tokens?|template|templates|content|pattern|r
 _READ_BY_LOADERS = re.compile(
     r"(?:config(?:\..*|_sentence_transformers)?|(?:tokenizer|adapter|generation|processor|router|scheduler|"
     r"(?:.*_)?preprocessor|image_processor|audio_tokenizer|sentence_.*|cnn|lstm|wordembedding|open_clip|"
-    r"whitespacetokenizer|phrasetokenizer|quantize|(?:hf_)?quant)_config|modules|model_index|params|"
+    r"whitespacetokenizer|phrasetokenizer|quantize|(?:hf_)?quant)_config|modules|model_index|params|export|"
+    r"decision|(?:decision|judge)_config|speaker_embeddings.*|"
     r"special_tokens_map|.*\.index(?:\..*)?)\.json",
     re.ASCII,
 )
@@ -162,6 +163,8 @@ def _use(key: str, fact: Object, context: Context) -> _Use | None:
     if above == "pretrained_cfg" and key == "url":
         return _Use.LOADS
     if key == "types" and "structure" in fact.value:
+        return _Use.OPENS
+    if key == "adapter" and context.name == "decision.json":
         return _Use.OPENS
     if context.name == "model_index.json" and fact.step is None and isinstance(fact.value[key], list):
         return _Use.JOINS

@@ -2,7 +2,8 @@
 
 Programs that read such documents import and call what is named, with the arguments that stand beside it.
 The same holds for Lightning's `class_path` with `init_args`, a `target` with `params`, and a Keras
-`class_name` whose `module` is not Keras's own.
+`class_name` whose `module` is not Keras's own. A PyTorch tree spec (`in_spec` and `out_spec` of Transformers'
+`export.json`, JSON within a text of JSON) imports what it names as a dictionary's default or an enumeration.
 
 Example: `{"_target_": "os.system", "_args_": ["echo"]}`
 
@@ -12,10 +13,11 @@ What to do: write plain values, and let the program choose the class.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tuneguard.errors import NotUnderstood
 from tuneguard.findings import Location, Severity
-from tuneguard.formats.json_document import Object, shown
+from tuneguard.formats.json_document import Object, parse, shown
 from tuneguard.scanner.rule import Context, Rule
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _KEYS = ("_target_", "loader_module", "py/function", "py/object", "py/reduce", "py/repr", "py/type")
 _KERAS = re.compile(r"builtins|keras(?:\.[a-z_]+)*", re.ASCII)
+_SPECS = ("in_spec", "out_spec")
+_FACTORY = re.compile(r"builtins\.(?:dict|float|int|list|set|str|tuple)", re.ASCII)
+_MEMBER = re.compile(r"(?:torch|transformers)(?:\.[A-Za-z0-9_]+)*:[A-Z][A-Za-z0-9_]*", re.ASCII)
 _CODE_CLASSES = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper"})
 
 
@@ -43,6 +48,33 @@ def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
     kind = fact.value.get("class_name")
     if isinstance(kind, str) and kind in _CODE_CLASSES and isinstance(fact.value.get("config"), dict):
         yield f"holds a Keras {kind} layer ({fact.place_of('class_name')})", context.at()
+    for key in _SPECS:
+        for named in _imported(fact.value.get(key)):
+            yield f"imports {shown(named)} ({fact.place_of(key)})", context.at(line=fact.line_of(key))
+
+
+def _imported(spec: Any) -> Iterator[str]:
+    """What reading a tree spec imports that neither Python, torch nor Transformers writes.
+
+    As ``treespec_loads`` takes it (torch 2.13, utils/_pytree.py): JSON, with contexts that are texts of JSON.
+    """
+    waiting = [spec]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and value.lstrip()[:1] in ("[", "{", '"'):
+            try:
+                waiting.append(parse(value.encode("utf-8", "surrogatepass")).value)
+            except NotUnderstood:
+                yield value  # torch may read it
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            factory = f"{value.get('default_factory_module')}.{value.get('default_factory_name')}"
+            if "default_factory_module" in value and not _FACTORY.fullmatch(factory):
+                yield factory
+            if "__enum__" in value and not _MEMBER.fullmatch(str(value.get("fqn"))):
+                yield str(value.get("fqn"))
 
 
 RULE = Rule(
