@@ -34,6 +34,13 @@ _NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, er
 """What a file system answers that does not know ``O_TMPFILE``."""
 
 
+_NO_FILES = frozenset({errno.ENXIO, errno.ENODEV})
+"""What opening a socket answers, or a device that is not there."""
+
+_STREAMS = ("/dev/", "/proc/")
+"""Where names stand for what is open or for devices: none of them is ever replaced."""
+
+
 def fault_point(name: str) -> None:
     """Mark a step that makes something durable (``fsync:…``, ``rename:…``, ``commit:…``)."""
     wanted = os.environ.get(FAULT_AT)
@@ -150,11 +157,13 @@ def read_named(path: str | os.PathLike[str], limit: int, *, guarded: str = "") -
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UsageError("is a loop of links", where=where, help="name the file itself") from None
+        if error.errno in _NO_FILES:
+            raise _not_regular(path) from None
         raise cannot_look(error, path) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise UsageError("is not a regular file", where=where, help="name a file")
+        raise _not_regular(path)
     with os.fdopen(descriptor, "rb") as file:
         if guarded and mode & stat.S_IWOTH:
             raise Refused(
@@ -249,6 +258,43 @@ def write_replacing(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o
                 between.unlink()
             raise cannot_look(error, target) from error
     sync_directory(target.parent)
+
+
+def write_named(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to what the person names: a file, replaced in one step, also where a link leads to it.
+
+    What is no file is written to and never replaced, as a shell's ``>`` does: a FIFO that somebody reads, a
+    terminal, ``/dev/null``, ``/dev/stdout``.
+
+    Raises:
+        UsageError: it is a folder, a disk, a socket, or a FIFO that nobody reads.
+        CannotLook: it cannot be written.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:
+        raise cannot_look(error, path) from error
+    if stat.S_ISREG(mode) and not os.path.abspath(path).startswith(_STREAMS):
+        write_replacing(os.path.realpath(path), data)
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise _not_regular(path)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        os.set_blocking(descriptor, True)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+    except OSError as error:
+        if error.errno in _NO_FILES:
+            help = "start its reader first"
+            raise UsageError("nobody reads it", where=printable(os.fspath(path)), help=help) from None
+        raise cannot_look(error, path) from error
+
+
+def _not_regular(path: str | os.PathLike[str]) -> UsageError:
+    return UsageError("is not a regular file", where=printable(os.fspath(path)), help="name a file")
 
 
 def rename_new(source: Path, target: Path) -> None:

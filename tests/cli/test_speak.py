@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +114,47 @@ def test_an_output_that_cannot_be_written_is_said_in_one_sentence(
 
     printed = capsys.readouterr()
     assert "no such file or directory" in (printed.out if form == "json" else printed.err)
+
+
+def test_attack_a_device_a_fifo_or_a_link_named_as_the_output_is_written_to_and_not_replaced(
+    tmp_path: Path,
+) -> None:
+    """As root, `--output /dev/null` must not put a file in its place."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "link").symlink_to("file")
+
+    def output(path: str) -> int:
+        return run(["digest", str(tmp_path / "tree"), "--json", "--output", path])
+
+    try:
+        assert output(str(tmp_path / "fifo")) == 0
+        assert json.loads(os.read(reader, 1 << 16))["command"] == "digest"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "fifo").st_mode)
+    assert output(str(tmp_path / "fifo")) == 2  # nobody reads it: said, and not waited for
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "fifo").st_mode)
+    assert output(str(tmp_path / "link")) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert json.loads((tmp_path / "file").read_text())["command"] == "digest"
+    assert output(str(tmp_path / "tree")) == 2
+
+
+def test_an_output_named_by_what_is_open_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_text("x")
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    with log.open("ab") as file:
+        name = f"/proc/self/fd/{file.fileno()}"
+        assert run(["digest", str(tmp_path / "tree"), "--json", "--output", name]) == 0
+
+    before, said = log.read_text().split("\n", 1)
+    assert before == "before"
+    assert json.loads(said)["command"] == "digest"
 
 
 @pytest.mark.parametrize("words", [[], ["policy"]])

@@ -26,6 +26,13 @@ def home(*names: str) -> Path:
     return Path(os.environ["TUNEGUARD_HOME"], *names)
 
 
+def test_a_configuration_that_is_mounted_is_fixed_in_the_policy(project: Project) -> None:
+    mounted(project.path / "run/config", project.path / "train-config.yaml")
+
+    named = ("--config", "run/config/train-config.yaml")
+    assert project("policy", "set-model", MODEL, *named, "--quiet") == 0
+
+
 def test_key_passphrase_policy_and_root_are_taken_from_mounted_secrets(project: Project) -> None:
     secret = project.write("secret.txt", "correct horse\n")
     assert project("keygen", "steward.key", "--passphrase-file", "secret.txt", "--quiet") == 0

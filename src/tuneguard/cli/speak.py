@@ -101,9 +101,9 @@ class Voice:
 
     def _write(self, data: bytes) -> None:
         if self.output is not None:
-            from tuneguard.files import write_replacing
+            from tuneguard.files import write_named
 
-            write_replacing(self.output, data)
+            write_named(self.output, data)
             return
         sys.stdout.flush()
         try:

@@ -109,7 +109,7 @@ def set_model(
         digests[what] = (manifest if what == "code" else subject_of(tree, manifest)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     if config is not None:
-        digests["config"] = hashlib.sha256(files.read_bounded(config, limits.RECORD_BYTES)).hexdigest()
+        digests["config"] = hashlib.sha256(files.read_named(config, limits.RECORD_BYTES)).hexdigest()
         here.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
     if words is not None:
         here.reporter.say("Fixed", "command", *map(files.printable, words))
