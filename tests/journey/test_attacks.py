@@ -293,6 +293,23 @@ def test_a_second_push_sends_nothing_and_changes_nothing(
 # --- Between two policies ----------------------------------------------------------------------------
 
 
+def test_attack_the_pipeline_file_says_which_model_is_expected(
+    pushed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside another model's promoted tree, its name in the pipeline file: the caller names the model."""
+    policy = pushed.path / "policy.yaml"
+    text = policy.read_text()
+    policy.write_text(text.replace("models:\n", "models:\n  other: {repository: registry.internal/o}\n", 1))
+    assert pushed("policy", "sign", "--quiet") == 0
+    capsys.readouterr()
+
+    for named in (("--for", "promote"), ("--for", "load"), ("--run", "042")):
+        assert pushed("verify", "runs/042", *named) == 2
+        assert "name it: --model NAME" in capsys.readouterr().err
+    assert pushed("verify", "runs/042", "--for", "load", "--model", MODEL) == 0
+    assert pushed("verify", "runs/042", "--for", "load", "--model", "other") == 1
+
+
 def test_attack_a_development_verdict_under_a_production_policy(
     pushed: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,7 +58,7 @@ def verify_tree(
     if purpose == "load":
         here = here.for_loading()
     if model is not None or purpose is not None or run is not None or attempt is not None:
-        model = judged.expected(here, model)
+        model = _expected(here, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
@@ -94,6 +94,19 @@ def verify_tree(
         notes=tuple(notes),
         next=paste.command("verify", directory, "--model", _a_model(here)) if wanted == "integrity" else None,
     )
+
+
+def _expected(here: Surroundings, model: str | None) -> str:
+    """The model that the caller expects; else the policy's only one, never one that the pipeline file picks.
+
+    Raises:
+        UsageError: the policy has no such model, or none is named.
+    """
+    if model is None and len(here.policy.models) > 1:
+        raise UsageError(
+            "which model is expected is not said, and the policy has several", help="name it: --model NAME"
+        )
+    return judged.expected(here, model)
 
 
 def _a_model(here: Surroundings) -> str:
