@@ -253,6 +253,14 @@ def test_attack_a_document_of_transformers_beside_the_configuration(scan, name, 
     assert refused_by(scan({name: as_json(holding(path)), "b": b"{}"})) == {"TG-CFG-PATH"}
 
 
+@pytest.mark.parametrize("value", ["hf-hub:someone/x", "hf_hub:someone/x", "local-dir:/srv/x", "local_dir:x"])
+@pytest.mark.parametrize("key", ["architecture", "backbone"])
+def test_attack_an_architecture_that_timm_fetches(scan, key: str, value: str) -> None:
+    assert refused_by(scan("config.json", as_json({"model_type": "timm_wrapper", key: value}))) == {
+        "TG-CFG-PATH"
+    }
+
+
 def test_an_export_and_a_decision_model_may_name_what_lies_in_the_tree(scan) -> None:
     files = {
         "export.json": as_json({"components": {"model": {"file": "model.txt"}}}),
