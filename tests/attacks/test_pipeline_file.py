@@ -221,6 +221,16 @@ def test_attack_another_set_named_as_the_evaluation_set(
     assert not (project.path / ".tuneguard/runs/042").exists()
 
 
+def test_attack_a_link_beside_the_set_switches_off_the_question_where_the_configuration_lies(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.path / "data/eval/link").symlink_to("nowhere")
+    asked(project, "  eval: {path: data/eval}\n", "")  # so that the set's files are not at hand
+    asked(project, "config: train-config.yaml", "config: data/eval/accuracy.jsonl")
+
+    refused_for(project, capsys, "lies in the evaluation set")
+
+
 @pytest.mark.parametrize("how", ["left out", "not there"])
 def test_a_set_that_is_not_at_hand_is_said_and_not_claimed(
     project: Project, how: str, capsys: pytest.CaptureFixture[str]

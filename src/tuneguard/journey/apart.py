@@ -173,12 +173,12 @@ def _digests(manifest: Manifest) -> Iterator[str]:
 
 
 def _around(path: Path, here: Surroundings) -> Iterator[str]:
-    """The tree digests of the folders between a path and the project's."""
+    """The tree digests of the folders between a path and the project's, of what a tree can hold in each."""
     for folder in path.parents:
         if folder == here.project:
             return
         with suppress(TuneguardError):
-            yield hashing.hash_tree(folder, reporter=here.reporter).digest
+            yield hashing.hash_tree(folder, reporter=here.reporter, faults=[]).digest
 
 
 def _check_files(own: Sequence[Input], measured: Manifest) -> None:
