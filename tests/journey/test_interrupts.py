@@ -90,7 +90,8 @@ def under_way(project: Project, *command: str, at: str = "under way") -> Iterato
         yield child
     finally:
         child.kill()
-        child.communicate()
+        child.wait()
+        child.stdout.close()
 
 
 def heard(child: subprocess.Popen[bytes], wanted: str) -> None:
