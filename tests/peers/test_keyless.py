@@ -277,7 +277,7 @@ def test_model_signing_believes_what_we_signed_by_a_certificate(certificates, tu
         PYTHON, "-m", "model_signing", "verify", "certificate", "--signature", bundle,
         "--certificate_chain", certificates / "root.pem", model, code=0,
     )  # fmt: skip
-    tuneguard("verify", model, "--signature", bundle, "--certificate-root", certificates / "root.pem", code=3)
+    tuneguard("verify", model, "--signature", bundle, "--certificate-root", certificates / "root.pem", code=4)
     proves("model_signing", "reads", "an OMS signature by a certificate")
 
 
@@ -296,7 +296,7 @@ def test_we_believe_what_model_signing_signed_by_a_certificate(
         return run(*without_network, *command, "--certificate-root", certificates / root, *more, code=code)
 
     assert "integrity only" in verify(code=4).stdout
-    assert EMAIL in verify("--certificate-identity", EMAIL, code=3).stdout
+    assert EMAIL in verify("--certificate-identity", EMAIL, code=4).stdout
     assert "S-CERTIFICATE" in verify("--certificate-identity", "mallory@models.example", code=1).stdout
     authority("Root").write(certificates, "other")
     assert "S-CERTIFICATE" in verify(code=1, root="other.pem").stdout

@@ -213,7 +213,7 @@ class Surroundings:
             UsageError: no key is named for the role.
             Refused: the policy is expired, or does not believe the key now.
         """
-        from tuneguard.signing.signer import open_signer
+        from tuneguard.signing.signer import BundleSigner, open_signer
 
         uri = self.key_uri(role)
         if uri is None:
@@ -221,7 +221,8 @@ class Surroundings:
                 f"no key for the role {role}", help=f"name it: --key {role}=URI, or keys.{role} in {PIPELINE}"
             )
         opened = open_signer(uri, self.passphrase)
-        if role:  # a signer apart has none: it asks at each request what its key may say then
+        # A signer apart has no role: it asks at each request what its key may say then. A keyless one has no key.
+        if role and not isinstance(opened, BundleSigner):
             self.check_key(opened.public_key, uri)
         return opened
 
