@@ -37,8 +37,8 @@ _NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, er
 _NO_FILES = frozenset({errno.ENXIO, errno.ENODEV})
 """What opening a socket answers, or a device that is not there."""
 
-_STREAMS = ("/dev/", "/proc/")
-"""Where names stand for what is open or for devices: none of them is ever replaced."""
+_STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
+"""Names of what is open already, a file too: it is written to and not replaced."""
 
 
 def fault_point(name: str) -> None:

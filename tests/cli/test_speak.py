@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,6 @@ from tuneguard.cli import speak
 from tuneguard.cli.app import run
 from tuneguard.errors import CannotLook, ConfigurationError, Interrupted, Problem, Refused, UsageError
 from world import pickles
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_an_unknown_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +153,16 @@ def test_an_output_named_by_what_is_open_is_written_to(tmp_path: Path) -> None:
     before, said = log.read_text().split("\n", 1)
     assert before == "before"
     assert json.loads(said)["command"] == "digest"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="nobody may write in /dev/shm")
+def test_a_file_in_shared_memory_is_made_and_replaced_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        for _ in "twice":
+            assert run(["digest", str(tmp_path), "--json", "--output", f"{folder}/out.json"]) == 0
+
+        assert json.loads(Path(folder, "out.json").read_text())["command"] == "digest"
 
 
 @pytest.mark.parametrize("words", [[], ["policy"]])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tuneguard.journey.surroundings import Surroundings
 from tuneguard.signing import signer
 from tuneguard.signing.signers.sigstore import KeylessSigner
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("named", ["builder", ""])

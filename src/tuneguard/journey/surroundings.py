@@ -221,7 +221,7 @@ class Surroundings:
                 f"no key for the role {role}", help=f"name it: --key {role}=URI, or keys.{role} in {PIPELINE}"
             )
         opened = open_signer(uri, self.passphrase)
-        # A signer apart has no role: it asks at each request what its key may say then. A keyless one has no key.
+        # A signer apart has no role: it asks at each request what its key may say. A keyless one has no key.
         if role and not isinstance(opened, BundleSigner):
             self.check_key(opened.public_key, uri)
         return opened
