@@ -169,7 +169,7 @@ def read_named(path: str | os.PathLike[str], limit: int, *, guarded: str = "") -
             raise Refused(
                 f"every user may write {guarded}",
                 where=where,
-                help=f"make sure that it is still the right one, then: chmod o-w {where}",
+                help="make sure that it is still the right one, then run chmod o-w FILE",
             )
         data = _whole(file, limit, path)
     if len(data) > limit:

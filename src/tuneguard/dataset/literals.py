@@ -61,7 +61,7 @@ class _Budget:
         """Raises `CannotLook` once too much was read in vain."""
         self._left -= characters
         if self._left < 0:
-            raise CannotLook("holds too much that begins like a value and is none")
+            raise CannotLook("holds too much that begins like a value and is not one")
 
 
 def objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -344,6 +344,6 @@ def readable_by_others(folder: Path) -> list[Finding]:
             message=f"other users can read this folder (mode {mode & 0o777:o})",
             location=Location(shown(folder)),
             why="training data is confidential: only the job should reach it",
-            fix=f"chmod o-rwx {shown(folder)}",
+            fix="take the permission away: chmod o-rwx FOLDER",
         )
     ]

@@ -130,7 +130,7 @@ RULES: Mapping[str, str] = {
     "L02": "An entry is not what `append` writes: not canonical, or not numbered as its place.",
     "L03": "The ledger has fewer entries than a head that was kept elsewhere: its tail was cut off.",
     "L04": "The first entries have another root than a head that was kept elsewhere: rewritten, or a fork.",
-    "L05": "What lies beside the ledger as its signed head is none.",
+    "L05": "The file beside the ledger that should be its signed head is not one.",
 }
 """What each finding of `SqliteStore.verify` means, by its id."""
 
