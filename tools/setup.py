@@ -96,9 +96,9 @@ def make_environment() -> None:
         shutil.rmtree(VENV)
     options = ["--system-site-packages"] if has_locked_torch() else []
     say("making .venv" + (" (keeps the torch that is already here)" if options else ""))
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", *options, str(VENV)], capture_output=True, text=True, check=False
-    )
+    # By its real path: a link to it may lie in a folder that is gone tomorrow.
+    command = [os.path.realpath(sys.executable), "-m", "venv", *options, str(VENV)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         detail = (made.stdout + made.stderr).strip().splitlines()

@@ -8,7 +8,7 @@ import pytest
 from tuneguard.errors import UsageError
 from tuneguard.sandbox import layout
 from tuneguard.sandbox.walls import Bind
-from world.cage import confinement
+from world.cage import confinement, run
 
 
 @pytest.fixture
@@ -51,6 +51,46 @@ def test_the_interpreter_is_shown_at_its_own_path(made):
             for place in places
             if place.source == place.target
         )
+
+
+def test_links_on_the_way_to_the_interpreter_are_shown_where_nothing_else_shows_them(
+    made, tmp_path, monkeypatch
+):
+    """As `.venv/bin/python3 -> ~/.local/bin/python3 -> ../share/python/bin/python3`, and a linked folder."""
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / "python3").symlink_to(sys.executable)
+    (tmp_path / "latest").symlink_to("versions")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to("../latest/python3")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python3"))
+
+    places = layout.places(confinement(("x",)), made)
+
+    shown = {place.target: place.source for place in places if place.kind == "link"}
+    assert shown[f"{tmp_path}/bin/python3"] == "../latest/python3"
+    assert shown[f"{tmp_path}/latest"] == "versions"
+    assert shown[f"{tmp_path}/versions/python3"].endswith("/bin/python")
+
+
+def test_a_link_above_a_folder_that_is_shown_is_a_folder(made, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").symlink_to("real")
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/linked/here/python3")
+
+    bind = Bind(tmp_path / "real", f"{tmp_path}/linked/here")
+    places = layout.places(confinement(("x",), bind), made)
+
+    assert [place.kind for place in places if place.target.startswith(str(tmp_path))] == ["bind"]
+
+
+@pytest.mark.sandbox
+def test_an_interpreter_behind_a_link_in_tmp_runs(backend, tmp_path, monkeypatch):
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+
+    ran = run(backend, (sys.executable, "-I", "-S", "-c", "print('it runs')"))
+
+    assert ran.text == "it runs"
 
 
 def test_an_interpreter_that_is_installed_over_a_home_is_not_shown(made, monkeypatch):

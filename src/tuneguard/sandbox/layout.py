@@ -10,6 +10,7 @@ has one user. Of a home folder there is only the interpreter, if it lives there.
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 import sys
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 
 PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """The part of ``/sys`` that numerical libraries read to know the processor."""
+
+LONGEST_WAY = 400
+"""How many parts of paths are looked at on the way to the interpreter."""
 
 HIDDEN_FILES = (
     "kcore",
@@ -104,6 +108,7 @@ def places(confinement: Confinement, made: Path, own: tuple[Bind, ...] = ()) -> 
     found = [
         *_without_covered(binds),
         *_links(),
+        *_links_to(os.path.abspath(sys.executable), [bind.target for bind in [*system, *owned]]),
         *_own_file_systems(confinement),
         *_devices(),
         *_hidden(),
@@ -133,6 +138,26 @@ def _links() -> Iterator[Place]:
     yield Place("link", "/dev/fd", "/proc/self/fd")
     for at, name in enumerate(("stdin", "stdout", "stderr")):
         yield Place("link", f"/dev/{name}", f"/proc/self/fd/{at}")
+
+
+def _links_to(program: str, shown: list[str]) -> Iterator[Place]:
+    """The links on the way to `program` that are not in one of the `shown` folders.
+
+    A virtual environment's ``python`` is a link to the interpreter that made it, which may be a link
+    itself, for example one in ``~/.local/bin``.
+    """
+    reached, left = "/", program.split("/")
+    for _ in range(LONGEST_WAY):
+        if not left:
+            return
+        path = posixpath.normpath(posixpath.join(reached, left.pop(0)))
+        if not os.path.islink(path) or any(folder.startswith(path + "/") for folder in shown):
+            reached = path
+            continue
+        text = os.readlink(path)
+        if not any(path.startswith(folder + "/") for folder in shown):
+            yield Place("link", path, text)
+        reached, left = "/" if text.startswith("/") else reached, [*text.split("/"), *left]
 
 
 def _settings(made: Path) -> Iterator[Bind]:
