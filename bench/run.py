@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("startup", "hashing", "scanner", "registry", "output")
+ORDER = ("startup", "hashing", "scanner", "registry", "promotion", "output")
 
 
 def main() -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from steps import MODEL, Promotion, verdicts
 
+from tuneguard.artifact import digest
+from tuneguard.artifact.digest import hash_tree
+from tuneguard.journey import judged
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Project
+    from tuneguard.artifact.manifest import Manifest
 
 pytestmark = pytest.mark.sandbox
 
@@ -120,32 +124,134 @@ def test_an_unsigned_edit_of_the_policy_is_refused(trained: Project) -> None:
     assert trained("verify", "runs/042", "--model", MODEL) == 1
 
 
-@pytest.mark.parametrize("between", ["verify", "scan", "decide", "push", "record"])
+@pytest.mark.parametrize("at", ["verify", "scan", "evaluate", "decide", "push"])
 def test_attack_the_copy_rewritten_between_two_steps(
-    trained: Project, between: str, capsys: pytest.CaptureFixture[str]
+    trained: Project, at: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Rewritten before the step `at`: that step refuses, or the next one that reads the files does."""
     promotion = Promotion(trained)
     assert promotion.copy() == 0
-    before = {"verify": 0, "scan": 1, "decide": 3, "push": 4, "record": 5}[between]
-    for action in (promotion.verify, promotion.scan, promotion.evaluate, promotion.decide, promotion.push)[
-        :before
-    ]:
-        assert action() in (0, None)
-    path = promotion.copy_path / "model.safetensors"
-    make_writable(path)
-    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
-
     steps = {
         "verify": promotion.verify,
         "scan": promotion.scan,
+        "evaluate": promotion.evaluate_really if at in ("verify", "scan", "evaluate") else promotion.evaluate,
         "decide": promotion.decide,
         "push": promotion.push,
-        "record": lambda: promotion.record("sha256:" + "0" * 64),
     }
-    assert steps[between]() == 1
-    assert "the tree changed" in capsys.readouterr().err
-    if between in ("verify", "scan", "decide", "push"):
-        assert tags(trained) is None
+    refused = {"verify": "scan", "scan": "scan", "evaluate": "evaluate", "decide": "push", "push": "push"}[at]
+    for name, step in steps.items():
+        if name == at:
+            path = promotion.copy_path / "model.safetensors"
+            make_writable(path)
+            path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+            capsys.readouterr()
+        if name == refused:
+            assert step() == 1
+            break
+        assert step() in (0, None)
+    said = capsys.readouterr().err
+    assert ("has changed since it was hashed" if refused == "push" else "the tree changed") in said
+    assert tags(trained) is None
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "longer"])
+@pytest.mark.parametrize("step", ["verify", "decide", "push", "record"])
+def test_attack_files_of_the_copy_added_removed_or_made_longer(
+    trained: Project, change: str, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps that read no bytes look at names and sizes; sizes are part of the OCI manifest that is signed."""
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    assert promotion.scan() == 0
+    promotion.evaluate()
+    if step == "push":
+        assert promotion.decide() == 0
+    elif step == "record":
+        assert promotion.decide() == 0
+        assert promotion.push() == 0
+    promotion.copy_path.chmod(0o700)
+    path = promotion.copy_path / "model.safetensors"
+    if change == "added":
+        (promotion.copy_path / "pytorch_model.bin").write_bytes(b"more")
+    elif change == "removed":
+        path.unlink()
+    else:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes() + b"\0")
+    capsys.readouterr()
+
+    code = promotion.record(str(tags(trained))) if step == "record" else getattr(promotion, step)()
+
+    if change == "longer":  # the digests that are judged are the same: what is sent is compared
+        assert (code if step == "push" else promotion.push()) == 1
+    else:
+        assert code == 1
+        assert "the tree changed" in capsys.readouterr().err
+
+
+def test_attack_the_manifest_beside_the_copy_replaced(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The copy and the manifest beside it rewritten together: its digest is not what the step was told."""
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    path = promotion.copy_path / "model.safetensors"
+    make_writable(path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    kept = promotion.copy_path.parent / judged.MANIFEST
+    kept.write_bytes(hash_tree(promotion.copy_path).to_checksums())
+
+    for step in (promotion.verify, promotion.decide, promotion.push):
+        capsys.readouterr()
+        assert step() == 1
+        assert "the tree changed" in capsys.readouterr().err
+
+
+def test_attack_an_index_of_the_copy_rewritten_before_the_decision(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the gate reads to recompute the measured files is compared with the manifest."""
+    promotion = Promotion(trained)
+    assert promotion.copy() == 0
+    assert promotion.scan() == 0
+    promotion.evaluate()
+    path = promotion.copy_path / "config.json"
+    make_writable(path)
+    path.write_bytes(path.read_bytes()[:-2] + b" }")
+
+    assert promotion.decide() == 1
+    assert "is another file than the one that was hashed" in capsys.readouterr().err
+
+
+def test_only_scan_and_evaluation_hash_the_copy_again(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the copy itself and what a push compares, the bytes are read four times in all."""
+    hashed: list[str] = []
+    hash_descriptor = digest.hash_descriptor
+
+    def counted(root: int, *, name: str, **options: Any) -> Manifest:
+        hashed.append(name)
+        return hash_descriptor(root, name=name, **options)
+
+    monkeypatch.setattr(digest, "hash_descriptor", counted)
+    promotion = Promotion(trained)
+    copy = str(promotion.copy_path.relative_to(trained.path))
+    passes = {}
+    for step in ("copy", "verify", "scan", "evaluate_really"):
+        getattr(promotion, step)()
+        passes[step], hashed = hashed.count(copy), []
+    promotion.evaluate()
+    hashed = []
+    for step in ("decide", "push"):
+        assert getattr(promotion, step)() == 0
+        passes[step], hashed = hashed.count(copy), []
+    assert promotion.record(str(tags(trained))) == 0
+
+    assert (passes, hashed) == (
+        {"copy": 0, "verify": 0, "scan": 1, "evaluate_really": 1, "decide": 0, "push": 0},
+        [],
+    )
 
 
 def test_a_model_below_the_bar_is_refused_with_its_numbers(

@@ -47,6 +47,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
             raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest
     try:
+        judged.keep_manifest(taken.manifest, folder)
         if here.ledger is not None:
             here.ledger.append(
                 event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest

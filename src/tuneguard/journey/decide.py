@@ -70,7 +70,7 @@ def decide(
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.bound(directory, tree, here, faults)
+        manifest = judged.copied(directory, tree, attempt, here, faults)
         seen = cases.verified(
             directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached
         )

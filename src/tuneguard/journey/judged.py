@@ -1,7 +1,9 @@
 """What the judging steps share: the tree they are bound to, and how their evidence is recorded.
 
-A step of a promotion is told the digest that the copy had when it was made. It hashes the copy
-itself and refuses any other tree: what one step judged is what the next one judges.
+A step of a promotion is told the digest that the copy had when it was made. A step that reads the files
+hashes the copy itself and refuses any other tree: what one step judged is what the next one judges. A step
+that reads none works from the manifest that ``copy`` left beside the copy, which is believed because its
+digest is the one that the step was told.
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from tuneguard import paste
+from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
+from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.artifact.opening import size_of
+from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
     from tuneguard.findings import Finding
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Policy
+
+MANIFEST = "checksums.sha256"
+"""The file beside an attempt's copy that holds the copy's manifest."""
 
 
 def bound(
@@ -48,12 +55,61 @@ def bound(
     """
     manifest = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
     if tree is not None and manifest.digest != tree:
-        raise Refused(
-            f"the tree changed: {short(tree)} was judged before, {short(manifest.digest)} is there now",
-            where=shown(directory),
-            help="find out who can write here, and promote again",
-        )
+        raise _changed(directory, f"{short(tree)} was judged before, {short(manifest.digest)} is there now")
     return manifest
+
+
+def copied(
+    directory: Path,
+    tree: str | None,
+    attempt: str | None,
+    here: Surroundings,
+    faults: list[Finding] | None = None,
+) -> Manifest:
+    """The manifest of `directory` without reading a file's bytes, where it is the copy of `attempt`.
+
+    The manifest is the one that ``copy`` kept; its digest must be `tree`. The sizes are those of the files
+    that are there now. A folder that is no attempt's copy is hashed, as by `bound`.
+
+    Raises:
+        Refused: it is another tree, or other files are there now.
+    """
+    kept = None if attempt is None or tree is None else _manifest_beside(directory, attempt, here)
+    if kept is None:
+        return bound(directory, tree, here, faults)
+    if hashlib.sha256(kept).hexdigest() != tree:
+        raise _changed(directory, f"the manifest beside the copy is not that of {short(str(tree))}")
+    digests = Manifest.read_checksums(kept, shown(directory))
+    with files.directory(directory) as root:
+        there = survey(root, name=str(directory)).files
+    if there.keys() != digests.keys():
+        path = min(there.keys() ^ digests.keys())
+        raise _changed(directory, f"{printable(path)} was {'added' if path in there else 'removed'}")
+    return Manifest(tuple(File(path, size_of(there[path]), sha256) for path, sha256 in digests.items()))
+
+
+def keep_manifest(manifest: Manifest, folder: Path) -> None:
+    """Keep the manifest of an attempt's copy beside it, in the attempt's `folder`, for `copied`."""
+    lines = manifest.to_checksums()
+    if len(lines) <= limits.MANIFEST_BYTES:
+        files.write_replacing(folder / MANIFEST, lines, mode=0o600)
+
+
+def _manifest_beside(directory: Path, attempt: str, here: Surroundings) -> bytes | None:
+    folder = here.state / "attempts" / attempt
+    if not attempt.isalnum() or directory.absolute() != (folder / "tree").absolute():
+        return None
+    if not (folder / MANIFEST).exists():
+        return None
+    return files.read_bounded(folder / MANIFEST, limits.MANIFEST_BYTES)
+
+
+def _changed(directory: Path, how: str) -> Refused:
+    return Refused(
+        f"the tree changed: {how}",
+        where=shown(directory),
+        help="find out who can write here, and promote again",
+    )
 
 
 def check_clean(found: Scan, what: str, source: Path) -> None:

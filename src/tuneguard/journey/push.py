@@ -81,7 +81,7 @@ def push(
         releases.check_may(tag, signer.public_key, here)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.bound(directory, tree, here, faults)
+        manifest = judged.copied(directory, tree, attempt, here, faults)
         pieces = evidence.read(here.evidence_of(directory))
         built = build(manifest)
         seen = verify(

@@ -31,7 +31,7 @@ def record(
     Raises:
         Refused: the ledger knows of no such push in this attempt, or the tree is another one.
     """
-    manifest = judged.bound(directory, tree, here)
+    manifest = judged.copied(directory, tree, attempt, here)
     outputs: tuple[str, ...] = ()
     facts: dict[str, object] = {"tree": manifest.digest}
     if here.ledger is not None:

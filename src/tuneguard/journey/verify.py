@@ -62,7 +62,7 @@ def verify_tree(
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.bound(directory, tree, here, faults)
+        manifest = judged.copied(directory, tree, attempt, here, faults)
         pieces = evidence.read(here.evidence_of(directory))
         expectation = Expectation(
             purpose=wanted,

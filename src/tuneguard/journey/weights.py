@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from tuneguard import files
+from tuneguard import files, limits
 from tuneguard.artifact import tree
-from tuneguard.errors import Refused
+from tuneguard.errors import ChangedWhileRead, Refused
 from tuneguard.evaluation import weights
 from tuneguard.files import printable
 from tuneguard.gates.evaluation import ONE_SET, beside
@@ -21,17 +22,28 @@ if TYPE_CHECKING:
 
 
 def selected(directory: Path, manifest: Manifest) -> Selection:
-    """What of the tree in `directory` is measured.
+    """What of the tree in `directory` is measured. Of the files that the rule reads, each is the manifest's.
 
     Raises:
+        ChangedWhileRead: a file is another one than the manifest says.
         CannotLook: a file cannot be read.
     """
+    digests = {file.path: file.sha256 for file in manifest.files}
     with files.directory(directory) as root:
 
         def read(path: str, most: int) -> bytes:
-            descriptor = tree.open_file(root, path)
-            with os.fdopen(descriptor, "rb") as file:
-                return file.read(most)
+            with os.fdopen(tree.open_file(root, path), "rb") as file:
+                head = file.read(most)
+                digest = hashlib.sha256(head)
+                while chunk := file.read(limits.HASH_BUFFER):
+                    digest.update(chunk)
+            if digest.hexdigest() != digests[path]:
+                raise ChangedWhileRead(
+                    "is another file than the one that was hashed",
+                    where=shown(directory / path),
+                    help="find out who can write here, and run again",
+                )
+            return head
 
         return weights.select(manifest, read)
 
