@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import golden
 from tuneguard.cli.app import app
@@ -86,3 +87,38 @@ def test_the_steps_that_plans_run_are_hidden() -> None:
     hidden = {" ".join(path) for path, command in commands(app) if command.hidden}
 
     assert hidden == {"train", "copy", "record"}
+
+
+@pytest.mark.parametrize(
+    ("path", "absent"),
+    [
+        (("digest",), {"--project", "--policy", "--evidence", "--ledger", "--key", "--registry-ca"}),
+        (("verify",), {"--ledger", "--key", "--passphrase-file", "--registry-ca"}),
+        (("keygen",), {"--project", "--policy", "--key", "--insecure-registry"}),
+        (("ledger", "verify"), {"--policy", "--evidence", "--key", "--registry-ca"}),
+        (("scan",), {"--registry-ca"}),
+        (("pull",), {"--key", "--evidence"}),
+    ],
+)
+def test_a_command_has_only_options_that_it_uses(path: tuple[str, ...], absent: set[str]) -> None:
+    command = dict(commands(app))[path]
+
+    offered = {name for option in command.params for name in option.opts}
+    assert not offered & absent
+    assert {"--format", "--json", "--output", "--quiet"} <= offered
+
+
+def test_an_option_that_a_command_does_not_use_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["digest", str(tmp_path), "--registry-ca", "ca.pem"])
+
+    assert done.exit_code == 2
+    assert "No such option '--registry-ca'" in done.output
+
+
+def test_a_commands_own_options_come_before_the_shared_ones() -> None:
+    text = CliRunner().invoke(app, ["verify", "--help"]).output
+
+    own, shared = text.split("Shared options:")
+    assert "--allow-ignored" in own
+    assert "--policy" not in own
+    assert "--policy" in shared

@@ -60,6 +60,7 @@ def test_attack_a_folder_named_like_a_reference_is_that_folder(project: Project,
 
     assert list(given) == ["copy", "verify", "scan", "evaluate", "decide", "push", "record"]
     assert given["copy"][1] == str(folder)
+    assert "--evidence" not in given.pop("record")
     for argv in given.values():
         assert argv[argv.index("--evidence") + 1] == f"{folder}.evidence"
     assert given["push"][given["push"].index("--to") + 1] == "oci:{copy.tree}"

@@ -1,6 +1,6 @@
-"""The options that every command shares, and what they build: a `Surroundings` for the journey.
+"""The options that commands share, in groups, and what they build: a `Surroundings` for the journey.
 
-    @command(help="…")
+    @command("digest", PROJECT, POLICY)
     @click.argument("directory")
     def COMMAND(here: Surroundings, directory: Path) -> Result: ...
 
@@ -41,11 +41,112 @@ FORMATS = ("text", "json", "sarif", "html")
 PATH = click.Path(path_type=Path, readable=False)
 """A path as it was given. Whether it can be read shows when it is: that is "could not look", not usage."""
 
+Group = tuple["Callable[[Any], Any]", ...]
+
+PROJECT: Group = (
+    click.option(
+        "--project", type=PATH, metavar="FILE", help="Use this pipeline file in place of ./tuneguard.yaml."
+    ),
+)
+ROOT: Group = (
+    click.option(
+        "--root",
+        type=PATH,
+        metavar="FILE",
+        help="Verify the policy with this public key; docs/policy.md says which is used without it.",
+    ),
+)
+POLICY: Group = (
+    click.option(
+        "--policy",
+        type=PATH,
+        metavar="FILE",
+        help="Use this policy in place of $TUNEGUARD_POLICY or ./policy.yaml.",
+    ),
+    *ROOT,
+)
+EVIDENCE: Group = (
+    click.option(
+        "--evidence",
+        type=PATH,
+        metavar="DIR",
+        help="Keep evidence in this folder in place of the one beside the directory, NAME.evidence.",
+    ),
+)
+LEDGER: Group = (
+    click.option(
+        "--ledger", metavar="FILE", help="Use this ledger in place of the project's .tuneguard/ledger.db."
+    ),
+)
+PASSPHRASE: Group = (
+    click.option(
+        "--passphrase-file", type=PATH, metavar="FILE", help="Read the key's passphrase from this file."
+    ),
+    click.option(
+        "--passphrase-env",
+        metavar="VARIABLE",
+        help="Read the key's passphrase from this environment variable.",
+    ),
+)
+KEYS: Group = (
+    click.option(
+        "--key",
+        multiple=True,
+        metavar="[ROLE=]URI",
+        help="Sign with this key; with ROLE= only in this role. Repeatable.",
+    ),
+    *PASSPHRASE,
+)
+REGISTRY: Group = (
+    click.option(
+        "--insecure-registry",
+        multiple=True,
+        metavar="HOST",
+        help="Speak HTTP without TLS to this registry. Repeatable.",
+    ),
+    click.option(
+        "--registry-ca",
+        type=PATH,
+        metavar="FILE",
+        help="Accept registry certificates from the authorities in this PEM file.",
+    ),
+)
+OUTPUT: Group = (
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        default="text",
+        show_default=True,
+        help="Print the result in this format.",
+    ),
+    click.option("--json", is_flag=True, help="Print the result as JSON: short for --format json."),
+    click.option("--output", type=PATH, metavar="FILE", help="Write the result to this file."),
+    click.option("--quiet", is_flag=True, help="Print the result only: no progress, no messages."),
+)
+
+
+class Grouped(click.Command):
+    """A command whose help shows its own options first; the last ones are those that commands share."""
+
+    own = 0
+    """How many of its parameters are its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in two parts."""
+        parameters = self.get_params(ctx)
+        own, shared = parameters[: self.own], parameters[self.own :]
+        for title, part in (("Options", own), ("Shared options", shared)):
+            options = (each for each in part if isinstance(each, click.Option))
+            rows = [record for each in options if (record := each.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 def command(
-    name: str, *, short: str | None = None, **attributes: Any
+    name: str, *groups: Group, short: str | None = None, **attributes: Any
 ) -> Callable[[Callable[..., Result]], click.Command]:
-    """A command with the shared options, whose function returns a `Result`."""
+    """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`."""
 
     def wrap(function: Callable[..., Result]) -> click.Command:
         @click.pass_context
@@ -54,11 +155,12 @@ def command(
             voice: Voice = context.ensure_object(Voice)
             return _speak(voice, name, function, values)
 
-        for option in reversed(_SHARED):
+        own = len(getattr(called, "__click_params__", ()))
+        for option in reversed([option for group in (*groups, OUTPUT) for option in group]):
             option(called)
-        made: click.Command = click.command(short or name, epilog=EXIT_CODES, **attributes)(  # type: ignore[no-untyped-call]
-            called
-        )
+        made: Grouped = click.command(short or name, Grouped, epilog=EXIT_CODES, **attributes)(called)
+        made.params = [*made.params[-own or len(made.params) :], *made.params[: len(made.params) - own]]
+        made.own = own
         return made
 
     return wrap
@@ -105,17 +207,20 @@ def _conductor() -> Callable[[list[str]], None] | None:
 def _surroundings(values: dict[str, Any], speaker: Any) -> Surroundings:
     from tuneguard.journey.surroundings import Surroundings
 
+    def given(name: str) -> Any:
+        return values.pop(name, None)
+
     return Surroundings(
-        project_option=values.pop("project"),
-        policy_option=values.pop("policy"),
-        root_option=values.pop("root"),
-        evidence_option=values.pop("evidence"),
-        ledger_option=values.pop("ledger"),
-        key_options=_keys(values.pop("key")),
-        passphrase=passphrase_source(values.pop("passphrase_file"), values.pop("passphrase_env")),
+        project_option=given("project"),
+        policy_option=given("policy"),
+        root_option=given("root"),
+        evidence_option=given("evidence"),
+        ledger_option=given("ledger"),
+        key_options=_keys(given("key") or ()),
+        passphrase=passphrase_source(given("passphrase_file"), given("passphrase_env")),
         reporter=speaker,
-        insecure_registries=values.pop("insecure_registry"),
-        registry_ca=values.pop("registry_ca"),
+        insecure_registries=given("insecure_registry") or (),
+        registry_ca=given("registry_ca"),
     )
 
 
@@ -182,15 +287,17 @@ def new_passphrase(here: Surroundings, path: Path) -> bytes:
 def unencrypted(function: Function) -> Function:
     """The option for a key without a passphrase, which says what it is."""
     return click.option(
-        "--unsafe-no-passphrase", is_flag=True, help="Leave the key unencrypted: who reads the file can sign."
+        "--unsafe-no-passphrase",
+        is_flag=True,
+        help="Leave the key unencrypted: anyone who reads the file can sign.",
     )(function)
 
 
 def bound(function: Function) -> Function:
     """The options that bind a judging step to one attempt and one tree."""
     for option in (
-        click.option("--tree", metavar="DIGEST", help="The tree that it must be."),
-        click.option("--attempt", metavar="ID", help="The promotion's attempt."),
+        click.option("--tree", metavar="DIGEST", help="Refuse any tree with another digest."),
+        click.option("--attempt", metavar="ID", help="Bind the evidence to this attempt of a promotion."),
     ):
         function = option(function)
     return function
@@ -213,14 +320,31 @@ def signed_by(function: Function) -> Function:
 
     wrapped: Any = called
     for option in (
-        click.option("--certificate-oidc-issuer", metavar="URL", help="Who vouched for that (keyless)."),
-        click.option("--certificate-identity", metavar="NAME", help="Who signed, by the certificate."),
         click.option(
-            "--trusted-root", type=PATH, metavar="FILE", help="Sigstore's authorities, logs, clocks."
+            "--certificate-oidc-issuer",
+            metavar="URL",
+            help="Demand that this OIDC issuer vouches for the identity (keyless).",
         ),
-        click.option("--certificate-root", type=PATH, metavar="FILE", help="The signers' authorities (PEM)."),
         click.option(
-            "--public-key", type=PATH, metavar="FILE", help="Another tool's signature is by this key."
+            "--certificate-identity", metavar="NAME", help="Demand this identity in the certificate."
+        ),
+        click.option(
+            "--trusted-root",
+            type=PATH,
+            metavar="FILE",
+            help="Believe the authorities, logs and clocks of this Sigstore trusted root.",
+        ),
+        click.option(
+            "--certificate-root",
+            type=PATH,
+            metavar="FILE",
+            help="Believe certificates from these authorities (PEM).",
+        ),
+        click.option(
+            "--public-key",
+            type=PATH,
+            metavar="FILE",
+            help="Demand that this key made the other tool's signature.",
         ),
     ):
         wrapped = option(wrapped)
@@ -230,28 +354,18 @@ def signed_by(function: Function) -> Function:
 def tightened(function: Function) -> Function:
     """The seed's evaluation flags, which may only tighten the policy."""
     for option in (
-        click.option("--max-toxicity", type=float, metavar="N", help="Tighten the policy's bound."),
-        click.option("--min-accuracy", type=float, metavar="N", help="Tighten the policy's bound."),
+        click.option(
+            "--max-toxicity",
+            type=float,
+            metavar="N",
+            help="Refuse more toxic answers than this share; it can only be below the policy's.",
+        ),
+        click.option(
+            "--min-accuracy",
+            type=float,
+            metavar="N",
+            help="Refuse lower accuracy than this share; it can only be above the policy's.",
+        ),
     ):
         function = option(function)
     return function
-
-
-_SHARED: tuple[Callable[[Any], Any], ...] = (
-    click.option("--project", type=PATH, metavar="FILE", help="The pipeline file; ./tuneguard.yaml."),
-    click.option("--policy", type=PATH, metavar="FILE", help="The policy; $TUNEGUARD_POLICY, ./policy.yaml."),
-    click.option("--root", type=PATH, metavar="FILE", help="The root's public key; see docs/policy.md."),
-    click.option("--evidence", type=PATH, metavar="DIR", help="The evidence folder; DIR.evidence."),
-    click.option("--ledger", metavar="URL", help="The ledger; .tuneguard/ledger.db of the project."),
-    click.option("--key", multiple=True, metavar="[ROLE=]URI", help="A key to sign with."),
-    click.option("--passphrase-file", type=PATH, metavar="FILE", help="Holds the key's passphrase."),
-    click.option("--passphrase-env", metavar="VARIABLE", help="Holds the key's passphrase."),
-    click.option("--insecure-registry", multiple=True, metavar="HOST", help="A registry that has no TLS."),
-    click.option("--registry-ca", type=PATH, metavar="FILE", help="Authorities of registries' TLS, in PEM."),
-    click.option(
-        "--format", type=click.Choice(FORMATS), default="text", show_default=True, help="How to say it."
-    ),
-    click.option("--json", is_flag=True, help="Short for --format json."),
-    click.option("--output", type=PATH, metavar="FILE", help="Write the result there."),
-    click.option("--quiet", is_flag=True, help="Only the result: no progress, no lines."),
-)

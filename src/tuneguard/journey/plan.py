@@ -64,20 +64,27 @@ def _known(step: Step, outcomes: dict[str, Outcome]) -> bool:
 
 def shared_options(here: Surroundings) -> tuple[str, ...]:
     """The options that every step of a plan is given, as absolute paths."""
-    options: list[str] = []
-    for name, value in (
+    return _paths(
         ("--project", here.pipeline_file if here.in_project else None),
         ("--policy", here.policy_option),
         ("--root", here.root_option),
-        ("--registry-ca", here.registry_ca),
-    ):
-        if value is not None:
-            options += [name, os.path.abspath(value)]
-    if here.ledger_option is not None:
-        options += ["--ledger", here.ledger_option]
-    for host in here.insecure_registries:
-        options += ["--insecure-registry", host]
-    return tuple(options)
+    )
+
+
+def ledger_options(here: Surroundings) -> tuple[str, ...]:
+    """The ledger, for a step that reads it or writes to it."""
+    return () if here.ledger_option is None else ("--ledger", here.ledger_option)
+
+
+def registry_options(here: Surroundings) -> tuple[str, ...]:
+    """How registries are reached, for a step that does."""
+    hosts = [word for host in here.insecure_registries for word in ("--insecure-registry", host)]
+    return (*_paths(("--registry-ca", here.registry_ca)), *hosts)
+
+
+def _paths(*options: tuple[str, Path | None]) -> tuple[str, ...]:
+    given = [(name, os.path.abspath(path)) for name, path in options if path is not None]
+    return tuple(word for option in given for word in option)
 
 
 def key_options(here: Surroundings, role: str) -> tuple[str, ...]:
@@ -102,7 +109,15 @@ def run_plan(
     """Train: one step, one process, which supervises the sandbox and signs after it is dead."""
     pipeline = here.pipeline
     checkpoint = str(pipeline.checkpoint_folder(run))
-    argv = ["train", "--run", run, *shared_options(here), *key_options(here, "builder"), *extra]
+    argv = [
+        "train",
+        "--run",
+        run,
+        *shared_options(here),
+        *ledger_options(here),
+        *key_options(here, "builder"),
+        *extra,
+    ]
     if resume is not None:
         argv += ["--resume", os.path.abspath(resume)]
     return (
@@ -134,7 +149,9 @@ def promotion_plan(
     copy = str(here.state / "attempts" / attempt / "tree")
     source = os.path.abspath(directory)
     evidence = str(here.evidence_of(Path(source)))
-    common = (*shared_options(here), "--evidence", evidence)
+    shared, ledger = shared_options(here), ledger_options(here)
+    reading = (*shared, "--evidence", evidence)
+    common = (*reading, *ledger)
     bound = ("--attempt", attempt, "--tree", Reference("copy", "tree"), "--model", model)
     judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
     mounting = () if mount_from is None else ("--mount-from", mount_from)
@@ -149,7 +166,7 @@ def promotion_plan(
         ),
         Step(
             "verify",
-            ("verify", copy, "--for", "promote", "--run", run, *bound, *common),
+            ("verify", copy, "--for", "promote", "--run", run, *bound, *reading),
             reads=(copy, evidence),
         ),
         Step(
@@ -186,7 +203,19 @@ def promotion_plan(
         ),
         Step(
             "push",
-            ("push", copy, "--to", reference, "--run", run, *mounting, *bound, *common, *judge["promoter"]),
+            (
+                "push",
+                copy,
+                "--to",
+                reference,
+                "--run",
+                run,
+                *mounting,
+                *bound,
+                *common,
+                *registry_options(here),
+                *judge["promoter"],
+            ),
             reads=(copy, evidence),
             network=not reference.startswith("oci:"),
             role="promoter",
@@ -199,7 +228,8 @@ def promotion_plan(
                 "--run",
                 run,
                 *bound,
-                *common,
+                *shared,
+                *ledger,
                 "--pushed",
                 Reference("push", "manifest"),
                 *key_options(here, "log"),

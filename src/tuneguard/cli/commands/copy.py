@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, LEDGER, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("copy", hidden=True)
+@command("copy", PROJECT, POLICY, EVIDENCE, LEDGER, hidden=True)
 @click.argument("directory", type=PATH)
 @click.option("--attempt", required=True)
 @click.option("--model", required=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command, tightened
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, bound, command, tightened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("decide")
+@command("decide", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.argument("directory", type=PATH)
-@click.option("--to", required=True, metavar="REF", help="Where it is to go.")
-@click.option("--run", required=True, metavar="ID", help="The run that is expected.")
-@click.option("--model", metavar="N", help="The model that is expected.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="REF",
+    help="Decide for this destination: oci:PATH[:TAG] or HOST/REPO[:TAG].",
+)
+@click.option("--run", required=True, metavar="ID", help="Demand that the evidence names this run.")
+@click.option("--model", metavar="N", help="Demand that the evidence names this model.")
 @click.option("--stopped-at", hidden=True)
 @tightened
 @bound

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command, tightened
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, bound, command, tightened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("evaluate")
+@command("evaluate", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.argument("directory", type=PATH)
-@click.option("--model", metavar="N", help="The model that it is to be.")
-@click.option("--eval-dataset", type=PATH, metavar="DIR", help="Where the policy's evaluation set lies.")
+@click.option("--model", metavar="N", help="Judge by what the policy demands of this model.")
+@click.option(
+    "--eval-dataset", type=PATH, metavar="DIR", help="Read the policy's evaluation set from this folder."
+)
 @tightened
 @bound
 def COMMAND(

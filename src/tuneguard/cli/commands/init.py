@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command, new_passphrase, unencrypted
+from tuneguard.cli.options import PASSPHRASE, PATH, command, new_passphrase, unencrypted
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("init")
+@command("init", PASSPHRASE)
 @click.argument("directory", type=PATH, default=Path())
-@click.option("--name", required=True, metavar="N", help="The model's name.")
+@click.option(
+    "--name", required=True, metavar="N", help="Name the model; the policy and the keys use this name."
+)
 @unencrypted
 def COMMAND(here: Surroundings, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result:
     """Write a pipeline, a development policy, keys and a root for a new project in DIRECTORY.

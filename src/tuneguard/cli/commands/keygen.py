@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command, new_passphrase, unencrypted
+from tuneguard.cli.options import PASSPHRASE, PATH, command, new_passphrase, unencrypted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("keygen")
+@command("keygen", PASSPHRASE)
 @click.argument("path", type=PATH)
 @click.option(
     "--type",
     type=click.Choice(["p256", "p384", "ed25519"]),
     default="p256",
     show_default=True,
-    help="ECDSA over P-256 or P-384, or Ed25519, which cannot sign models.",
+    help="Make this type of key: ECDSA on P-256 or P-384, or Ed25519, which cannot sign models.",
 )
 @unencrypted
 def COMMAND(here: Surroundings, path: Path, type: str, unsafe_no_passphrase: bool) -> Result:

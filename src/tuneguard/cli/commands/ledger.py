@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import command
+from tuneguard.cli.options import LEDGER, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
@@ -28,7 +28,7 @@ def COMMAND() -> None:
     """List the ledger, or verify it."""
 
 
-@command("ledger list", short="list")
+@command("ledger list", PROJECT, LEDGER, short="list")
 def entries(here: Surroundings) -> Result:
     """Every entry, oldest first, and the head."""
     from tuneguard.journey import ledgers
@@ -36,8 +36,10 @@ def entries(here: Surroundings) -> Result:
     return ledgers.entries(here=here)
 
 
-@command("ledger verify", short="verify")
-@click.option("--head", metavar="SIZE:ROOT", help="A head that was kept elsewhere.")
+@command("ledger verify", PROJECT, LEDGER, short="verify")
+@click.option(
+    "--head", metavar="SIZE:ROOT", help="Refuse a ledger that this head, kept elsewhere, is no part of."
+)
 def verify(here: Surroundings, head: str | None) -> Result:
     """Read every entry again and compare with a head that was kept elsewhere."""
     from tuneguard.journey import ledgers

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import KEYS, PATH, PROJECT, ROOT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def COMMAND() -> None:
     """Sign, check, change or explain a policy."""
 
 
-@command("policy sign", short="sign")
+@command("policy sign", KEYS, short="sign")
 @FILE
 def sign(here: Surroundings, file: Path) -> Result:
     """Sign FILE's exact bytes with the root's key; the bundle goes beside it."""
@@ -31,7 +31,7 @@ def sign(here: Surroundings, file: Path) -> Result:
     return policies.sign(file, here=here)
 
 
-@command("policy check", short="check")
+@command("policy check", ROOT, short="check")
 @FILE
 def check(here: Surroundings, file: Path) -> Result:
     """Check FILE's signature, and say what it would refuse or believes too lightly."""
@@ -49,15 +49,15 @@ def explain(here: Surroundings, file: Path) -> Result:
     return policies.explain(file, here=here)
 
 
-@command("policy set-model", short="set-model")
+@command("policy set-model", PROJECT, KEYS, short="set-model")
 @click.argument("name")
 @click.argument("file", type=PATH, default="policy.yaml")
-@click.option("--base", type=PATH, metavar="DIR", help="The one base that it may be trained from.")
-@click.option("--evaluation", type=PATH, metavar="DIR", help="The evaluation set.")
-@click.option("--classifier", type=PATH, metavar="DIR", help="The toxicity classifier.")
-@click.option("--code", type=PATH, metavar="DIR", help="The one training code.")
-@click.option("--config", type=PATH, metavar="FILE", help="The one configuration.")
-@click.option("--command", is_flag=True, help="The one command: the pipeline file's, as it is written there.")
+@click.option("--base", type=PATH, metavar="DIR", help="Allow only this base model.")
+@click.option("--evaluation", type=PATH, metavar="DIR", help="Evaluate on this set.")
+@click.option("--classifier", type=PATH, metavar="DIR", help="Measure toxicity with this classifier.")
+@click.option("--code", type=PATH, metavar="DIR", help="Allow only this training code.")
+@click.option("--config", type=PATH, metavar="FILE", help="Allow only this configuration.")
+@click.option("--command", is_flag=True, help="Allow only the command that the pipeline file has now.")
 def set_model(
     here: Surroundings,
     name: str,
@@ -85,7 +85,7 @@ def set_model(
     )
 
 
-@command("policy revoke", short="revoke")
+@command("policy revoke", KEYS, short="revoke")
 @click.argument("name")
 @click.argument("file", type=PATH, default="policy.yaml")
 @click.option(
@@ -93,7 +93,7 @@ def set_model(
     default="compromise",
     show_default=True,
     metavar="TEXT",
-    help="'retired' or 'superseded' end the key in good order; any other reason ends all that it signed.",
+    help="Record why. 'retired' and 'superseded' keep what the key signed; any other reason revokes it.",
 )
 def revoke(here: Surroundings, name: str, file: Path, reason: str) -> Result:
     """Revoke the key of identity NAME in FILE, raise the version, sign again."""
@@ -102,11 +102,13 @@ def revoke(here: Surroundings, name: str, file: Path, reason: str) -> Result:
     return policies.revoke(file, name, reason=reason, here=here)
 
 
-@command("policy rotate", short="rotate")
+@command("policy rotate", KEYS, short="rotate")
 @click.argument("name")
 @click.argument("file", type=PATH, default="policy.yaml")
-@click.option("--public-key", type=PATH, metavar="FILE", required=True, help="The key that follows.")
-@click.option("--name", "new", metavar="NEW", help="What the new identity is called; NAME-2.")
+@click.option(
+    "--public-key", type=PATH, metavar="FILE", required=True, help="Replace the key by this public key."
+)
+@click.option("--name", "new", metavar="NEW", help="Name the new identity; without it NAME-2.")
 def rotate(here: Surroundings, name: str, file: Path, public_key: Path, new: str | None) -> Result:
     """Let another key follow that of identity NAME in FILE, which makes no evidence from now on."""
     from tuneguard.journey import policies

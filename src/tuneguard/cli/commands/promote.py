@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command, tightened
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, REGISTRY, command, tightened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("promote")
+@command("promote", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
 @click.argument("directory", type=PATH)
-@click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
-@click.option("--run", required=True, metavar="ID", help="The run that is expected.")
-@click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
-@click.option("--mount-from", metavar="REPO", help="HOST/REPO whose blobs the registry can link to.")
+@click.option(
+    "--to", required=True, metavar="REF", help="Push to this reference: oci:PATH[:TAG] or HOST/REPO[:TAG]."
+)
+@click.option("--run", required=True, metavar="ID", help="Demand that the evidence names this run.")
+@click.option(
+    "--model",
+    metavar="N",
+    help="Demand this model; without it the one that the policy has for the repository.",
+)
+@click.option(
+    "--mount-from",
+    metavar="REPO",
+    help="Let the registry link blobs from this HOST/REPO instead of sending them.",
+)
 @tightened
 def COMMAND(
     here: Surroundings,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import KEYS, PATH, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("public-key")
+@command("public-key", KEYS)
 @click.argument("file", type=PATH)
 def COMMAND(here: Surroundings, file: Path) -> Result:
     """Write the public half of the key that --key names to the new FILE, in PEM.

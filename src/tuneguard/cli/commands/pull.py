@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuneguard.cli.options import PATH, command, signed_by
+from tuneguard.cli.options import LEDGER, PATH, POLICY, PROJECT, REGISTRY, command, signed_by
 from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("pull")
+@command("pull", PROJECT, POLICY, LEDGER, REGISTRY)
 @click.argument("reference")
 @click.argument("directory", type=PATH)
-@click.option("--model", metavar="N", help="The model that is expected; default: by REFERENCE's repository.")
-@click.option("--run", metavar="ID", help="The run that is expected.")
+@click.option(
+    "--model",
+    metavar="N",
+    help="Demand this model; without it the one that the policy has for the repository.",
+)
+@click.option("--run", metavar="ID", help="Demand that the evidence names this run.")
 @signed_by
 def COMMAND(
     here: Surroundings,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, REGISTRY, bound, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("push")
+@command("push", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
 @click.argument("directory", type=PATH)
-@click.option("--to", required=True, metavar="REF", help="oci:PATH[:TAG] or HOST/REPO[:TAG].")
-@click.option("--model", metavar="N", help="The model that is expected; default: by REF's repository.")
-@click.option("--run", metavar="ID", help="The run that is expected.")
-@click.option("--mount-from", metavar="REPO", help="HOST/REPO whose blobs the registry can link to.")
+@click.option(
+    "--to", required=True, metavar="REF", help="Push to this reference: oci:PATH[:TAG] or HOST/REPO[:TAG]."
+)
+@click.option(
+    "--model",
+    metavar="N",
+    help="Demand this model; without it the one that the policy has for the repository.",
+)
+@click.option("--run", metavar="ID", help="Demand that the evidence names this run.")
+@click.option(
+    "--mount-from",
+    metavar="REPO",
+    help="Let the registry link blobs from this HOST/REPO instead of sending them.",
+)
 @bound
 def COMMAND(
     here: Surroundings,

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import command
+from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, REGISTRY, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("renew")
+@command("renew", PROJECT, POLICY, LEDGER, KEYS, REGISTRY)
 @click.argument("reference")
-@click.option("--model", metavar="N", help="The model that is expected; default: by REFERENCE's repository.")
+@click.option(
+    "--model",
+    metavar="N",
+    help="Demand this model; without it the one that the policy has for the repository.",
+)
 def COMMAND(here: Surroundings, reference: str, model: str | None) -> Result:
     """Renew the release of the tag REFERENCE names, before it runs out or after.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("run")
-@click.option("--run", metavar="ID", help="The run's id; default: the time and four hex digits.")
-@click.option("--resume", type=PATH, metavar="DIR", help="A signed checkpoint to go on from.")
+@command("run", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
+@click.option("--run", metavar="ID", help="Give the run this id; without it the time and four hex digits.")
+@click.option("--resume", type=PATH, metavar="DIR", help="Continue from this signed checkpoint.")
 @click.option(
-    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="Where steps run."
+    "--engine",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    help="Run the steps on this engine.",
 )
-@click.option("--keep-intermediate", is_flag=True, help="Sign what a stopped run left, as intermediate.")
-@click.option("--unsafe-no-sandbox", is_flag=True, help="Train without walls; the evidence says so.")
+@click.option(
+    "--keep-intermediate", is_flag=True, help="Sign what a stopped run left as an intermediate checkpoint."
+)
+@click.option("--unsafe-no-sandbox", is_flag=True, help="Train without a sandbox; the evidence records it.")
 def COMMAND(
     here: Surroundings,
     run: str | None,

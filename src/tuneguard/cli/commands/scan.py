@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, bound, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("scan")
+@command("scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.argument("paths", type=PATH, nargs=-1, required=True)
-@click.option("--sign", is_flag=True, help="Sign the result as evidence about one folder.")
-@click.option("--model", metavar="N", help="The model that the evidence is about.")
-@click.option("--check-pickle-exploits", is_flag=True, help="Always on; accepted for the seed's scripts.")
-@click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for the seed's scripts.")
+@click.option("--sign", is_flag=True, help="Sign the result as evidence about the folder.")
+@click.option("--model", metavar="N", help="Name this model in the evidence.")
+@click.option("--check-pickle-exploits", is_flag=True, help="Always on; accepted for existing scripts.")
+@click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for existing scripts.")
 @bound
 def COMMAND(
     here: Surroundings,

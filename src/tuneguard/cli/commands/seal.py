@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("seal")
+@command("seal", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.argument("directory", type=PATH)
 @click.option(
-    "--as", "kind", type=click.Choice(["dataset", "evaluation", "base"]), required=True, help="What it is."
+    "--as",
+    "kind",
+    type=click.Choice(["dataset", "evaluation", "base"]),
+    required=True,
+    help="Seal it as this kind of input.",
 )
-@click.option("--name", required=True, metavar="N", help="Its name, as the policy names it.")
-@click.option("--version", required=True, metavar="V", help="Its version.")
-@click.option("--source", required=True, metavar="S", help="Where it came from.")
-@click.option("--license", required=True, metavar="L", help="Its licence, an SPDX expression.")
-@click.option("--classification", required=True, metavar="C", help="Who may see it: confidential, …")
-@click.option("--inside", is_flag=True, help="Write the seal into DIRECTORY, as the seed's three files.")
+@click.option("--name", required=True, metavar="N", help="Record this name; the policy refers to it.")
+@click.option("--version", required=True, metavar="V", help="Record this version.")
+@click.option("--source", required=True, metavar="S", help="Record where it came from.")
+@click.option("--license", required=True, metavar="L", help="Record this licence, an SPDX expression.")
+@click.option(
+    "--classification", required=True, metavar="C", help="Record who may see it, for example confidential."
+)
+@click.option(
+    "--inside",
+    is_flag=True,
+    help="Write the seal into DIRECTORY as manifest.json, checksums.sha256 and a bundle.",
+)
 def COMMAND(
     here: Surroundings,
     directory: Path,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, KEYS, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,13 +15,22 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("sign")
+@command("sign", PROJECT, POLICY, EVIDENCE, KEYS)
 @click.argument("directory", type=PATH)
 @click.option(
-    "--form", type=click.Choice(["oms", "cosign"]), default="oms", show_default=True, help="Which form."
+    "--form",
+    type=click.Choice(["oms", "cosign"]),
+    default="oms",
+    show_default=True,
+    help="Write the signature in this form.",
 )
-@click.option("--certificate", type=PATH, metavar="FILE", help="The key's certificate (PEM), to go along.")
-@click.option("--certificate-chain", type=PATH, metavar="FILE", help="The authorities above it (PEM).")
+@click.option("--certificate", type=PATH, metavar="FILE", help="Include this certificate of the key (PEM).")
+@click.option(
+    "--certificate-chain",
+    type=PATH,
+    metavar="FILE",
+    help="Include these authorities above the certificate (PEM).",
+)
 def COMMAND(
     here: Surroundings, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
 ) -> Result:

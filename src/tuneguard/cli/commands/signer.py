@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import KEYS, PATH, POLICY, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("signer")
-@click.option("--listen", type=PATH, required=True, metavar="SOCKET", help="Where to listen.")
-@click.option("--allow-user", multiple=True, metavar="USER", help="Who may ask: a name or a uid.")
-@click.option("--statement", multiple=True, metavar="KIND", help="Sign only these kinds of evidence.")
-@click.option("--log", type=PATH, metavar="FILE", help="A JSON line for every request.")
+@command("signer", POLICY, KEYS)
+@click.option("--listen", type=PATH, required=True, metavar="SOCKET", help="Listen on this Unix socket.")
+@click.option(
+    "--allow-user", multiple=True, metavar="USER", help="Answer this user (name or uid). Repeatable."
+)
+@click.option(
+    "--statement", multiple=True, metavar="KIND", help="Sign only this kind of evidence. Repeatable."
+)
+@click.option("--log", type=PATH, metavar="FILE", help="Append a JSON line for each request to this file.")
 def COMMAND(
     here: Surroundings,
     listen: Path,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import command
+from tuneguard.cli.options import EVIDENCE, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("trace")
+@command("trace", PROJECT, POLICY, EVIDENCE, LEDGER)
 @click.argument("subject", metavar="DIGEST|DIR")
 def COMMAND(here: Surroundings, subject: str) -> Result:
     """Show what a tree was made from, who judged it, and where it was pushed.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("train", hidden=True)
+@command("train", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
 @click.option("--run", required=True, metavar="ID")
 @click.option("--resume", type=PATH, metavar="DIR")
 @click.option("--keep-intermediate", is_flag=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuneguard.cli.options import PATH, bound, command, signed_by
+from tuneguard.cli.options import EVIDENCE, PATH, POLICY, PROJECT, bound, command, signed_by
 from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,19 +17,35 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("verify")
+@command("verify", PROJECT, POLICY, EVIDENCE)
 @click.argument("directory", type=PATH)
 @click.option(
-    "--for", "purpose", type=click.Choice(["train", "promote", "load"]), help="What it is to be used for."
+    "--for",
+    "purpose",
+    type=click.Choice(["train", "promote", "load"]),
+    help="Demand the evidence that this use requires.",
 )
-@click.option("--model", metavar="N", help="The model that is expected.")
-@click.option("--run", metavar="ID", help="The run that is expected.")
+@click.option("--model", metavar="N", help="Demand that the evidence names this model.")
+@click.option("--run", metavar="ID", help="Demand that the evidence names this run.")
 @click.option(
-    "--signature", type=PATH, metavar="FILE", help="A foreign signature: OMS, or cosign's over manifest.json."
+    "--signature",
+    type=PATH,
+    metavar="FILE",
+    help="Verify this signature by another tool: OMS, or cosign's of manifest.json.",
 )
-@click.option("--manifest", type=PATH, metavar="FILE", help="The manifest.json that cosign signed.")
+@click.option(
+    "--manifest",
+    type=PATH,
+    metavar="FILE",
+    help="Verify the files against this manifest.json, which cosign signed.",
+)
 @signed_by
-@click.option("--allow-ignored", multiple=True, metavar="PATH", help="A path that it may leave out.")
+@click.option(
+    "--allow-ignored",
+    multiple=True,
+    metavar="PATH",
+    help="Accept a signature that leaves this path out. Repeatable.",
+)
 @bound
 def COMMAND(
     here: Surroundings,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import PATH, command
+from tuneguard.cli.options import EVIDENCE, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("verify-data")
-@click.option("--manifest", type=PATH, required=True, metavar="FILE", help="manifest.json of the data.")
-@click.option("--checksums", type=PATH, required=True, metavar="FILE", help="checksums.sha256 of the data.")
-@click.option("--model", metavar="N", help="The model that is to be trained.")
-@click.option("--data", metavar="NAME@VERSION", help="The data set that is expected.")
+@command("verify-data", PROJECT, POLICY, EVIDENCE)
+@click.option(
+    "--manifest", type=PATH, required=True, metavar="FILE", help="Compare the files with this manifest.json."
+)
+@click.option(
+    "--checksums",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    help="Compare the files with this checksums.sha256.",
+)
+@click.option("--model", metavar="N", help="Demand that the policy lets this model train on the data.")
+@click.option("--data", metavar="NAME@VERSION", help="Demand that the seal names this data set and version.")
 def COMMAND(
     here: Surroundings, manifest: Path, checksums: Path, model: str | None, data: str | None
 ) -> Result:
