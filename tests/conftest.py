@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,18 @@ hypothesis.settings.register_profile(
     "tuneguard", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("tuneguard")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Signals that a test sends reach what it started, also under nohup or as a script's background job.
+
+    Both have signals ignored, which every program that is started inherits. The process that only hands tests
+    out to others keeps what it was given.
+    """
+    if not config.getoption("numprocesses", None):
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(each) is signal.SIG_IGN:
+                signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
