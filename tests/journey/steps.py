@@ -52,7 +52,7 @@ class Promotion:
             "record": run,
         }[name]
         bound = ("--attempt", self.attempt, "--tree", self.tree, "--model", MODEL)
-        evidence = ("--evidence", f"{self.source}.evidence")
+        evidence = () if name == "record" else ("--evidence", f"{self.source}.evidence")
         return (name, str(self.copy_path.relative_to(self.project.path)), *own, *more, *bound, *evidence)
 
     def copy_command(self) -> tuple[str, ...]:
