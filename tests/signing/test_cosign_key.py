@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_an_empty_passphrase_is_one_as_cosign_has_it(tmp_path):
 def test_a_wrong_passphrase_is_told_as_such(tmp_path):
     with pytest.raises(UsageError, match="passphrase does not open"):
         opened(tmp_path, cosign_key(SECRET, b"pw"), b"pW")
+
+
+def test_without_the_extra_it_says_what_to_install_before_it_asks_for_the_passphrase(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    monkeypatch.delitem(sys.modules, "nacl.secret", raising=False)
+
+    with pytest.raises(UsageError, match="need the Python package nacl") as caught:
+        open_file(str(FIXTURE), no_passphrase)
+
+    assert caught.value.help == "pip install 'tuneguard[cosign]'"
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood, TuneguardError, UsageError
 from tuneguard.records import read_json
+from tuneguard.signing.remote import library
 
 _KINDS = rb"ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY"
 _FRAME = re.compile(rb"\s*-----BEGIN (" + _KINDS + rb")-----([A-Za-z0-9+/=\s]*)-----END \1-----\s*")
-_SALT_BYTES, _NONCE_BYTES = 32, 24
+_SALT_BYTES, _KEY_BYTES, _NONCE_BYTES = 32, 32, 24
 _MEMORY_BYTES = 512 * limits.MIB
 """What opening a key may take, 128·N·r (RFC 7914, section 2): cosign's own take 64 MiB."""
 
@@ -30,6 +31,15 @@ def is_cosign_key(pem: bytes) -> bool:
     return re.search(rb"-----BEGIN " + _KINDS + rb"-----", pem) is not None
 
 
+def check_installed() -> None:
+    """The library that opens such keys is here.
+
+    Raises:
+        UsageError: it is not; with the command that installs it.
+    """
+    library("nacl.secret", "cosign")
+
+
 def open_key(pem: bytes, passphrase: bytes, where: str) -> bytes:
     """The PKCS#8 DER of a key. An empty passphrase is one, as cosign has it.
 
@@ -37,13 +47,13 @@ def open_key(pem: bytes, passphrase: bytes, where: str) -> bytes:
         UsageError: the passphrase does not open it.
         NotUnderstood: it is not such a key, or opening it would take for ever.
     """
-    from nacl.exceptions import CryptoError
-    from nacl.secret import SecretBox
-
     salt, (n, r, p), nonce, box = _read(pem, where)
     if n * r * p > limits.KEY_SCRYPT or 128 * n * r > _MEMORY_BYTES:
         raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
-    key = Scrypt(salt=salt, length=SecretBox.KEY_SIZE, n=n, r=r, p=p).derive(passphrase)
+    from nacl.exceptions import CryptoError
+    from nacl.secret import SecretBox
+
+    key = Scrypt(salt=salt, length=_KEY_BYTES, n=n, r=r, p=p).derive(passphrase)
     try:
         return SecretBox(key).decrypt(box, nonce)
     except CryptoError:

@@ -61,6 +61,8 @@ def open_pem(data: bytes, where: str, passphrase: PassphraseSource) -> FileSigne
     if pkcs8.costs_too_much(data):
         raise NotUnderstood("is encrypted so that opening it would take for ever", where=where)
     cosigns = cosign_key.is_cosign_key(data)
+    if cosigns:
+        cosign_key.check_installed()  # before the passphrase is asked for
     secret = passphrase(where) if is_encrypted_pem(data) else None
     if secret is not None and not 0 < len(secret) + cosigns <= limits.PASSPHRASE_BYTES:
         raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES:,} bytes", where=where)

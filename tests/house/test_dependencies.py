@@ -1,0 +1,95 @@
+"""What the code imports is declared, and what is declared is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "tuneguard"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CORE = "core"
+RUN_BY_OTHERS = {"evaluation"}
+"""Extras whose packages the sandboxed evaluation loads."""
+
+
+def declared() -> dict[str, set[str]]:
+    """The packages of the core and of each extra, by their normalised names."""
+    groups = {CORE: PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    return {
+        group: {normalised(re.split(r"[<>=\[; ]", each)[0]) for each in groups[group]} for group in groups
+    }
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported() -> dict[str, set[str]]:
+    """Where each module of another package is imported, by its top name; by `library` too."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Import(names=names):
+                    modules = [each.name for each in names]
+                case ast.ImportFrom(module=str(module), level=0):
+                    modules = [module]
+                case ast.Call(func=ast.Name(id="library"), args=[ast.Constant(value=str(module)), *_]):
+                    modules = [module]
+                case _:
+                    continue
+            for module in modules:
+                found.setdefault(module.partition(".")[0], set()).add(str(path.relative_to(SOURCE)))
+    ours = {"tuneguard", *sys.stdlib_module_names}
+    return {name: files for name, files in found.items() if name not in ours}
+
+
+def packages_of(module: str) -> set[str]:
+    return {normalised(name) for name in importlib.metadata.packages_distributions().get(module, ())}
+
+
+@pytest.mark.parametrize("module", imported())
+def test_what_is_imported_is_declared(module: str) -> None:
+    everything = set().union(*declared().values())
+    names = packages_of(module)
+    if not names:
+        pytest.skip(f"{module} is not installed here")
+
+    assert names & everything, f"{module} ({', '.join(names)}) is imported by {imported()[module]}"
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "path"),
+    [
+        (node.args[0].value, node.args[1].value, path.name)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "library"
+        and len(node.args) == 2
+        and all(isinstance(each, ast.Constant) for each in node.args)
+    ],
+)
+def test_the_extra_that_an_error_names_installs_the_library(module: str, extra: str, path: str) -> None:
+    names = packages_of(module.partition(".")[0])
+    if not names:
+        pytest.skip(f"{module} is not installed here")
+
+    assert names & (declared()[CORE] | declared()[extra]), path
+
+
+def test_what_is_declared_is_imported() -> None:
+    used = set().union(*(packages_of(module) for module in imported()))
+    installed = {normalised(each.metadata["Name"]) for each in importlib.metadata.distributions()}
+
+    for group, names in declared().items():
+        if group not in RUN_BY_OTHERS:
+            assert names & installed <= used, group
