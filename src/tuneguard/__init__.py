@@ -18,17 +18,119 @@ verdict (``passed``, ``refused``, ``not-understood``, ``integrity-only``), findi
     >>> result.subjects[0].digest[:12]
     'f0c39c917b58'
 
-Importing this package is cheap: each name is loaded when it is first touched.
+Importing this package is cheap: each name is loaded when it is first used. `docs/library.md` lists them.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuneguard.errors import (
+        CannotLook,
+        ChangedWhileRead,
+        ConfigurationError,
+        ForbiddenTree,
+        Interrupted,
+        NotUnderstood,
+        Problem,
+        Refused,
+        TuneguardError,
+        UsageError,
+    )
+    from tuneguard.findings import EvidenceRef, Finding, Location, Result, Severity, Skipped, Subject, Verdict
+    from tuneguard.journey.decide import decide
+    from tuneguard.journey.digest import digest
+    from tuneguard.journey.evaluate import evaluate
+    from tuneguard.journey.explain import explain
+    from tuneguard.journey.init import init
+    from tuneguard.journey.keys import keygen, public_key
+    from tuneguard.journey.ledgers import entries as ledger_list
+    from tuneguard.journey.ledgers import verify as ledger_verify
+    from tuneguard.journey.policies import check as policy_check
+    from tuneguard.journey.policies import explain as policy_explain
+    from tuneguard.journey.policies import revoke as policy_revoke
+    from tuneguard.journey.policies import rotate as policy_rotate
+    from tuneguard.journey.policies import set_model as policy_set_model
+    from tuneguard.journey.policies import sign as policy_sign
+    from tuneguard.journey.promote import promote
+    from tuneguard.journey.pull import pull
+    from tuneguard.journey.pull_foreign import pull_foreign
+    from tuneguard.journey.push import push
+    from tuneguard.journey.renew import renew
+    from tuneguard.journey.run import run
+    from tuneguard.journey.scan import scan
+    from tuneguard.journey.seal import seal
+    from tuneguard.journey.sign import sign
+    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.trace import trace
+    from tuneguard.journey.verify import verify_data, verify_foreign
+    from tuneguard.journey.verify import verify_tree as verify
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
+__all__ = [
+    "CannotLook",
+    "ChangedWhileRead",
+    "ConfigurationError",
+    "EvidenceRef",
+    "Finding",
+    "ForbiddenTree",
+    "Interrupted",
+    "Location",
+    "NotUnderstood",
+    "Problem",
+    "Refused",
+    "Result",
+    "Severity",
+    "Skipped",
+    "Subject",
+    "Surroundings",
+    "TuneguardError",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "decide",
+    "digest",
+    "evaluate",
+    "explain",
+    "init",
+    "keygen",
+    "ledger_list",
+    "ledger_verify",
+    "policy_check",
+    "policy_explain",
+    "policy_revoke",
+    "policy_rotate",
+    "policy_set_model",
+    "policy_sign",
+    "promote",
+    "public_key",
+    "pull",
+    "pull_foreign",
+    "push",
+    "renew",
+    "run",
+    "scan",
+    "seal",
+    "sign",
+    "trace",
+    "verify",
+    "verify_data",
+    "verify_foreign",
+]
+
+_WHERE = {
+    "init": "tuneguard.journey.init:init",
+    "keygen": "tuneguard.journey.keys:keygen",
+    "public_key": "tuneguard.journey.keys:public_key",
+    "policy_sign": "tuneguard.journey.policies:sign",
+    "policy_check": "tuneguard.journey.policies:check",
+    "policy_explain": "tuneguard.journey.policies:explain",
+    "policy_set_model": "tuneguard.journey.policies:set_model",
+    "policy_revoke": "tuneguard.journey.policies:revoke",
+    "policy_rotate": "tuneguard.journey.policies:rotate",
     "digest": "tuneguard.journey.digest:digest",
     "seal": "tuneguard.journey.seal:seal",
     "sign": "tuneguard.journey.sign:sign",
@@ -38,28 +140,47 @@ _PUBLIC = {
     "scan": "tuneguard.journey.scan:scan",
     "evaluate": "tuneguard.journey.evaluate:evaluate",
     "run": "tuneguard.journey.run:run",
+    "decide": "tuneguard.journey.decide:decide",
     "promote": "tuneguard.journey.promote:promote",
     "push": "tuneguard.journey.push:push",
     "pull": "tuneguard.journey.pull:pull",
+    "pull_foreign": "tuneguard.journey.pull_foreign:pull_foreign",
     "renew": "tuneguard.journey.renew:renew",
     "trace": "tuneguard.journey.trace:trace",
+    "ledger_list": "tuneguard.journey.ledgers:entries",
+    "ledger_verify": "tuneguard.journey.ledgers:verify",
+    "explain": "tuneguard.journey.explain:explain",
     "Surroundings": "tuneguard.journey.surroundings:Surroundings",
     "Result": "tuneguard.findings:Result",
-    "TuneguardError": "tuneguard.errors:TuneguardError",
     "Verdict": "tuneguard.findings:Verdict",
+    "Finding": "tuneguard.findings:Finding",
+    "Location": "tuneguard.findings:Location",
+    "Severity": "tuneguard.findings:Severity",
+    "Skipped": "tuneguard.findings:Skipped",
+    "Subject": "tuneguard.findings:Subject",
+    "EvidenceRef": "tuneguard.findings:EvidenceRef",
+    "TuneguardError": "tuneguard.errors:TuneguardError",
+    "Problem": "tuneguard.errors:Problem",
+    "Refused": "tuneguard.errors:Refused",
+    "ForbiddenTree": "tuneguard.errors:ForbiddenTree",
+    "ChangedWhileRead": "tuneguard.errors:ChangedWhileRead",
+    "UsageError": "tuneguard.errors:UsageError",
+    "ConfigurationError": "tuneguard.errors:ConfigurationError",
+    "CannotLook": "tuneguard.errors:CannotLook",
+    "NotUnderstood": "tuneguard.errors:NotUnderstood",
+    "Interrupted": "tuneguard.errors:Interrupted",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 (the names are strings)
+if not TYPE_CHECKING:  # a type checker would take a module with `__getattr__` to have every name
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _PUBLIC[name].partition(":")
-    value = getattr(import_module(module), attribute)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _WHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, attribute = _WHERE[name].partition(":")
+        value = getattr(import_module(module), attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ tree alone, so that no tool that checks only a signature can take it for a pass 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__
@@ -25,7 +26,6 @@ from tuneguard.oci import manifest as oci
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.relied import Relied
@@ -43,7 +43,7 @@ STEPS = ("verify", "scan", "evaluate")
 
 
 def decide(
-    directory: Path,
+    directory: str | Path,
     *,
     to: str,
     run: str,
@@ -53,7 +53,7 @@ def decide(
     stopped_at: str | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
-    here: Surroundings,
+    here: Surroundings | None = None,
 ) -> Result:
     """Judge all evidence about `directory` and sign the verdict as the promoter.
 
@@ -65,6 +65,7 @@ def decide(
         ForbiddenTree: it holds what a tree cannot. Nothing is signed, and all that is wrong is told.
         UsageError: a flag is looser than the policy, or there is no key.
     """
+    directory, here = Path(directory), here or Surroundings()
     name = expected_model(here, to, model)
     settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
     unreached = _unreached(stopped_at)

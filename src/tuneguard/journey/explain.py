@@ -6,7 +6,6 @@ import difflib
 import inspect
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from tuneguard.artifact import tree
 from tuneguard.attest import foreign
@@ -15,24 +14,23 @@ from tuneguard.files import printable
 from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import sealed, verify
+from tuneguard.journey.surroundings import Surroundings
 from tuneguard.ledger import store as ledger
 from tuneguard.scanner import rule as scanner
 from tuneguard.trust import review
 from tuneguard.trust import verify as verification
 
-if TYPE_CHECKING:
-    from tuneguard.journey.surroundings import Surroundings
-
 OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(verify.readable_by_others) or ""}
 """Findings that the journey itself makes."""
 
 
-def explain(rule: str, *, here: Surroundings) -> Result:
+def explain(rule: str, *, here: Surroundings | None = None) -> Result:
     """What `rule` looks for and why: a rule, a step of verification, a gate, any finding's id or verdict.
 
     Raises:
         UsageError: nothing has that id.
     """
+    here = here or Surroundings()
     texts = known()
     asked = (rule.lower(), f"g-{rule.lower()}")  # a gate also by its name in the policy
     wanted = next((id for id in texts if id.lower() in asked), None)

@@ -15,6 +15,7 @@ import secrets
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial as bound
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -30,8 +31,6 @@ from tuneguard.signing.signer import open_signer
 from tuneguard.trust import policy, root, template
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneguard.sandbox.walls import Wall
 
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
@@ -43,14 +42,16 @@ UNFINISHED = "unfinished"
 """The note in a folder of keys: the project that they are for, while its policy is not yet written."""
 
 
-def init(directory: Path, *, name: str, passphrase: bytes | None, here: Surroundings | None = None) -> Result:
+def init(
+    directory: str | Path, *, name: str, passphrase: bytes | None, here: Surroundings | None = None
+) -> Result:
     """Write everything that a new project called `name` needs.
 
     Raises:
         UsageError: something that would be written is there already, or the name is not one; the
             passphrase does not open the root's key, which is there; or no sandbox works here.
     """
-    here = here or Surroundings()
+    directory, here = Path(directory), here or Surroundings()
     home = root.home()
     folder = home / "keys" / name
     texts = (

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def keygen(
-    path: Path, *, type: str = "p256", passphrase: bytes | None, here: Surroundings | None = None
+    path: str | Path, *, type: str = "p256", passphrase: bytes | None, here: Surroundings | None = None
 ) -> Result:
     """Write a private key (mode 0600, encrypted unless `passphrase` is None) and its public key.
 
     Raises:
         UsageError: one of the two names is taken.
     """
-    here = here or Surroundings()
+    path, here = Path(path), here or Surroundings()
     public = pair(path, type=key.KeyType(type), passphrase=passphrase)
     written = (path, path.with_suffix(".pub"))
     here.reporter.say(

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
-from tuneguard.journey.surroundings import local_time, short, shown
+from tuneguard.journey.surroundings import Surroundings, local_time, short, shown
 from tuneguard.ledger.checkpoint import unverified_checkpoint
 from tuneguard.ledger.store import RULES, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneguard.journey.surroundings import Surroundings
     from tuneguard.ledger.store import SqliteStore
 
 
-def entries(*, here: Surroundings) -> Result:
+def entries(*, here: Surroundings | None = None) -> Result:
     """Every entry, oldest first."""
+    here = here or Surroundings()
     store = _ledger(here)
     rows = []
     for entry in store.entries():
@@ -49,12 +49,13 @@ def entries(*, here: Surroundings) -> Result:
     )
 
 
-def verify(*, head: str | None, here: Surroundings) -> Result:
+def verify(*, head: str | None = None, here: Surroundings | None = None) -> Result:
     """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
     think of it, and anchors nothing: whoever can rewrite one of the two files can rewrite both.
     """
+    here = here or Surroundings()
     store = _ledger(here)
     check = store.verify(None if head is None else Head.parse(head))
     beside = tuple(_against_head_file(store))

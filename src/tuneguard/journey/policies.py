@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
@@ -20,15 +21,15 @@ from tuneguard.trust import edit, policy, review, root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tuneguard.signing.signer import Signer
 
 _READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 
-def sign(path: Path, *, here: Surroundings) -> Result:
+def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
     """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed."""
+    path, here = Path(path), here or Surroundings()
     data = files.read_named(path, limits.RECORD_BYTES)
     read = policy.parse_policy(data, shown(path))
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
@@ -43,8 +44,9 @@ def sign(path: Path, *, here: Surroundings) -> Result:
     )
 
 
-def check(path: Path, *, here: Surroundings) -> Result:
+def check(path: str | Path, *, here: Surroundings | None = None) -> Result:
     """What a policy would refuse that its author may not expect; the signature is checked too."""
+    path, here = Path(path), here or Surroundings()
     read = root.load_policy(path, root.find_root(here.root_option), now=here.now)
     findings = review.weaknesses(read, now=here.now)
     here.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
@@ -58,8 +60,9 @@ def check(path: Path, *, here: Surroundings) -> Result:
     )
 
 
-def explain(path: Path, *, here: Surroundings) -> Result:
+def explain(path: str | Path, *, here: Surroundings | None = None) -> Result:
     """A policy in plain words. Its signature is not asked for: this says what it would mean."""
+    path, here = Path(path), here or Surroundings()
     read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
     words = review.explain(read)
     first, *rest = words.rstrip("\n").split("\n")
@@ -74,16 +77,16 @@ def explain(path: Path, *, here: Surroundings) -> Result:
 
 
 def set_model(
-    path: Path,
+    path: str | Path,
     name: str,
     *,
-    base: Path | None,
-    evaluation: Path | None,
-    classifier: Path | None,
-    code: Path | None = None,
-    config: Path | None = None,
+    base: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    classifier: str | Path | None = None,
+    code: str | Path | None = None,
+    config: str | Path | None = None,
     command: bool = False,
-    here: Surroundings,
+    here: Surroundings | None = None,
 ) -> Result:
     """Fill in what a model is made from, raise the version, sign again as the root.
 
@@ -94,8 +97,9 @@ def set_model(
         UsageError: nothing is named, or the policy has no such model.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
+    path, here = Path(path), here or Surroundings()
     trees = {"base": base, "evaluation": evaluation, "classifier": classifier, "code": code}
-    named = {what: tree for what, tree in trees.items() if tree is not None}
+    named = {what: Path(tree) for what, tree in trees.items() if tree is not None}
     if not named and config is None and not command:
         raise UsageError(
             "nothing to set",
@@ -109,6 +113,7 @@ def set_model(
         digests[what] = (manifest if what == "code" else subject_of(tree, manifest)).digest
         here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     if config is not None:
+        config = Path(config)
         digests["config"] = hashlib.sha256(files.read_named(config, limits.RECORD_BYTES)).hexdigest()
         here.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
     if words is not None:
@@ -128,13 +133,16 @@ def set_model(
     return replace(done, facts={**done.facts, **digests, **fixed}, next="tuneguard run")
 
 
-def revoke(path: Path, name: str, *, reason: str, here: Surroundings) -> Result:
+def revoke(
+    path: str | Path, name: str, *, reason: str = "compromise", here: Surroundings | None = None
+) -> Result:
     """Mark an identity's key as revoked, raise the version, sign again as the root.
 
     Raises:
         UsageError: the policy has no such identity.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
+    path, here = Path(path), here or Surroundings()
     change = partial(edit.revoke, name=name, reason=reason, at=here.now)
     done = _edited("policy revoke", path, change, _root_signer(here), here)
     retired = reason in policy.RETIRED
@@ -148,14 +156,22 @@ _ENDED = (
 )
 
 
-def rotate(path: Path, name: str, *, public_key: Path, new: str | None, here: Surroundings) -> Result:
+def rotate(
+    path: str | Path,
+    name: str,
+    *,
+    public_key: str | Path,
+    new: str | None = None,
+    here: Surroundings | None = None,
+) -> Result:
     """Let a new key follow an identity's, raise the version, sign again as the root.
 
     Raises:
         UsageError: the policy has no such identity, or the key's file is not a public key.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
-    change = partial(edit.rotate, name=name, key=read_public(public_key), new=new, at=here.now)
+    path, here = Path(path), here or Surroundings()
+    change = partial(edit.rotate, name=name, key=read_public(Path(public_key)), new=new, at=here.now)
     done = _edited("policy rotate", path, change, _root_signer(here), here)
     note = (
         f"{name} makes no new evidence from now on; it stays listed, so that what it signed before is loaded"
