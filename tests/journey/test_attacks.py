@@ -20,7 +20,8 @@ from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance, seal
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Refused
-from tuneguard.journey.inputs import Input, still_the_same
+from tuneguard.journey.input import Input
+from tuneguard.journey.inputs import still_the_same
 from tuneguard.journey.surroundings import Surroundings, rfc3339
 from tuneguard.oci.layout import Layout
 from tuneguard.signing.bundle import make_bundle

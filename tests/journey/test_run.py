@@ -410,7 +410,8 @@ def signed_with(project: Project, walls: str) -> None:
 
 def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Path) -> None:
     from tuneguard.artifact.digest import hash_tree
-    from tuneguard.journey.inputs import Input, still_the_same
+    from tuneguard.journey.input import Input
+    from tuneguard.journey.inputs import still_the_same
     from tuneguard.journey.surroundings import Surroundings
 
     (tmp_path / "rows.jsonl").write_text("{}")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
-from tuneguard.formats.facts import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, nodes
     from jinja2.parser import Parser
 
-
-class Reach(Fact, frozen=True, eq=False):
-    """The template reaches behind its data: an inner attribute, another file, a way around names."""
-
-    what: str
-    line: int
+    from tuneguard.formats.facts import Fact
 
 
 def read_template(source: str, line: int = 0) -> Iterator[Fact]:

@@ -20,7 +20,6 @@ from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
 from tuneguard.formats import jinja_words as words
 from tuneguard.formats.facts import Fact, NotRead
-from tuneguard.formats.jinja import Reach
 from tuneguard.formats.jinja_names import Names, Value
 from tuneguard.formats.jinja_scopes import every
 
@@ -67,6 +66,13 @@ def _bound(tree: nodes.Template) -> None:
         if depth > limits.TEMPLATE_DEPTH:
             raise NotUnderstood("its template is nested too deep")
         waiting.extend((child, depth) for child in node.iter_child_nodes())
+
+
+class Reach(Fact, frozen=True, eq=False):
+    """The template reaches behind its data: an inner attribute, another file, a way around names."""
+
+    what: str
+    line: int
 
 
 class _Walk:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tuneguard.journey.inputs import Input
+    from tuneguard.journey.input import Input
     from tuneguard.journey.surroundings import Surroundings
 
 _KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)

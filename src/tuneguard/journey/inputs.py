@@ -21,6 +21,7 @@ from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
 from tuneguard.journey import apart, judged
+from tuneguard.journey.input import Input
 from tuneguard.journey.sealed import remove_seal, verify_sealed
 from tuneguard.journey.surroundings import counted, short, shown, signer_named, size
 from tuneguard.scanner import engine
@@ -30,30 +31,12 @@ from tuneguard.trust.verify import Expectation, verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneguard.artifact.manifest import Manifest
     from tuneguard.artifact.snapshot import Snapshot
-    from tuneguard.attest.relied import Relied
     from tuneguard.findings import Finding
     from tuneguard.journey.surroundings import Surroundings
 
 INSIDE = "/tuneguard"
 """Where a run finds its things inside the sandbox, whatever they are called outside."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """One verified or hashed input of a run: its snapshot, what names it, where it appears inside.
-
-    `relied_on` names who sealed a base, and who vouched for a run that is resumed.
-    """
-
-    role: str
-    path: Path
-    inside: str
-    manifest: Manifest
-    how: str
-    dependency: provenance.Dependency
-    relied_on: tuple[Relied, ...] = ()
 
 
 @dataclass(frozen=True)

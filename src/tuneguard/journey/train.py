@@ -26,7 +26,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import apart, claims, environment, judged, walls
-from tuneguard.journey.inputs import INSIDE, Gathered, Input, gather, still_the_same
+from tuneguard.journey.inputs import INSIDE, Gathered, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tuneguard.journey.input import Input
     from tuneguard.sandbox.walls import Backend, Outcome, Wall
 
 GRADES = ("proven", "weakened", "absent")

@@ -15,20 +15,17 @@ from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused
 from tuneguard.oci.descriptor import INDEX_TYPE
 from tuneguard.oci.index import EMPTY_INDEX, Index, is_index
+from tuneguard.oci.repository import Overtaken
 
 if TYPE_CHECKING:
     from tuneguard.oci.descriptor import Descriptor
-    from tuneguard.oci.server import Server
+    from tuneguard.oci.repository import Repository
 
 _TRIES = 12
 _TURN = random.SystemRandom()
 
 
-class Overtaken(Exception):
-    """A conditional write found another manifest than was read."""
-
-
-def read(server: Server, subject: str) -> tuple[Index, str | None]:
+def read(server: Repository, subject: str) -> tuple[Index, str | None]:
     """The index of a subject's referrers, unchecked but for its form, and its ETag.
 
     Raises:
@@ -48,7 +45,7 @@ def read(server: Server, subject: str) -> tuple[Index, str | None]:
     return Index.parse(found[0], where), found[1]
 
 
-def add(server: Server, subject: str, entry: Descriptor) -> None:
+def add(server: Repository, subject: str, entry: Descriptor) -> None:
     """List `entry` as a referrer of `subject`, and see that it stays listed.
 
     Raises:
@@ -75,7 +72,7 @@ def add(server: Server, subject: str, entry: Descriptor) -> None:
     )
 
 
-def _stays(server: Server, subject: str, entry: Descriptor) -> bool:
+def _stays(server: Repository, subject: str, entry: Descriptor) -> bool:
     """Whether the entry is there now, and still after others that had read before us have written."""
     if not _has(read(server, subject)[0], entry):
         return False

@@ -14,20 +14,19 @@ from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.oci import fallback, referrers, upload
-from tuneguard.oci.auth import Authenticator
 from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
 from tuneguard.oci.http import Broken, Tries, joined, shown
 from tuneguard.oci.index import Index, is_index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
+from tuneguard.oci.repository import Repository, checked
 from tuneguard.records import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from tuneguard.oci.http import Response, Transport
+    from tuneguard.oci.http import Transport
 
-_MANIFESTS = f"{MANIFEST_TYPE}, {INDEX_TYPE}"
 _RANGE = re.compile(r"bytes (\d{1,18})-", re.ASCII).match
 _LINK = re.compile(r"<([^>]*)>([^<]*)")
 _IS_NEXT = re.compile(r";\s*rel\s*=\s*\"?next\b", re.IGNORECASE).search
@@ -37,7 +36,7 @@ class _NoRanges(Exception):
     """The registry does not serve the range that was asked for."""
 
 
-class Server:
+class Server(Repository):
     """A `Registry` over HTTP. Its methods may be called from several threads."""
 
     lanes = 4
@@ -50,78 +49,16 @@ class Server:
         mount_from: str | None = None,
         piece: int = upload.PIECE,
     ) -> None:
-        self.transport, self.repository = transport, repository
-        self._mount_from, self._piece = mount_from, piece
-        self._auth = Authenticator(transport)
-
-    @property
-    def name(self) -> str:
-        """Host and repository."""
-        return f"{self.transport.host}/{self.repository}"
-
-    def abandon(self) -> None:
-        """End what is under way; see `Registry.abandon`."""
-        self.transport.abandon()
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        kind: str,
-        *,
-        write: bool = False,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | Iterable[bytes] | None = None,
-        size: int = 0,
-    ) -> Response:
-        """One request below this repository, or at a URL of the same origin, with who we are.
-
-        Raises:
-            UsageError: the registry does not let us in.
-        """
-        url = path if "://" in path else f"{self.transport.base}/v2/{self.repository}/{path}"
-        scope = f"repository:{self.repository}:{'pull,push' if write else 'pull'}"
-        if write and self._mount_from is not None:
-            scope += f" repository:{self._mount_from}:pull"
-        secret = self._auth.header(scope)
-        streamed = body is not None and not isinstance(body, bytes)
-        for _ in range(3):
-            response = self.transport.request(
-                method, url, kind, headers=headers, secret=secret, body=body, size=size
-            )
-            if response.status != 401 or not self.transport.same_origin(response.url):
-                break
-            response.drop()
-            secret = self._auth.answer(response, scope, secret)
-            if streamed:  # the stream is spent: whoever gave it begins again
-                raise Broken("asked who we are in the middle of an upload", where=self.name)
-        if response.status in (401, 403):
-            response.drop()
-            raise UsageError(
-                f"does not let us {'push' if write else 'pull'} ({response.status})",
-                where=self.name,
-                help="log in as somebody who may, as with docker login",
-            )
-        return response
+        super().__init__(transport, repository, mount_from=mount_from)
+        self._piece = piece
 
     # --- blobs ------------------------------------------------------------------------------------
-
-    def has_blob(self, digest: str, size: int | None = None) -> bool:
-        """Whether the server says that it has the blob, with that size."""
-        response = self.call("HEAD", f"blobs/{_checked(digest)}", "blob")
-        response.drop()
-        if response.status == 404:
-            return False
-        if response.status != 200:
-            raise self.unexpected(response, "a blob")
-        found = response.headers.get("Content-Length")
-        return size is None or found is None or found == str(size)
 
     def put_blob(self, digest: str, size: int, open: Callable[[], BinaryIO]) -> bool:
         """Upload a blob, mounted or sent; False if it was there already."""
         if self.has_blob(digest, size):
             return False
-        upload.put(self, _checked(digest), size, open, mount_from=self._mount_from, piece=self._piece)
+        upload.put(self, checked(digest), size, open, mount_from=self._mount_from, piece=self._piece)
         if not self.has_blob(digest, size):
             raise CannotLook("said that it stored a blob, and has none", where=f"{self.name}@{digest}")
         return True
@@ -167,7 +104,7 @@ class Server:
             _NoRanges: the registry does not serve this range.
         """
         headers = {"Range": f"bytes={at}-{size - 1}"} if at and ranges else {}
-        response = self.call("GET", f"blobs/{_checked(digest)}", "blob", headers=headers, size=size)
+        response = self.call("GET", f"blobs/{checked(digest)}", "blob", headers=headers, size=size)
         with response.closing():
             if response.status == 404:
                 raise CannotLook(
@@ -207,27 +144,6 @@ class Server:
             fallback.add(self, subject, Descriptor(media_type, digest, len(data), kind, notes))
         return digest
 
-    def put_named(self, reference: str, data: bytes, media_type: str, match: str | None = None) -> str | None:
-        """PUT a manifest; returns the header ``OCI-Subject``. With `match` only over that ETag.
-
-        Raises:
-            fallback.Overtaken: another manifest stands there by now.
-        """
-        headers = {"Content-Type": media_type} | ({} if match is None else {"If-Match": match})
-        response = self.call(
-            "PUT", f"manifests/{reference}", "manifest", write=True, headers=headers, body=data
-        )
-        if response.status in (409, 412) and match is not None:
-            response.drop()
-            raise fallback.Overtaken
-        if response.status not in (200, 201, 202):
-            raise self.unexpected(response, "a manifest")
-        response.drop()
-        said = response.headers.get("Docker-Content-Digest")
-        if said is not None and said != digest_of(data):
-            raise Refused("stored another manifest than it was given", where=f"{self.name}:{reference}")
-        return response.headers.get("OCI-Subject")
-
     def read_manifest(self, reference: str) -> bytes:
         """The manifest that a digest or a tag names, checked against the digest."""
         data = self._manifest(reference)
@@ -236,20 +152,6 @@ class Server:
                 f"has no manifest {printable(reference)[:128]}", where=self.name, help="check tag or digest"
             )
         return data
-
-    def tagged(self, tag: str) -> tuple[bytes, str | None] | None:
-        """The manifest that a tag names and its ETag, or None."""
-        response = self.call("GET", f"manifests/{tag}", "manifest", headers={"Accept": _MANIFESTS})
-        if response.status == 404:
-            response.drop()
-            return None
-        if response.status != 200:
-            raise self.unexpected(response, "a manifest")
-        data = response.read(limits.OCI_MANIFEST_BYTES)
-        said = response.headers.get("Docker-Content-Digest")
-        if said is not None and said != digest_of(data):
-            raise Refused("gave another manifest than it said", where=f"{self.name}:{printable(tag)[:128]}")
-        return data, response.headers.get("ETag")
 
     def _manifest(self, reference: str) -> bytes | None:
         if not is_digest(reference) and not valid_tag(reference):
@@ -309,7 +211,7 @@ class Server:
         no more than the API could.
         """
         found: list[Descriptor] = []
-        path = f"referrers/{_checked(digest)}"
+        path = f"referrers/{checked(digest)}"
         seen: set[str] = set()
         while len(seen) < limits.REGISTRY_PAGES and len(found) <= limits.REGISTRY_REFERRERS:
             if path in seen:
@@ -354,27 +256,6 @@ class Server:
         onward = _next(response.headers.get("Link", ""))
         index = Index.parse(data, shown(response.url))
         return index.descriptors(), None if onward is None else joined(response.url, onward)
-
-    # --- what went wrong --------------------------------------------------------------------------
-
-    def unexpected(self, response: Response, what: str) -> CannotLook:
-        """A status that the specification does not have here; the server's words are not repeated."""
-        response.drop()
-        return CannotLook(f"answers {response.status} for {what}", where=shown(response.url))
-
-    def wrong(self, digest: str, what: str) -> Refused:
-        """Bytes that are not those that were named."""
-        return Refused(
-            f"what the registry gave for {digest[:19]} {what}",
-            where=self.name,
-            help="the registry was damaged or tampered with: push again from the source",
-        )
-
-
-def _checked(digest: str) -> str:
-    if not is_digest(digest):
-        raise UsageError(f"{printable(digest)[:80]} is not a digest", help="sha256: and 64 hex digits")
-    return digest
 
 
 def _next(link: str) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tuneguard.oci.http import Response
-    from tuneguard.oci.server import Server
+    from tuneguard.oci.repository import Repository
 
 PIECE = 256 * 1024 * 1024
 """Bytes of one piece; what is not larger goes at once."""
@@ -28,7 +28,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,16})")
 
 
 def put(
-    server: Server,
+    server: Repository,
     digest: str,
     size: int,
     open: Callable[[], BinaryIO],
@@ -58,7 +58,7 @@ class _Session:
     """One upload: its URL, and how far it is."""
 
     def __init__(
-        self, server: Server, digest: str, size: int, open: Callable[[], BinaryIO], piece: int
+        self, server: Repository, digest: str, size: int, open: Callable[[], BinaryIO], piece: int
     ) -> None:
         self._server, self._digest, self._size, self._open, self._piece = server, digest, size, open, piece
         self._url: str | None = None

@@ -27,7 +27,7 @@ from tuneguard.formats.reader import Reader
 from tuneguard.progress import SILENT, Reporter, Task
 from tuneguard.scanner.examine import examine
 from tuneguard.scanner.facts import Changed
-from tuneguard.scanner.followed import Tree
+from tuneguard.scanner.names import Tree
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, rules_for, ruleset_digest
 

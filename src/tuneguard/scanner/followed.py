@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import posixpath
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -87,30 +86,6 @@ _LEAVES = re.compile(
     re.ASCII | re.DOTALL,
 )
 _RELATIVE = re.compile(r"\.\.?/.*", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The names of the files and folders in a scanned tree, each beginning with `prefix`."""
-
-    names: frozenset[str]
-    prefix: str = ""
-
-    @classmethod
-    def of(cls, files: Iterable[str], prefix: str = "") -> Tree:
-        """The tree of these files, and of the folders that hold them."""
-        names: set[str] = set()
-        for file in files:
-            name = file
-            while name and prefix + name not in names:
-                names.add(prefix + name)
-                name = posixpath.dirname(name)
-        return cls(frozenset(names), prefix)
-
-    def holds(self, value: str, beside: str = "") -> bool:
-        """Whether `value` is the name of something there, seen from the folder of the file `beside`."""
-        folder = posixpath.dirname(beside)
-        return (f"{folder}/{value}" if folder else value) in self.names
 
 
 @dataclass(frozen=True, slots=True)

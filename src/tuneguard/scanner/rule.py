@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from importlib.resources.abc import Traversable
 
-    from tuneguard.scanner.followed import Tree
+    from tuneguard.scanner.names import Tree
 
 PACKAGE = "tuneguard.scanner.rules"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from tuneguard.sandbox.inside import kernel, seccomp, trials
 
 if TYPE_CHECKING:
-    from tuneguard.sandbox.inside.stage import Line, Plan
+    from tuneguard.sandbox.inside.line import Line, Plan
 
 
 class Handshake(NamedTuple):

@@ -22,7 +22,7 @@ from tuneguard.sandbox.inside import kernel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneguard.sandbox.inside.stage import Plan
+    from tuneguard.sandbox.inside.line import Plan
 
 NOWHERE = (
     (socket.AF_INET, ("192.0.2.1", 443)),

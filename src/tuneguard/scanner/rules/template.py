@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard.findings import Location, Severity
-from tuneguard.formats.jinja import Reach
+from tuneguard.formats.jinja_walk import Reach
 from tuneguard.scanner.rule import Context, Rule
 
 if TYPE_CHECKING:

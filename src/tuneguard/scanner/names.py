@@ -1,0 +1,34 @@
+"""The names in a scanned tree, by which a value that leads to a file is judged."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The names of the files and folders in a scanned tree, each beginning with `prefix`."""
+
+    names: frozenset[str]
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, files: Iterable[str], prefix: str = "") -> Tree:
+        """The tree of these files, and of the folders that hold them."""
+        names: set[str] = set()
+        for file in files:
+            name = file
+            while name and prefix + name not in names:
+                names.add(prefix + name)
+                name = posixpath.dirname(name)
+        return cls(frozenset(names), prefix)
+
+    def holds(self, value: str, beside: str = "") -> bool:
+        """Whether `value` is the name of something there, seen from the folder of the file `beside`."""
+        folder = posixpath.dirname(beside)
+        return (f"{folder}/{value}" if folder else value) in self.names
