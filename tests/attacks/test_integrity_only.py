@@ -19,6 +19,7 @@ from tuneguard.findings import Verdict
 from tuneguard.journey import plan
 from tuneguard.progress import SILENT
 from tuneguard.signing.key import make_pair
+from tuneguard.typed import read
 from world.certificates import authority, leaf
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def test_attack_a_signed_scan_that_says_integrity_only_is_not_understood() -> No
         "scanner": {"version": "1", "rules": "0" * 64},
         "finished": "2026-01-01T00:00:00Z",
     }
-    assert scans.from_predicate(said | {"verdict": "passed"}, "x").verdict == "passed"
+    assert read(said | {"verdict": "passed"}, scans.Scan, "x").verdict == "passed"
 
     with pytest.raises(NotUnderstood):
-        scans.from_predicate(said, "x")
+        read(said, scans.Scan, "x")

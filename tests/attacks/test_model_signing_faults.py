@@ -47,7 +47,7 @@ def model(tmp_path: Path) -> Path:
 def signature(model: Path, **changes: object) -> oms.Signature:
     """What its signer lists, with members as it may write them."""
     listed = tuple((file.path, file.sha256) for file in hash_tree(model).files)
-    return oms.Signature(**{"files": listed, **changes})  # type: ignore[arg-type]
+    return oms.Signature.of(**{"files": listed, **changes})  # type: ignore[arg-type]
 
 
 def found(model: Path, signed: oms.Signature) -> list[tuple[str, str]]:
@@ -108,7 +108,7 @@ def test_fault_05_an_empty_file_that_shards_cannot_list_is_seen_and_a_sharded_mo
         (f"{name}:0:{len(content)}", hashlib.sha256(content).hexdigest())
         for name, content in sorted(data.items())
     )
-    signed = oms.Signature(shards, method="shards", shard_size=1000)
+    signed = oms.Signature.of(shards, method="shards", shard_size=1000)
     assert found(model, signed) == []
 
     (model / "__init__.py").touch()
@@ -190,7 +190,7 @@ def test_fault_11_an_empty_model_neither_signs_nor_verifies(model: Path, tmp_pat
     with pytest.raises(TuneguardError, match="empty"):
         oms.sign(SIGNER, "empty", hash_tree(tmp_path / "empty"))
     with pytest.raises(NotUnderstood, match="lists no file"):
-        found(model, oms.Signature(()))
+        found(model, oms.Signature.of(()))
 
 
 @pytest.mark.sandbox
@@ -245,6 +245,6 @@ def test_fault_16_no_option_lets_unsigned_files_pass_nor_reads_outside(
     ask = ["verify", str(model), "--signature", str(tmp_path / "s"), "--public-key", str(tmp_path / "k.pub")]
     assert run([*ask, "--allow-ignored", "extra.py"]) == 1
     assert "S-ADDED" in capsys.readouterr().out
-    outside = oms.Signature((("../secret", "0" * 64),))
+    outside = oms.Signature.of((("../secret", "0" * 64),))
     with pytest.raises(NotUnderstood):
         found(model, outside)

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 from steps import MODEL
 
 from tuneguard.attest.predicates import release as releases
-from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
+from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, Statement
 from tuneguard.journey import releases as journey
 from tuneguard.journey.surroundings import Surroundings, rfc3339
 from tuneguard.oci import manifest as oci
@@ -45,7 +46,7 @@ class Registry:
         for data in bundles(self.layout, manifest.digest, files=99, limit=99_999_999):
             statement = Statement.decode(read_bundle(data, "b").payload, "b")
             if statement.predicate_type == releases.TYPE:
-                found.append(releases.from_statement(statement, "b"))
+                found.append(releases.PREDICATE.read(statement, "b"))
         return found
 
     def bare(self) -> None:
@@ -65,9 +66,9 @@ class Registry:
     def put(self, by: str = "promoter", **facts: object) -> None:
         """The one pointer replaced by another, signed by a role of the project's."""
         manifest = self.model()
-        body = dataclasses.replace(max(self.pointers(manifest), key=lambda each: each.sequence), **facts)  # type: ignore[arg-type]
+        body = structs.replace(max(self.pointers(manifest), key=lambda each: each.sequence), **facts)
         self.bare()
-        statement = releases.statement(MODEL, manifest.tree.digest, body)
+        statement = releases.PREDICATE.statement(MODEL, manifest.tree.digest, body)
         with chdir(self.project.path):
             data = make_bundle(Surroundings().signer(by), PAYLOAD_TYPE, statement.encode())
         attach(self.layout, oci.referrer(manifest.descriptor, data, name="release-0.sigstore.json"))
@@ -126,7 +127,7 @@ def test_attack_the_pointer_removed(
             "is a release of the repository registry.internal",
         ),
         ({"model": "other"}, "is a release of the model other"),
-        ({"manifest": "sha256:" + "0" * 64}, "is a release of the manifest sha256:000000000000"),
+        ({"manifest": Sha256Set("0" * 64)}, "is a release of the manifest sha256:000000000000"),
     ],
     ids=["tag", "repository", "model", "manifest"],
 )
@@ -206,7 +207,7 @@ def test_attack_the_tag_pointed_back_at_an_older_release(
     """What was there is put back, every signature of it true and its time not run out."""
     known = registry.pointers(registry.model())[0]
     tag = journey.Tag(MODEL, known.repository, TAG)
-    newer = dataclasses.replace(known, sequence=known.sequence + 5, manifest="sha256:" + "1" * 64)
+    newer = structs.replace(known, sequence=known.sequence + 5, manifest=Sha256Set("1" * 64))
     journey.remember(tag, newer)
 
     refused(pushed, capsys, "it went back")
@@ -236,7 +237,7 @@ def test_attack_two_pointers_that_disagree(
 ) -> None:
     known = registry.pointers(registry.model())[0]
     tag = journey.Tag(MODEL, known.repository, TAG)
-    journey.remember(tag, dataclasses.replace(known, sequence=9_000, manifest="sha256:" + "1" * 64))
+    journey.remember(tag, structs.replace(known, sequence=9_000, manifest=Sha256Set("1" * 64)))
     registry.put(sequence=9_000)
 
     refused(pushed, capsys, "another of that number is known here")
@@ -293,7 +294,7 @@ def test_the_promoter_goes_back_on_purpose_by_pushing_again(pushed: Project, reg
     known = registry.pointers(registry.model())[0]
     journey.remember(
         journey.Tag(MODEL, known.repository, TAG),
-        dataclasses.replace(known, sequence=9_000, manifest="sha256:" + "1" * 64),
+        structs.replace(known, sequence=9_000, manifest=Sha256Set("1" * 64)),
     )
 
     assert pushed("push", "runs/042", "--to", f"oci:registry:{TAG}", "--model", MODEL, "--run", "042") == 0

@@ -19,6 +19,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.key import make_pair
 from tuneguard.signing.signer import open_signer
+from tuneguard.typed import written
 from world.bodies import PROVENANCE
 from world.keys import no_passphrase
 
@@ -49,7 +50,7 @@ def test_every_kind_is_in_the_table_with_its_type_and_its_schema():
 
 
 def test_every_field_of_the_build_type_is_explained():
-    predicate = provenance.to_predicate(PROVENANCE)
+    predicate = written(PROVENANCE)
     build, metadata = predicate["buildDefinition"], predicate["runDetails"]["metadata"]
     fields = [*build, *build["externalParameters"], *build["internalParameters"], *metadata]
     table = PAGE.partition("## The build type")[2].partition("## Check")[0]
@@ -67,7 +68,7 @@ def signed(tmp_path):
     (tree / "weights-index.json").write_bytes(b"{}")
     make_pair(tmp_path / "builder.key", passphrase=None)
     signer = open_signer(str(tmp_path / "builder.key"), no_passphrase)
-    statement = provenance.statement("run-042", hash_tree(tree).digest, PROVENANCE)
+    statement = provenance.PREDICATE.statement("run-042", hash_tree(tree).digest, PROVENANCE)
     return tree, evidence.write(
         evidence.folder_of(tree), "provenance", make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     )

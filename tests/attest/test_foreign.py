@@ -46,7 +46,7 @@ def judged(tree, signature, allow=(), **options):
 def listing(tree, **changes):
     """The signature over `tree`, with fields changed as another signer might have written them."""
     values = {"files": tuple((file.path, file.sha256) for file in tree.files), **changes}
-    return oms.Signature(**values)
+    return oms.Signature.of(**values)
 
 
 MODEL = manifest(config=b"{}", weights__a=b"a", weights__b=b"b")
@@ -110,7 +110,7 @@ def test_a_statement_of_another_type_by_the_right_key_is_no_model_signature():
 def test_what_ignore_paths_hide_is_refused_one_by_one(rule, path):
     tree = manifest(config=b"{}", cache__x=b"import os")
     kept = tuple((file.path, file.sha256) for file in tree.files if file.path == "config")
-    signature = oms.Signature(kept, ignore_paths=(rule,))
+    signature = oms.Signature.of(kept, ignore_paths=(rule,))
 
     rules = [rule for rule, _ in judged(tree, signature)]
 
@@ -120,7 +120,7 @@ def test_what_ignore_paths_hide_is_refused_one_by_one(rule, path):
 
 def test_an_ignored_folder_does_not_hide_a_folder_whose_name_begins_alike():
     tree = manifest(config=b"{}", cached__x=b"x")
-    signature = oms.Signature((("config", sha(b"{}")),), ignore_paths=("cache",))
+    signature = oms.Signature.of((("config", sha(b"{}")),), ignore_paths=("cache",))
 
     assert judged(tree, signature) == [("S-ADDED", "cached/x")]
 
@@ -130,14 +130,14 @@ def test_gits_names_hide_at_the_top_only_whatever_the_bundle_says(name):
     tree = Manifest(
         tuple(File(path, 1, sha(b"x")) for path in sorted([f"{name}/x", "config", f"sub/{name}/x"]))
     )
-    signature = oms.Signature((("config", sha(b"x")),))
+    signature = oms.Signature.of((("config", sha(b"x")),))
 
     assert judged(tree, signature) == [("S-HIDDEN", f"{name}/x"), ("S-ADDED", f"sub/{name}/x")]
 
 
 def test_allowing_a_path_allows_exactly_it_and_only_where_it_was_hidden():
     tree = Manifest(tuple(File(path, 1, sha(b"x")) for path in (".git/a", ".git/b", "config", "extra")))
-    signature = oms.Signature((("config", sha(b"x")),))
+    signature = oms.Signature.of((("config", sha(b"x")),))
     found = verify_foreign(tree, bundle(signature), SIGNER.public_key, [".git/a", "extra"])
 
     assert [(finding.rule, finding.severity, finding.location.path) for finding in found] == [
@@ -149,7 +149,7 @@ def test_allowing_a_path_allows_exactly_it_and_only_where_it_was_hidden():
 
 def test_a_hidden_file_says_how_to_allow_exactly_it_and_its_name_is_printed_safely():
     tree = manifest(config=b"{}", cache__x=b"x")
-    signature = oms.Signature((("config", sha(b"{}")),), ignore_paths=("cache", "\x1b[31m"))
+    signature = oms.Signature.of((("config", sha(b"{}")),), ignore_paths=("cache", "\x1b[31m"))
     (found,) = verify_foreign(tree, bundle(signature), SIGNER.public_key)
 
     assert "--allow-ignored cache/x" in found.fix
@@ -182,7 +182,7 @@ def shards(contents, size):
         for path, data in sorted(contents.items())
         for start in range(0, len(data), size)
     }
-    return oms.Signature(tuple(ranges.items()), method="shards", shard_size=size)
+    return oms.Signature.of(tuple(ranges.items()), method="shards", shard_size=size)
 
 
 CONTENTS = {"big": bytes(range(256)) * 10, "small": b"abc", "exact": b"x" * 1000, "odd:1:2": b"colons"}
@@ -241,18 +241,18 @@ def test_an_empty_file_may_be_allowed_by_name_in_the_shard_form(tree):
 
 def test_ranges_left_out_or_overlapping_do_not_cover_a_file(tree):
     whole = shards(CONTENTS, 1000)
-    gap = oms.Signature(whole.files[1:], method="shards", shard_size=1000)
+    gap = oms.Signature.of(whole.files[1:], method="shards", shard_size=1000)
     twice = tuple((name.replace("big:1000:2000", "big:0:2000"), digest) for name, digest in whole.files)
 
     assert judged_on_disk(tree, gap) == [("S-CHANGED", "big")]
-    assert judged_on_disk(tree, oms.Signature(twice, method="shards", shard_size=1000)) == [
+    assert judged_on_disk(tree, oms.Signature.of(twice, method="shards", shard_size=1000)) == [
         ("S-CHANGED", "big")
     ]
 
 
 def test_a_shard_size_of_one_byte_does_not_make_us_hash_what_the_list_cannot_hold():
     huge = Manifest((File("weights", 1 << 50, "0" * 64),))
-    signature = oms.Signature((("weights:0:1", sha(b"x")),), method="shards", shard_size=1)
+    signature = oms.Signature.of((("weights:0:1", sha(b"x")),), method="shards", shard_size=1)
 
     def never(file, size):
         raise AssertionError(f"hashed {file.path}")

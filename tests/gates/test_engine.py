@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import golden
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.errors import ConfigurationError
 from tuneguard.findings import Verdict
 from tuneguard.gates import engine
@@ -167,7 +168,7 @@ def test_adding_evidence_never_turns_the_gates_against_what_they_passed() -> Non
     both = case(provenance(), worse, scan(), evaluation())
 
     assert CHECKPOINT.digest == both.verification.digest
-    assert len(both.verification.counting("provenance")) == 2
+    assert len(both.verification.counting(Provenance)) == 2
     assert passes(engine.judge_all(both))
     assert not passes(engine.judge_all(case(worse)))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from tuneguard.attest.predicates.evaluation import Evaluation, Measured
 from tuneguard.evaluation.interval import wilson
 from tuneguard.findings import Severity, Verdict
 from tuneguard.gates.evaluation import judge
@@ -166,8 +169,9 @@ def test_whatever_the_counts_a_pass_means_that_the_interval_keeps_the_bound(
 ) -> None:
     count = data.draw(st.integers(0, n))
     judging = BASE_CASE
-    (claim,) = judging.verification.counting("evaluation")
-    body = dataclasses.replace(claim.body, suites=(suite("accuracy", n, count), CLEAN))
+    (claim,) = judging.verification.counting(Evaluation)
+    counts = structs.replace(claim.body.counts, suites=(suite("accuracy", n, count), CLEAN))
+    body = structs.replace(claim.body, counts=counts)
     (met,) = (met for met in judging.verification.satisfied if met.requirement.kind == "evaluation")
     swapped = dataclasses.replace(met, claims=(dataclasses.replace(claim, body=body),))
     verification = dataclasses.replace(judging.verification, satisfied=(swapped,))
@@ -203,7 +207,7 @@ def test_attack_an_evaluation_of_other_files_than_the_models(change: Any, says: 
     files = {file.path: file.sha256 for file in CHECKPOINT.files}
     change(files)
 
-    result = said(GOOD, CLEAN, files=tuple(files.items()))
+    result = said(GOOD, CLEAN, files=tuple(itertools.starmap(Measured, files.items())))
 
     assert result.verdict is Verdict.REFUSED
     assert [says in finding.message for finding in result.findings] == [True]

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tuneguard.attest.predicates.provenance import Comparison, Dependency, Wall
+from tuneguard.attest.predicates.seal import Seal
+from tuneguard.attest.statement import TreeSet
 from tuneguard.findings import Severity, Verdict
+from tuneguard.sandbox.walls import WallState
 from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
 from world.company import (
@@ -46,7 +49,7 @@ def test_attack_a_base_whose_seal_was_by_a_stolen_key() -> None:
     )
     data = seals(seal(), under=stolen)
     expected = expecting(purpose="train", run=None, attempt=None, sealed="base")
-    again = verify(BASE, [seal(BASE, kind="base", name="it")], stolen, expected).counting("seal")
+    again = verify(BASE, [seal(BASE, kind="base", name="it")], stolen, expected).counting(Seal)
 
     refused = judged("provenance", case(made, under=stolen, seals=data))
 
@@ -65,7 +68,7 @@ def test_a_base_whose_steward_the_policy_forgot_is_sealed_anew() -> None:
 
 def walls(**states: str) -> tuple[Wall, ...]:
     """All six walls proven but for some."""
-    return tuple(Wall(name, states.get(name, "proven"), "so it was tried") for name in WALLS)
+    return tuple(Wall(name, WallState(states.get(name, "proven")), "so it was tried") for name in WALLS)
 
 
 def test_a_run_by_the_book_passes_and_is_told_in_one_line() -> None:
@@ -88,8 +91,8 @@ def test_data_that_the_policy_does_not_list() -> None:
         dependency("data", "tickets", sha256("poisoned"), version="3"),
         dependency("data", "tickets", DATA.digest, version="4"),
         dependency("data", "tickets", DATA.digest),
-        Dependency("data", "tickets", "3", {"sha256": DATA.digest}),
-        Dependency("data", "tickets", "3", {"dirHash": DATA.digest, "sha256": DATA.digest}),
+        Dependency.of("data", "tickets", "3", {"sha256": DATA.digest}),
+        Dependency.of("data", "tickets", "3", {"dirHash": DATA.digest, "sha256": DATA.digest}),
     ],
 )
 def test_listed_data_that_no_seal_covers_exactly(data: Dependency) -> None:
@@ -123,14 +126,16 @@ def test_a_seal_by_somebody_who_is_no_steward_any_more() -> None:
 def test_a_base_s_seal_is_no_seal_over_data() -> None:
     as_base = policy(lambda p: p["models"][MODEL]["base"].append(DATA.digest))
     expected = expecting(purpose="train", run=None, attempt=None, sealed="base")
-    claims = verify(DATA, [seal(kind="base")], as_base, expected).counting("seal")
+    claims = verify(DATA, [seal(kind="base")], as_base, expected).counting(Seal)
 
     assert [claim.subject for claim in claims] == [DATA.digest]
     assert judged("provenance", case(under=as_base, seals=claims)).verdict is Verdict.REFUSED
 
 
 def test_a_listed_digest_beside_another_one_is_not_listed() -> None:
-    two = Dependency("base", "tiny-llama", "1", {"dirHash": BASE.digest, "sha256": sha256("something else")})
+    two = Dependency.of(
+        "base", "tiny-llama", "1", {"dirHash": BASE.digest, "sha256": sha256("something else")}
+    )
 
     assert said(base=two).verdict is Verdict.REFUSED
 
@@ -228,7 +233,7 @@ def test_every_fault_of_a_run_is_reported() -> None:
 
 
 def test_a_resumed_run_names_its_parent() -> None:
-    resumed = said(parent="041", parent_tree=tree({"a": "b"}).digest)
+    resumed = said(parent=dependency("parent", "041", tree({"a": "b"}).digest))
 
     assert resumed.verdict is Verdict.PASSED
     assert "resumed from run 041" in resumed.found
@@ -237,7 +242,7 @@ def test_a_resumed_run_names_its_parent() -> None:
 # --- The command, and what nobody fixed ----------------------------------------------------------------
 
 NOT_COMPARED = Comparison(
-    EVALUATION_SET.digest, False, "the set is not at hand: the pipeline file names none"
+    TreeSet(EVALUATION_SET.digest), False, "the set is not at hand: the pipeline file names none"
 )
 
 
@@ -282,14 +287,14 @@ def test_code_that_nobody_compared_with_the_evaluation_set_refuses_in_production
 
 
 def test_code_that_was_compared_or_is_fixed_whole_passes() -> None:
-    compared = Comparison(EVALUATION_SET.digest, True, "2 files hold none of it")
+    compared = Comparison(TreeSet(EVALUATION_SET.digest), True, "2 files hold none of it")
 
     assert under(comparison=compared).findings == ()
     assert under(fixing("code", "config", "command"), comparison=NOT_COMPARED).findings == ()
 
 
 def test_a_comparison_with_another_set_is_none() -> None:
-    other = Comparison(sha256("last year's set"), True, "2 files hold none of it")
+    other = Comparison(TreeSet(sha256("last year's set")), True, "2 files hold none of it")
 
     assert "names another set now" in under(comparison=other).findings[0].message
 

@@ -19,6 +19,7 @@ from tuneguard.findings import Verdict, judge
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import KeyType, make_pair, read_public
 from tuneguard.signing.signer import open_signer
+from tuneguard.typed import read
 from world.keys import no_passphrase
 
 pytestmark = pytest.mark.skipif(
@@ -118,7 +119,7 @@ def test_it_verifies_what_we_sign(model, tmp_path, type):
 
 def test_its_root_digest_is_ours(original, theirs):
     statement = json.loads(read_bundle(theirs.read_bytes(), "theirs").payload)
-    listed = oms.from_predicate(statement["predicate"], "theirs")
+    listed = read(statement["predicate"], oms.Signature, "theirs")
 
     assert statement["subject"][0]["digest"] == {"sha256": listed.root}
     assert dict(listed.files) == dict(oms.from_manifest(hash_tree(original)).files)

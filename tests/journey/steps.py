@@ -87,8 +87,8 @@ class Promotion:
             rule = here.policy.models[MODEL].evaluation
             assert rule is not None
             selection = weights.selected(self.copy_path, hash_tree(self.copy_path))
-            selected = tuple((file.path, file.sha256) for file in selection.measured)
-            body = evaluations.Evaluation(
+            selected = tuple(evaluations.Measured(each.path, each.sha256) for each in selection.measured)
+            body = evaluations.Evaluation.of(
                 attempt=self.attempt,
                 set_digest=rule.set,
                 classifier_digest=rule.classifier,
@@ -97,7 +97,7 @@ class Promotion:
                 files=selected if files is None else files,
             )
             judged.record(
-                evaluations.statement(MODEL, self.tree, body),
+                evaluations.PREDICATE.statement(MODEL, self.tree, body),
                 evaluations.KIND,
                 here.signer("promoter"),
                 here.evidence_of(self.copy_path),

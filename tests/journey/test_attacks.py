@@ -110,10 +110,11 @@ def test_attack_a_base_that_its_steward_sealed_as_scanned_clean_and_is_not(
     body = seal.Seal(
         kind="base", name="tiny", version="2", source="s", license="l", classification="c",
         files=manifest.files, created=rfc3339(datetime.now(UTC)), scan={"verdict": "passed", "findings": 0},
+        inside=False,
     )  # fmt: skip
     home = project.path.parent / "home"
     signer = open_signer(str(home / "keys" / MODEL / "data-steward.key"), no_passphrase)
-    made = seal.statement("tiny", manifest.digest, body).encode()
+    made = seal.PREDICATE.statement("tiny", manifest.digest, body).encode()
     evidence.write(evidence.folder_of(base), "seal", make_bundle(signer, PAYLOAD_TYPE, made))
     assert project("policy", "set-model", MODEL, "--base", "models/base", "--quiet") == 0
 
@@ -127,7 +128,7 @@ def test_attack_a_base_that_its_steward_sealed_as_scanned_clean_and_is_not(
 def test_attack_an_input_too_large_to_copy_is_changed_during_the_run(project: Project) -> None:
     """It was bound in place, so it is hashed again before anything is signed."""
     data = project.path / "data/train"
-    dependency = provenance.Dependency("data", "tickets", "1", {"dirHash": "0" * 64})
+    dependency = provenance.Dependency.of("data", "tickets", "1", {"dirHash": "0" * 64})
     bound = Input("dataset", data, "/tuneguard/data", hash_tree(data), "bind", dependency)
     copied = dataclasses.replace(bound, path=project.path / "code", how="copy")
     still_the_same((bound, copied), Surroundings())

@@ -38,7 +38,7 @@ def sealing(project: Project, folder: str, *more: str, kind: str = "dataset", na
 
 def sealed_by(data: bytes) -> seal.Seal:
     """What a seal's bundle says, believed as it is."""
-    return seal.from_statement(Statement.decode(read_bundle(data, "seal").payload, "seal"), "seal")
+    return seal.PREDICATE.read(Statement.decode(read_bundle(data, "seal").payload, "seal"), "seal")
 
 
 def listing(*folders: Path) -> dict[str, tuple[int, int]]:
@@ -64,9 +64,10 @@ def test_a_seal_says_what_the_steward_said_and_lists_every_file(project: Project
     assert (body.kind, body.name, body.version) == ("dataset", "more", "1")
     assert (body.source, body.license, body.classification) == ("tests", "CC0-1.0", "internal")
     assert body.manifest == hash_tree(project.path / "data/more")
-    assert body.rows == 3
+    assert body.rows is not None
+    assert body.rows.count == 3
     assert not body.inside
-    hashes = evidence.read_rows(project.path / "data/more.evidence", body.rows_digest or "")
+    hashes = evidence.read_rows(project.path / "data/more.evidence", body.rows.digest.sha256)
     assert len(hashes) % 32 == 0
 
 
@@ -259,7 +260,7 @@ def test_a_run_and_a_promotion_on_data_sealed_inside(inside: Project) -> None:
     for piece in evidence.read(inside.path / "runs/042.evidence"):
         if piece.kind == "provenance":
             statement = Statement.decode(read_bundle(piece.data, piece.name).payload, piece.name)
-            [data] = provenance.from_statement(statement, piece.name).data
+            [data] = provenance.PREDICATE.read(statement, piece.name).data
             assert (data.name, data.digest["dirHash"]) == (DATA, sealed.manifest.digest)
     Promotion(inside).passed()
 

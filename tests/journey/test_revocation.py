@@ -14,6 +14,7 @@ from steps import MODEL, Promotion, verdicts
 from tuneguard.attest.predicates import verdict as predicates
 from tuneguard.journey import judged
 from tuneguard.trust.verify import verify
+from tuneguard.typed import read
 from world import company
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def test_attack_a_stolen_builders_model_is_pulled_after_its_revocation(
 
 
 def test_a_verdict_names_everybody_whose_evidence_counted(pushed: Project) -> None:
-    body = predicates.from_predicate(verdicts(pushed)[0]["predicate"], "v")
+    body = read(verdicts(pushed)[0]["predicate"], predicates.Verdict, "v")
 
     assert {(each.identity, each.role, each.kind) for each in body.relied_on} == {
         ("dev-builder", "builder", "signature"),

@@ -30,7 +30,7 @@ def provenance_of(project: Project, run: str) -> provenance.Provenance:
     for piece in evidence.read(project.path / f"runs/{run}.evidence"):
         if piece.kind == "provenance":
             bundle = read_bundle(piece.data, piece.name)
-            return provenance.from_statement(Statement.decode(bundle.payload, piece.name), piece.name)
+            return provenance.PREDICATE.read(Statement.decode(bundle.payload, piece.name), piece.name)
     raise AssertionError("no provenance")
 
 
@@ -46,16 +46,21 @@ def test_provenance_names_everything_that_made_the_checkpoint(project: Project) 
     project("run", "--run", "042")
 
     body = provenance_of(project, "042")
-    assert (body.model, body.run, body.kind, body.isolation) == ("support-llama", "042", "final", "same-user")
+    assert (body.model, body.run, body.chosen.kind, body.observed.isolation) == (
+        "support-llama",
+        "042",
+        "final",
+        "same-user",
+    )
     assert [item.name for item in body.data] == ["support-llama-train"]
     assert body.base.name == "tiny"
     assert body.code.digest.keys() == {"dirHash"}
     assert body.config.digest.keys() == {"sha256"}
-    assert {wall.name for wall in body.walls} == {
+    assert {wall.name for wall in body.observed.walls} == {
         "network", "filesystem", "pid", "memory", "processes", "deadline"
     }  # fmt: skip
-    assert "cryptography" in body.environment["distributions"]
-    assert body.base_scan["verdict"] == "passed"
+    assert "cryptography" in body.observed.environment["distributions"]
+    assert body.observed.base_scan["verdict"] == "passed"
 
 
 def test_a_pin_in_a_keys_uri_becomes_no_argument_of_a_step(
@@ -282,7 +287,7 @@ def test_an_intermediate_checkpoint_is_signed_as_such_and_never_promoted(project
         if project("run", "--run", run, "--keep-intermediate") == 0:
             break
 
-    assert provenance_of(project, run).kind == "intermediate"
+    assert provenance_of(project, run).chosen.kind == "intermediate"
     assert project("verify", f"runs/{run}", "--for", "promote", "--model", "support-llama", "--run", run) == 1
 
 
@@ -313,7 +318,7 @@ def test_a_resumed_run_names_its_parent(project: Project) -> None:
 
     assert project("run", "--run", "043", "--resume", "runs/042") == 0
 
-    assert provenance_of(project, "043").parent == "042"
+    assert provenance_of(project, "043").chosen.parent == "042"
 
 
 def test_attack_a_looser_gate_in_the_pipeline_is_a_configuration_error(
@@ -345,7 +350,7 @@ def test_an_input_bound_in_place_is_recorded_as_the_weaker_wall(
 
     assert project("train", "--run", "042") == 0
 
-    found = {wall.name: wall for wall in provenance_of(project, "042").walls}
+    found = {wall.name: wall for wall in provenance_of(project, "042").observed.walls}
     for name in ("network", "filesystem"):
         assert found[name].state == "weakened"
         assert "the dataset and the base were bound in place" in found[name].how
@@ -381,7 +386,7 @@ def test_a_run_of_the_same_user_says_before_it_begins_what_is_weakened(
 
     said = capsys.readouterr().out
     assert said.index("wall network is weakened") < said.index("trained on 50 rows")
-    found = {wall.name: wall.state for wall in provenance_of(project, "042").walls}
+    found = {wall.name: wall.state for wall in provenance_of(project, "042").observed.walls}
     assert (found["network"], found["filesystem"], found["pid"]) == ("weakened", "weakened", "proven")
 
 
@@ -422,7 +427,7 @@ def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Pat
         inside="/tuneguard/data",
         manifest=before,
         how="bind",
-        dependency=provenance.Dependency("data", "tickets", "1", {"dirHash": before.digest}),
+        dependency=provenance.Dependency.of("data", "tickets", "1", {"dirHash": before.digest}),
     )
     still_the_same((item,), Surroundings())
     (tmp_path / "rows.jsonl").write_text("[]")
@@ -446,5 +451,5 @@ def test_an_unsafe_run_says_so_in_its_evidence(project: Project) -> None:
     assert project("run", "--run", "042", "--unsafe-no-sandbox") == 0
 
     body = provenance_of(project, "042")
-    assert body.unsafe == ("--unsafe-no-sandbox",)
-    assert {wall.name: wall.state for wall in body.walls}["network"] == "absent"
+    assert body.chosen.unsafe == ("--unsafe-no-sandbox",)
+    assert {wall.name: wall.state for wall in body.observed.walls}["network"] == "absent"

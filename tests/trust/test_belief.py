@@ -9,6 +9,7 @@ import pytest
 
 from tuneguard import limits
 from tuneguard.attest.predicates import release as releases
+from tuneguard.attest.statement import Sha256Set
 from tuneguard.trust.verify import verify
 from world.company import (
     CHECKPOINT,
@@ -19,6 +20,7 @@ from world.company import (
     RELIED_ON,
     REPOSITORY,
     ago,
+    dependency,
     evidence,
     expecting,
     piece,
@@ -58,13 +60,13 @@ def release(by: str = "pia", **facts: Any) -> Piece:
         model=MODEL,
         repository=REPOSITORY,
         tag=TAG,
-        manifest=MANIFEST_DIGEST,
+        manifest=Sha256Set(MANIFEST_DIGEST.removeprefix("sha256:")),
         sequence=7,
         issued=facts.pop("issued", ago(days=1)),
         not_after=ago(days=-20),
         **facts,
     )
-    return piece("release", releases.statement(MODEL, CHECKPOINT.digest, body), by)
+    return piece("release", releases.PREDICATE.statement(MODEL, CHECKPOINT.digest, body), by)
 
 
 def ask(pieces: Sequence[Piece], under: Policy, purpose: str = "load", **facts: Any) -> Verification:
@@ -213,7 +215,7 @@ def test_attack_names_in_the_list_that_act_on_a_terminal() -> None:
 
 def test_attack_a_run_that_resumed_what_a_stolen_builder_had_made() -> None:
     """The child is by an honest builder; its weights go back to what the stolen key vouched for."""
-    facts: dict[str, Any] = {"by": "eve", "parent": "041", "parent_tree": sha256("parent")}
+    facts: dict[str, Any] = {"by": "eve", "parent": dependency("parent", "041", sha256("parent"))}
     child = provenance(**facts, relied_on=(relied("ci", "builder", "provenance"),))
     rest = [signature(by="eve"), *(each for each in evidence() if each.kind in ("scan", "evaluation"))]
     assert verify(CHECKPOINT, [child, *rest], policy(), expecting()).passed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,10 @@ import golden
 from tuneguard.artifact.manifest import Manifest
 from tuneguard.attest.evidence import Piece
 from tuneguard.attest.predicates import oms
+from tuneguard.attest.predicates import verdict as verdicts
+from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.predicates.scan import Scan
+from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import Resource, Statement
 from tuneguard.findings import Verdict
 from tuneguard.signing.bundle import make_bundle
@@ -100,8 +103,8 @@ def test_a_true_checkpoint_with_all_its_evidence_passes() -> None:
     assert seen.verdict is Verdict.PASSED
     assert sorted(claim.kind for claim in seen.claims) == ["evaluation", "provenance", "scan", "signature"]
     assert {claim.kind: claim.custodian for claim in seen.claims}["provenance"] == "platform-team"
-    assert seen.counting("provenance")[0].body.run == "042"
-    assert seen.counting("provenance")[0].time == ago(hours=2)
+    assert seen.counting(Provenance)[0].body.run == "042"
+    assert seen.counting(Provenance)[0].time == ago(hours=2)
 
 
 def test_a_promoter_may_judge_where_there_is_no_scanner_or_evaluator() -> None:
@@ -115,7 +118,7 @@ def test_sealed_data_passes_for_training_and_says_that_its_version_is_unpinned()
     seen = training([seal()])
 
     assert seen.passed
-    assert seen.counting("seal")[0].subject == DATA.digest
+    assert seen.counting(Seal)[0].subject == DATA.digest
     assert seen.notes == ("the data's version is unpinned",)
 
 
@@ -137,7 +140,7 @@ def test_a_promoted_checkpoint_passes_for_loading() -> None:
     seen = loading([verdict()])
 
     assert seen.passed
-    assert seen.counting("verdict")[0].role == "promoter"
+    assert seen.counting(verdicts.Verdict)[0].role == "promoter"
 
 
 # --- Changed trees ---------------------------------------------------------------------------------
@@ -199,7 +202,7 @@ def test_a_file_renamed_to_code_is_found_though_the_oms_root_is_the_same() -> No
 
 
 def test_code_hidden_under_names_that_a_signature_ignores_is_found() -> None:
-    body = dataclasses.replace(oms.from_manifest(CHECKPOINT), ignore_paths=(".git", "hidden"))
+    body = oms.Signature.of(oms.from_manifest(CHECKPOINT).files, ignore_paths=(".git", "hidden"))
     ignoring = piece("signature", oms.statement(MODEL, body), "ci")
 
     seen = promoting(
@@ -371,7 +374,7 @@ def test_the_ledger_s_key_says_nothing_about_a_tree() -> None:
     from world.keys import signer
 
     log = signer(KeyType.ED25519)
-    statement = provenances.statement(MODEL, CHECKPOINT.digest, company.provenance_body())
+    statement = provenances.PREDICATE.statement(MODEL, CHECKPOINT.digest, company.provenance_body())
     data = make_bundle(log, PAYLOAD_TYPE, statement.encode())
     logged = policy(lambda p: p.update(log={"key": log.public_key.base64}))
 
@@ -660,7 +663,7 @@ def test_two_different_results_of_one_attempt_refuse() -> None:
 
     assert rules(seen) == ["V14"]
     assert seen.unmet == {"scan"}
-    assert seen.counting("scan") == ()
+    assert seen.counting(Scan) == ()
 
 
 def test_the_same_result_signed_twice_is_one_result() -> None:

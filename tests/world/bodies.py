@@ -7,6 +7,8 @@ import hashlib
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicates import evaluation, oms, provenance, release, scan, seal, verdict
 from tuneguard.attest.relied import Relied
+from tuneguard.attest.statement import Sha256Set, TreeSet
+from tuneguard.sandbox.walls import WallState
 
 
 def sha(text: str) -> str:
@@ -28,47 +30,48 @@ SEAL = seal.Seal(
     classification="internal",
     files=TREE.files,
     created=TIME,
-    rows=1000,
-    rows_digest=sha("rows"),
+    inside=False,
+    rows=seal.Rows(1000, Sha256Set(sha("rows"))),
     scan={"verdict": "passed"},
 )
-PROVENANCE = provenance.Provenance(
+PROVENANCE = provenance.Provenance.of(
     model="support-llama",
     run="run-042",
     kind="final",
     command=("python", "{code}/train.py", ""),
-    data=(provenance.Dependency("data", "tickets", "3", {"dirHash": sha("data")}),),
-    base=provenance.Dependency("base", "tiny-llama", "1", {"dirHash": sha("base")}),
-    code=provenance.Dependency("code", "code", None, {"dirHash": sha("code")}),
-    config=provenance.Dependency("config", "train-config.yaml", None, {"sha256": sha("config")}),
+    dependencies=(
+        provenance.Dependency.of("data", "tickets", "3", {"dirHash": sha("data")}),
+        provenance.Dependency.of("base", "tiny-llama", "1", {"dirHash": sha("base")}),
+        provenance.Dependency.of("code", "code", None, {"dirHash": sha("code")}),
+        provenance.Dependency.of("config", "train-config.yaml", None, {"sha256": sha("config")}),
+        provenance.Dependency.of("parent", "run-041", None, {"dirHash": sha("parent")}),
+    ),
     walls=(
-        provenance.Wall("network", "proven", "connect failed"),
-        provenance.Wall("memory", "weakened", "rlimit"),
+        provenance.Wall("network", WallState.PROVEN, "connect failed"),
+        provenance.Wall("memory", WallState.WEAKENED, "rlimit"),
     ),
     base_scan={"verdict": "passed", "findings": [], "rules": sha("rules")},
     environment={"python": "3.11.9", "distributions": {"torch": {"version": "2.13.0", "record": sha("r")}}},
     started=TIME,
     finished="2026-11-23T11:42:00+01:00",
-    builder_id="https://tuneguard.dev/builders/local/v1",
+    builder="https://tuneguard.dev/builders/local/v1",
     expected_seconds=3600,
     deadline_seconds=5400,
     unsafe=("--unsafe-no-sandbox",),
-    parent="run-041",
-    parent_tree=sha("parent"),
-    comparison=provenance.Comparison(sha("evaluation"), False, "the set is not at hand"),
+    comparison=provenance.Comparison(TreeSet(sha("evaluation")), False, "the set is not at hand"),
     relied_on=(Relied("ci", "builder", "provenance", sha("a key")),),
 )
 SCAN = scan.Scan(
     verdict="refused",
     findings=({"rule": "TG-PKL-CALL", "severity": "high", "message": "would call posix.system"},),
-    skipped=({"path": "x.onnx", "reason": "format not read"},),
+    skipped=(scan.Skipped("x.onnx", "format not read"),),
     files=2,
     bytes=1002,
-    scanner={"version": "0.1.0", "rules": sha("rules")},
+    scanner=scan.Scanner("0.1.0", sha("rules")),
     finished=TIME,
     attempt="a1",
 )
-EVALUATION = evaluation.Evaluation(
+EVALUATION = evaluation.Evaluation.of(
     set_digest=sha("set"),
     classifier_digest=sha("classifier"),
     suites=(
@@ -77,9 +80,9 @@ EVALUATION = evaluation.Evaluation(
     ),
     finished=TIME,
     attempt="a1",
-    files=(("config.json", sha("{}")),),
+    files=(evaluation.Measured("config.json", sha("{}")),),
 )
-VERDICT = verdict.Verdict(
+VERDICT = verdict.Verdict.of(
     result="PASSED",
     model="support-llama",
     run="run-042",
@@ -99,21 +102,21 @@ RELEASE = release.Release(
     model="support-llama",
     repository="registry.internal/models/support-llama",
     tag="ft-042",
-    manifest=MANIFEST,
+    manifest=Sha256Set(sha("oci manifest")),
     sequence=17,
     issued=TIME,
     not_after="2026-12-23T10:42:00Z",
-    previous=f"sha256:{sha('an earlier manifest')}",
+    previous=Sha256Set(sha("an earlier manifest")),
 )
 
 STATEMENTS = {
     "signature": oms.statement("model", SIGNATURE),
-    "seal": seal.statement("data", TREE.digest, SEAL),
-    "provenance": provenance.statement("run-042", TREE.digest, PROVENANCE),
-    "scan": scan.statement("run-042", TREE.digest, SCAN),
-    "evaluation": evaluation.statement("run-042", TREE.digest, EVALUATION),
+    "seal": seal.PREDICATE.statement("data", TREE.digest, SEAL),
+    "provenance": provenance.PREDICATE.statement("run-042", TREE.digest, PROVENANCE),
+    "scan": scan.PREDICATE.statement("run-042", TREE.digest, SCAN),
+    "evaluation": evaluation.PREDICATE.statement("run-042", TREE.digest, EVALUATION),
     "verdict": verdict.statement("run-042", TREE.digest, VERDICT, MANIFEST),
-    "release": release.statement("run-042", TREE.digest, RELEASE),
+    "release": release.PREDICATE.statement("run-042", TREE.digest, RELEASE),
 }
 BODIES = {
     "signature": SIGNATURE,

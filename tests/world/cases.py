@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.attest.predicates.seal import Seal
 from tuneguard.evaluation.weights import Selection, select
 from tuneguard.findings import Verdict
 from tuneguard.gates import engine
@@ -39,7 +40,7 @@ DISJOINT = (Overlap(DATA.digest, EVALUATION_SET.digest, 0),)
 def seals(*pieces: Piece, data: Manifest = DATA, under: Policy | None = None) -> tuple[Claim, ...]:
     """The seals that count over a data set."""
     expected = expecting(purpose="train", run=None, attempt=None)
-    return verify(data, pieces, under or policy(), expected).counting("seal")
+    return verify(data, pieces, under or policy(), expected).counting(Seal)
 
 
 def case(*changed: Piece, under: Policy | None = None, **facts: Any) -> Case:

@@ -31,6 +31,7 @@ from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.records import to_json
+from tuneguard.sandbox.walls import WallState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust.policy import Policy, parse_policy
 from tuneguard.trust.verify import Expectation
@@ -203,30 +204,40 @@ def provenance_body(**facts: Any) -> provenances.Provenance:
         "run": RUN,
         "kind": "final",
         "command": ("python", "train.py"),
-        "data": (dependency("data", "tickets", DATA.digest, version="3"),),
-        "base": dependency("base", "tiny-llama", BASE.digest, version="1"),
-        "code": dependency("code", "code", CODE.digest),
-        "config": provenances.Dependency("config", "train.yaml", None, {"sha256": sha256("configuration")}),
-        "walls": tuple(provenances.Wall(name, "proven", "tried from inside") for name in WALLS),
+        "walls": tuple(provenances.Wall(name, WallState.PROVEN, "tried from inside") for name in WALLS),
         "base_scan": {"verdict": "passed", "findings": 0, "ruleset": sha256("rules")},
         "started": ago(hours=3),
         "finished": ago(hours=2),
-        "builder_id": "https://tuneguard.dev/builders/local/v1",
+        "builder": "https://tuneguard.dev/builders/local/v1",
         "expected_seconds": 3600,
         "deadline_seconds": 5400,
         "environment": {"python": "3.11"},
+        "unsafe": (),
     }
-    return provenances.Provenance(**given | facts)
+    read: dict[str, Any] = {
+        "data": (dependency("data", "tickets", DATA.digest, version="3"),),
+        "base": dependency("base", "tiny-llama", BASE.digest, version="1"),
+        "code": dependency("code", "code", CODE.digest),
+        "config": provenances.Dependency.of(
+            "config", "train.yaml", None, {"sha256": sha256("configuration")}
+        ),
+        "parent": None,
+    }
+    read |= {role: facts.pop(role) for role in read if role in facts}
+    ones = [read[role] for role in ("base", "code", "config", "parent") if read[role] is not None]
+    return provenances.Provenance.of(dependencies=(*read["data"], *ones), **given | facts)
 
 
 def dependency(role: str, name: str, digest: str, *, version: str | None = None) -> provenances.Dependency:
     """Something that a run read, by its tree digest."""
-    return provenances.Dependency(role, name, version, {"dirHash": digest})
+    return provenances.Dependency.of(role, name, version, {"dirHash": digest})
 
 
 def provenance(manifest: Manifest = CHECKPOINT, *, by: str = "ci", **facts: Any) -> Piece:
     """The provenance of a tree."""
-    return piece("provenance", provenances.statement(MODEL, manifest.digest, provenance_body(**facts)), by)
+    return piece(
+        "provenance", provenances.PREDICATE.statement(MODEL, manifest.digest, provenance_body(**facts)), by
+    )
 
 
 def seal(manifest: Manifest = DATA, *, by: str = "alice", **facts: Any) -> Piece:
@@ -240,9 +251,10 @@ def seal(manifest: Manifest = DATA, *, by: str = "alice", **facts: Any) -> Piece
         "classification": "confidential",
         "files": manifest.files,
         "created": ago(days=10),
+        "inside": False,
     }
     body = seals.Seal(**given | facts)
-    return piece("seal", seals.statement(body.name, manifest.digest, body), by)
+    return piece("seal", seals.PREDICATE.statement(body.name, manifest.digest, body), by)
 
 
 def scan(manifest: Manifest = CHECKPOINT, *, by: str = "sam", **facts: Any) -> Piece:
@@ -253,11 +265,11 @@ def scan(manifest: Manifest = CHECKPOINT, *, by: str = "sam", **facts: Any) -> P
         "skipped": (),
         "files": len(manifest.files),
         "bytes": manifest.size,
-        "scanner": {"version": "0.1.0", "rules": sha256("rules")},
+        "scanner": scans.Scanner("0.1.0", sha256("rules")),
         "finished": ago(minutes=5),
         "attempt": ATTEMPT,
     }
-    return piece("scan", scans.statement(MODEL, manifest.digest, scans.Scan(**given | facts)), by)
+    return piece("scan", scans.PREDICATE.statement(MODEL, manifest.digest, scans.Scan(**given | facts)), by)
 
 
 def suite(id: str, n: int, count: int, **facts: Any) -> evaluations.SuiteResult:
@@ -272,6 +284,11 @@ def suite(id: str, n: int, count: int, **facts: Any) -> evaluations.SuiteResult:
     return evaluations.SuiteResult(id=id, n=n, count=count, **given | facts)
 
 
+def measured(manifest: Manifest) -> tuple[evaluations.Measured, ...]:
+    """A tree's files as an evaluation lists them."""
+    return tuple(evaluations.Measured(file.path, file.sha256) for file in manifest.files)
+
+
 GOOD_SUITES = (suite("accuracy", 200, 190), suite("toxicity", 500, 1))
 
 
@@ -281,12 +298,12 @@ def evaluation(manifest: Manifest = CHECKPOINT, *, by: str = "eva", **facts: Any
         "set_digest": EVALUATION_SET.digest,
         "classifier_digest": CLASSIFIER.digest,
         "suites": GOOD_SUITES,
-        "files": tuple((file.path, file.sha256) for file in manifest.files),
+        "files": measured(manifest),
         "finished": ago(minutes=2),
         "attempt": ATTEMPT,
     }
-    body = evaluations.Evaluation(**given | facts)
-    return piece("evaluation", evaluations.statement(MODEL, manifest.digest, body), by)
+    body = evaluations.Evaluation.of(**given | facts)
+    return piece("evaluation", evaluations.PREDICATE.statement(MODEL, manifest.digest, body), by)
 
 
 def verdict(
@@ -309,7 +326,7 @@ def verdict(
         "time": ago(minutes=1),
         "verifier": "https://tuneguard.dev/verifiers/0.1.0",
     }
-    body = verdicts.Verdict(**given | facts)
+    body = verdicts.Verdict.of(**given | facts)
     manifest_hex = names.removeprefix("sha256:") if names is not None and body.passed else None
     return piece("verdict", verdicts.statement(MODEL, manifest.digest, body, manifest_hex), by)
 

@@ -30,6 +30,7 @@ from tuneguard.artifact.tree import fault_of_path
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
 from tuneguard.records import read_json
+from tuneguard.typed import Count, Sha256, Text  # noqa: TC001 - a seal reads `File` by its annotations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -42,9 +43,9 @@ _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL).fullmatch
 class File:
     """One file: its path below the tree's root, its size in bytes, its SHA-256 in lower hex."""
 
-    path: str
-    size: int
-    sha256: str
+    path: Text
+    size: Count
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ def verify_foreign(
             where=printable(where),
             help=f"the form that is read is {oms.TYPE}",
         )
-    signature = oms.from_statement(statement, where)
-    if signature.method == "shards" and hash_ranges is None:
+    signature = oms.PREDICATE.read(statement, where)
+    if signature.serialization.method == "shards" and hash_ranges is None:
         raise NotUnderstood("is in the shard form", where=printable(where))
     return tuple(_compare(manifest, signature, frozenset(allow_ignored), hash_ranges))
 
@@ -117,7 +117,7 @@ def verify_seed_form(
     listed = Manifest.read_seed_json(signature.content, where)
     if not listed:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
-    body = oms.Signature(tuple(listed.items()))
+    body = oms.Signature.of(tuple(listed.items()))
     return tuple(_compare(manifest, body, frozenset(), None, ignored=False))
 
 
@@ -186,7 +186,7 @@ def _compare(
         expected = listed.pop(file.path, None)
         if expected is None:
             yield _unlisted(file, signature, allowed) if ignored else _added(file)
-        elif signature.method == "files":
+        elif signature.serialization.method == "files":
             if expected[""] != file.sha256:
                 yield _changed(file.path, f"signed {expected[''][:12]}, found {file.sha256[:12]}")
         elif found := _shard_fault(file, expected, signature, hash_ranges):
@@ -197,7 +197,7 @@ def _compare(
 
 def _by_path(signature: Signature) -> dict[str, dict[str, str]]:
     """Path → range → digest. A whole file is the range ``""``."""
-    if signature.method == "files":
+    if signature.serialization.method == "files":
         return {name: {"": digest} for name, digest in signature.files}
     paths: dict[str, dict[str, str]] = {}
     for name, digest in signature.files:
@@ -214,9 +214,9 @@ def _shard_fault(
     It is hashed only where the ranges listed are exactly its own, which keeps the work in proportion to the
     bundle: a shard size of one byte costs one entry a byte.
     """
-    assert signature.shard_size is not None
+    size = signature.serialization.shard
+    assert size is not None
     assert hash_ranges is not None
-    size = signature.shard_size
     count = -(-file.size // size)
     if count != len(expected):
         return f"signed in {len(expected):,} ranges of {size:,} bytes, found {count:,}"
@@ -301,7 +301,7 @@ def _added(file: File) -> Finding:
 
 def _unlisted(file: File, signature: Signature, allowed: frozenset[str]) -> Finding:
     rule = signature.rule_hiding(file.path)
-    if rule is None and not (signature.method == "shards" and file.size == 0):
+    if rule is None and not (signature.serialization.method == "shards" and file.size == 0):
         return _added(file)
     reason = f"the signature leaves out {shown(rule)}" if rule else "the shard form leaves out empty files"
     if file.path in allowed:

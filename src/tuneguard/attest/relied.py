@@ -8,49 +8,30 @@ the run began with. The key is what counts: a name can be given to another key, 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
 
 from tuneguard import limits
+from tuneguard.typed import Said, Sha256, Text, about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneguard.attest.fields import Fields
 
-FIELD = "reliedOn"
+class Relied(Said, frozen=True, order=True):
+    """Somebody who was believed."""
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Relied:
-    """Somebody who was believed: as the policy called them then, in which role, about which kind of evidence.
-
-    ``key`` is the SHA-256 of their public key's DER, in hex.
-    """
-
-    identity: str
-    role: str
-    kind: str
-    key: str
+    identity: Annotated[Text, about("As the policy called them then.")]
+    role: Text
+    kind: Annotated[Text, about("Of the evidence that counted.")]
+    key: Annotated[Sha256, about("SHA-256 of the public key's DER. It decides; the name does not.")]
 
 
-def to_json(relied: Iterable[Relied]) -> list[dict[str, str]]:
-    """The field's value: each once, in order."""
-    return [asdict(each) for each in sorted(set(relied))]
+ReliedOn = Annotated[tuple[Relied, ...], Meta(max_length=limits.RELIED_ON)]
+"""Each once, in order. Absent in what was signed before there was the field."""
 
 
-def read(fields: Fields) -> tuple[Relied, ...]:
-    """The field as `fields` has it; empty where it is absent, as in what was signed before there was one.
-
-    Raises:
-        NotUnderstood: it is not a list of such entries, or a longer one than `limits.RELIED_ON`.
-    """
-    if not fields.has(FIELD):
-        return ()
-    entries = fields.sections(FIELD)
-    if len(entries) > limits.RELIED_ON:
-        raise fields.wrong(FIELD, f"has more than {limits.RELIED_ON:,} entries")
-    return tuple(
-        Relied(entry.text("identity"), entry.text("role"), entry.text("kind"), entry.sha256("key"))
-        for entry in entries
-    )
+def in_order(relied: Iterable[Relied]) -> tuple[Relied, ...] | None:
+    """Each once, in order; None where there is nobody."""
+    return tuple(sorted(set(relied))) or None

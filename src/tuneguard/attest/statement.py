@@ -10,14 +10,14 @@ Source: in-toto attestation framework, ``spec/v1/statement.md`` and ``resource_d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, field
 
 from tuneguard import limits
-from tuneguard.attest.fields import Fields
-from tuneguard.errors import NotUnderstood
-from tuneguard.files import printable
 from tuneguard.records import read_json, to_json
+from tuneguard.typed import Said, Sha256, Text, read, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,34 +31,47 @@ root, OCI manifest) are not mixed in one set, where a reader may match any of th
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Said, frozen=True):
     """An in-toto ResourceDescriptor: something named by its digests."""
 
-    name: str | None
-    digest: Mapping[str, str]
-    uri: str | None = None
-    annotations: Mapping[str, Any] = field(default_factory=dict)
+    name: Text | None = None
+    digest: dict[str, Text] = field(default_factory=dict)
+    uri: Text | None = None
+    annotations: dict[str, Any] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The descriptor as JSON values; what is empty is left out."""
-        values = {
-            "name": self.name,
-            "uri": self.uri,
-            "digest": dict(self.digest),
-            "annotations": dict(self.annotations),
-        }
-        return {key: value for key, value in values.items() if value not in (None, {})}
 
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Resource:
-        """Read one. Raises `NotUnderstood`."""
-        return cls(
-            name=fields.optional_text("name"),
-            digest=fields.texts_by_key("digest") if fields.has("digest") else {},
-            uri=fields.optional_text("uri"),
-            annotations=fields.mapping("annotations") if fields.has("annotations") else {},
-        )
+class Sha256Set(Said, frozen=True):
+    """The SHA-256 of something."""
+
+    sha256: Sha256
+
+    @property
+    def oci(self) -> str:
+        """The digest as OCI spells it."""
+        return f"sha256:{self.sha256}"
+
+
+class TreeSet(Said, frozen=True):
+    """The digest of a tree."""
+
+    dir_hash: Sha256
+
+
+_ALONE = Meta(extra_json_schema={"additionalProperties": False})
+OnlySha256 = Annotated[Sha256Set, _ALONE]
+OnlyTree = Annotated[TreeSet, _ALONE]
+"""We write no other digest beside it; readers overlook one, as any field that they do not know."""
+
+
+class _Envelope(Said, frozen=True):
+    type: Literal["https://in-toto.io/Statement/v1"] = field(name="_type")
+    subject: Annotated[tuple[Resource, ...], Meta(min_length=1)]
+    predicate_type: Text
+    predicate: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not all(subject.digest for subject in self.subject):
+            raise ValueError("a statement needs subjects, each with a digest")
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class Statement:
         return to_json(
             {
                 "_type": STATEMENT_TYPE,
-                "subject": [subject.to_json() for subject in self.subjects],
+                "subject": [written(subject) for subject in self.subjects],
                 "predicateType": self.predicate_type,
                 "predicate": self.predicate,
             }
@@ -88,17 +101,8 @@ class Statement:
             NotUnderstood: not JSON that every reader reads alike (doubled keys, NaN, deep nesting), not a
                 Statement v1, or a subject without a digest.
         """
-        fields = Fields.of(read_json(payload, where, limit=limits.BUNDLE_BYTES), where)
-        if fields.text("_type") != STATEMENT_TYPE:
-            raise NotUnderstood(f"_type is not {STATEMENT_TYPE}", where=printable(where))
-        subjects = tuple(Resource.from_fields(subject) for subject in fields.sections("subject"))
-        if not subjects or not all(subject.digest for subject in subjects):
-            raise NotUnderstood("a statement needs subjects, each with a digest", where=printable(where))
-        return cls(
-            subjects=subjects,
-            predicate_type=fields.text("predicateType"),
-            predicate=fields.mapping("predicate") if fields.has("predicate") else {},
-        )
+        said = read(read_json(payload, where, limit=limits.BUNDLE_BYTES), _Envelope, where)
+        return cls(said.subject, said.predicate_type, said.predicate or {})
 
     @property
     def tree(self) -> str | None:

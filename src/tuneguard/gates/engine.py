@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from tuneguard.attest.predicates.seal import Seal
     from tuneguard.evaluation.weights import Selection
     from tuneguard.nodes import Node
-    from tuneguard.trust.claims import Claim, Verification
+    from tuneguard.trust.claims import Body, Claim, Verification
     from tuneguard.trust.policy import Model, Policy
+    from tuneguard.typed import Said
 
 AT_LEAST, AT_MOST = "≥", "≤"
 
@@ -91,7 +93,7 @@ class Case:
     bytes: int
     weights: Selection
     attempt: str | None = None
-    seals: tuple[Claim, ...] = ()
+    seals: tuple[Claim[Seal], ...] = ()
     overlaps: tuple[Overlap, ...] = ()
 
     def __post_init__(self) -> None:
@@ -234,12 +236,12 @@ def refuses(findings: Sequence[Finding]) -> bool:
     return any(finding.severity in REFUSING for finding in findings)
 
 
-def ordered(claims: Sequence[Claim]) -> tuple[Claim, ...]:
+def ordered(claims: Sequence[Claim[Body]]) -> tuple[Claim[Body], ...]:
     """Claims in an order that does not hang on how the folder was listed; each file once."""
     once = {claim.sha256: claim for claim in claims}
     return tuple(once[sha256] for sha256 in sorted(once))
 
 
-def signer(claim: Claim) -> str:
+def signer(claim: Claim[Said]) -> str:
     """Who said it, for people."""
     return f"{claim.identity} ({claim.custodian})"

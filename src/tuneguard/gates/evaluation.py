@@ -31,6 +31,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 from tuneguard import paste
+from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.evaluation.interval import wilson, z_of
 from tuneguard.fields import Wrong, examine
@@ -52,7 +53,7 @@ from tuneguard.nodes import Node, Problems, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tuneguard.attest.predicates.evaluation import Evaluation, SuiteResult
+    from tuneguard.attest.predicates.evaluation import SuiteResult
     from tuneguard.evaluation.weights import Selection
     from tuneguard.findings import Finding
     from tuneguard.trust.policy import EvaluationRule
@@ -189,7 +190,7 @@ def judge(case: Case, settings: Settings) -> GateResult:
     """Compute shares and intervals from the counts, and hold them against the bounds."""
     rule = case.model.evaluation
     needed = _needed(rule, settings)
-    claims = ordered(case.verification.counting("evaluation"))
+    claims = ordered(case.verification.counting(Evaluation))
     others = tuple(beside(case.weights))
     if not claims:
         missing = not_judged(case, GATE, needed)
@@ -203,8 +204,8 @@ def judge(case: Case, settings: Settings) -> GateResult:
             GATE, f"the policy names no evaluation for {case.model.name}, and empty means no", fix=fix
         )
         return GateResult(GATE.id, (none, *others), needed, "nothing to hold it against", (signer(claim),))
-    body: Evaluation = claim.body
-    measured = {suite.id: suite for suite in body.suites}
+    body = claim.body
+    measured = {suite.id: suite for suite in body.counts.suites}
     numbers = tuple(_numbers(measured, rule, settings))
     findings = (
         *others,
@@ -242,8 +243,9 @@ def beside(weights: Selection) -> Iterator[Finding]:
 
 
 def _wrong_files(body: Evaluation, weights: Selection) -> Iterator[Finding]:
-    expected, measured = {file.path: file.sha256 for file in weights.measured}, dict(body.files)
-    if not body.files:
+    expected = {file.path: file.sha256 for file in weights.measured}
+    measured = {file.path: file.sha256 for file in body.counts.files or ()}
+    if not measured:
         yield fault(GATE, "the evaluation does not say which files it measured", fix="evaluate again")
         return
     for path in sorted(expected.keys() | measured.keys()):

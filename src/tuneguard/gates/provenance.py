@@ -15,6 +15,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.files import printable
 from tuneguard.findings import Severity
 from tuneguard.gates.engine import (
@@ -34,7 +35,8 @@ from tuneguard.sandbox.walls import WALLS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneguard.attest.predicates.provenance import Dependency, Provenance
+    from tuneguard.attest.predicates.provenance import Dependency
+    from tuneguard.attest.predicates.seal import Seal
     from tuneguard.findings import Finding
     from tuneguard.trust.claims import Claim
     from tuneguard.trust.policy import Model, Policy
@@ -46,7 +48,7 @@ def judge(case: Case, settings: None) -> GateResult:
     """Judge each provenance that counts; one that holds is enough."""
     del settings
     needed = f"sealed data and a listed base for {case.model.name}, walls as the policy wants"
-    claims = ordered(case.verification.counting("provenance"))
+    claims = ordered(case.verification.counting(Provenance))
     if not claims:
         return not_judged(case, GATE, needed)
     judged = [(claim, tuple(faults_of(case, claim))) for claim in claims]
@@ -54,15 +56,15 @@ def judge(case: Case, settings: None) -> GateResult:
     return GateResult(GATE.id, findings, needed, _found(claim.body), (signer(claim),))
 
 
-def holding(case: Case) -> tuple[Claim, ...]:
+def holding(case: Case) -> tuple[Claim[Provenance], ...]:
     """The provenance claims that this gate has nothing against; all that count where there is none."""
-    claims = ordered(case.verification.counting("provenance"))
+    claims = ordered(case.verification.counting(Provenance))
     return tuple(claim for claim in claims if not refuses(tuple(faults_of(case, claim)))) or claims
 
 
-def faults_of(case: Case, claim: Claim) -> Iterator[Finding]:
+def faults_of(case: Case, claim: Claim[Provenance]) -> Iterator[Finding]:
     """All that speaks against one provenance."""
-    body: Provenance = claim.body
+    body = claim.body
     yield from _data(case, body)
     yield from _base_seal(case, body)
     yield from faults_of_run(case.policy, case.model, body)
@@ -75,15 +77,15 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
     yield from _compared(policy, model, body)
     yield from _base_scan(body)
     yield from _walls(policy, body)
-    for switch in body.unsafe:
+    for switch in body.chosen.unsafe:
         severity = Severity.LOW if policy.development else Severity.HIGH
         yield fault(GATE, f"the run used {printable(switch)}", severity=severity, fix="run again without it")
 
 
 def _found(body: Provenance) -> str:
     data = ", ".join(_named(each) for each in body.data) or "none"
-    proven = sum(state == "proven" for _, state, _ in body.walls)
-    resumed = "" if body.parent is None else f", resumed from run {printable(body.parent)}"
+    proven = sum(wall.state == "proven" for wall in body.observed.walls)
+    resumed = "" if body.chosen.parent is None else f", resumed from run {printable(body.chosen.parent)}"
     return (
         f"run {printable(body.run)}{resumed}, data {data}, base {_named(body.base)}, "
         f"walls {proven}/{len(WALLS)} proven"
@@ -139,7 +141,7 @@ def _base_seal(case: Case, body: Provenance) -> Iterator[Finding]:
             )
 
 
-def _seals(claim: Claim, dependency: Dependency, stewards: tuple[str, ...]) -> bool:
+def _seals(claim: Claim[Seal], dependency: Dependency, stewards: tuple[str, ...]) -> bool:
     """Whether a claim is a seal over just this data set, by one of the stewards."""
     return (
         claim.kind == "seal"
@@ -170,11 +172,12 @@ def _listed(model: Model, body: Provenance) -> Iterator[Finding]:
 
 def _command(model: Model, body: Provenance) -> Iterator[Finding]:
     """The command as it was written, against the policy's: what is in the code matters only if it is run."""
-    if model.command is not None and body.command != model.command:
+    if model.command is not None and body.chosen.command != model.command:
         yield fault(
             GATE,
             f"the command is not the one that the policy has for {model.name}",
-            why=f"used {printable(shlex.join(body.command))}; listed: {printable(shlex.join(model.command))}",
+            why=f"used {printable(shlex.join(body.chosen.command))}; "
+            f"listed: {printable(shlex.join(model.command))}",
             fix=paste.after(
                 "restore it and run again, or have the policy's owner fix this one",
                 *("policy", "set-model", model.name, "--command"),
@@ -187,10 +190,10 @@ def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Findin
 
     Provenance that was signed before builders said so says nothing of it, and is taken as it is.
     """
-    said = body.comparison
+    said = body.observed.comparison
     if said is None or model.evaluation is None or model.fixed:
         return
-    if said.compared and said.set == model.evaluation.set:
+    if said.compared and said.digest.dir_hash == model.evaluation.set:
         return
     reason = "the policy names another set now" if said.compared else printable(said.how)
     yield fault(
@@ -202,7 +205,7 @@ def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Findin
 
 
 def _base_scan(body: Provenance) -> Iterator[Finding]:
-    said = body.base_scan.get("verdict")
+    said = body.observed.base_scan.get("verdict")
     if said != "passed":
         yield fault(
             GATE,
@@ -212,7 +215,7 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
 
 
 def _walls(policy: Policy, body: Provenance) -> Iterator[Finding]:
-    found = {name: (state, how) for name, state, how in body.walls}
+    found = {wall.name: (wall.state, wall.how) for wall in body.observed.walls}
     for wall in WALLS:
         state, how = found.get(wall, ("absent", "the provenance does not name it"))
         wanted = policy.wall(wall)

@@ -13,16 +13,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.attest.predicates.scan import Scan
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.fields import decode as decode_fields
 from tuneguard.files import printable
-from tuneguard.findings import REFUSING, Finding, Location, Severity, Verdict
+from tuneguard.findings import REFUSING, Finding, Location, Severity
 from tuneguard.gates.engine import Case, Gate, GateResult, fault, not_judged, ordered, refuses, signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tuneguard.attest.predicates.scan import Scan
     from tuneguard.nodes import Node
 
 
@@ -84,11 +84,11 @@ def judge(case: Case, settings: Settings) -> GateResult:
     """Judge the scan's own findings again."""
     severities = ", ".join(each for each in Severity if each in settings.refuse)
     needed = f"all {case.files:,} files understood, nothing {severities}"
-    claims = ordered(case.verification.counting("scan"))
+    claims = ordered(case.verification.counting(Scan))
     if not claims:
         return not_judged(case, GATE, needed)
     claim = claims[0]  # verification lets one result of an attempt through
-    body: Scan = claim.body
+    body = claim.body
     counts = Counter(str(finding["severity"]) for finding in body.findings)
     seen = ", ".join(f"{counts[each]} {each}" for each in reversed(Severity) if counts[each])
     found = f"{body.files:,} files, {len(body.skipped)} not understood, findings: {seen or 'none'}"
@@ -102,7 +102,7 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
     if low and Severity.LOW in settings.refuse:
         yield fault(GATE, f"{low} findings of severity low, and the policy refuses low")
     for skipped in body.skipped:
-        path, reason = printable(skipped["path"]), _text(skipped["reason"])
+        path, reason = printable(skipped.path), _text(skipped.reason)
         yield fault(GATE, f"could not be understood: {reason}", path=path, fix="remove or replace the file")
     if (body.files, body.bytes) != (case.files, case.bytes):
         seen = f"{body.files:,} files and {body.bytes:,} bytes"
@@ -111,7 +111,7 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
             f"the scan saw {seen}, the tree holds {case.files:,} and {case.bytes:,}",
             fix="scan the whole tree",
         )
-    if body.verdict != Verdict.PASSED and not refuses(told) and not body.skipped:
+    if body.verdict != "passed" and not refuses(told) and not body.skipped:
         yield fault(GATE, f"the scanner itself says {printable(body.verdict)}, and gives no reason")
 
 

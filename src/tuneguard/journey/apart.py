@@ -22,6 +22,7 @@ from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicates.provenance import Comparison
+from tuneguard.attest.statement import TreeSet
 from tuneguard.dataset.rows import hash_rows
 from tuneguard.dataset.search import Search
 from tuneguard.errors import CannotLook, Refused, TuneguardError
@@ -128,7 +129,7 @@ def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) ->
         return None
     _check_whole(own, known.digest, here)
     if known.manifest is None:
-        return Comparison(known.digest, False, f"the set is not at hand: {known.absent}")
+        return Comparison(TreeSet(known.digest), False, f"the set is not at hand: {known.absent}")
     _check_files(own, known.manifest)
     search = Search(known.hashes)
     _check_command(search, here)
@@ -137,9 +138,9 @@ def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) ->
         what = counted(len(passed_over), "file")
         reason = f"{what} could not be looked through, {passed_over[0]} among them"
         _demand(reason, here)
-        return Comparison(known.digest, False, reason)
+        return Comparison(TreeSet(known.digest), False, reason)
     looked = counted(sum(len(item.manifest.files) for item in own), "file")
-    return Comparison(known.digest, True, f"{looked} hold none of its files and none of its rows")
+    return Comparison(TreeSet(known.digest), True, f"{looked} hold none of its files and none of its rows")
 
 
 def _private_keys(item: Input) -> Iterator[str]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import files, limits, records
 from tuneguard.attest import evidence
 from tuneguard.attest.evidence import Piece
+from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.predicates.seal import Seal
 from tuneguard.dataset import rows
 from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
@@ -104,12 +106,12 @@ def build(
     rule = here.policy.models[model]
     trained = tuple(
         dependency.digest.get("dirHash", "")
-        for claim in verification.counting("provenance")
+        for claim in verification.counting(Provenance)
         for dependency in claim.body.data
     )
     bases = [
         seal
-        for claim in verification.counting("provenance")
+        for claim in verification.counting(Provenance)
         for seal in sealers(tree_of(claim.body.base), "base", model, here)
     ]
     seals = {tree: _first(sealers(tree, "dataset", model, here)) for tree in trained}
@@ -133,7 +135,7 @@ def build(
     )
 
 
-def sealers(tree: str | None, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim, ...]:
+def sealers(tree: str | None, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim[Seal], ...]:
     """The seals that count for a tree that the project's pipeline names; the files are not needed."""
     folder = _folder(kind, here)
     if folder is None or tree is None:
@@ -144,10 +146,10 @@ def sealers(tree: str | None, kind: Sealed, model: str, here: Surroundings) -> t
         here.policy,
         Expectation(purpose="train", now=here.now, model=model, sealed=kind),
     )
-    return judged_.counting("seal") if judged_.passed else ()
+    return judged_.counting(Seal) if judged_.passed else ()
 
 
-def _first(claims: Sequence[Claim]) -> Claim | None:
+def _first(claims: Sequence[Claim[Seal]]) -> Claim[Seal] | None:
     return claims[0] if claims else None
 
 
@@ -175,7 +177,11 @@ def _pieces(tree: Path) -> Sequence[Piece]:
 
 
 def _overlap(
-    training: str, sealed: Claim | None, measured: str, judged_by: Claim | None, here: Surroundings
+    training: str,
+    sealed: Claim[Seal] | None,
+    measured: str,
+    judged_by: Claim[Seal] | None,
+    here: Surroundings,
 ) -> Overlap:
     """How many rows both have, by the hashes that the two seals name; why not, where they are missing."""
     try:
@@ -191,8 +197,8 @@ def _overlap(
     return Overlap(training, measured, rows.overlap(mine, theirs))
 
 
-def _rows(seal: Claim | None, kind: Sealed, here: Surroundings) -> bytes | None:
+def _rows(seal: Claim[Seal] | None, kind: Sealed, here: Surroundings) -> bytes | None:
     folder = _folder(kind, here)
-    if seal is None or folder is None or seal.body.rows_digest is None:
+    if seal is None or folder is None or seal.body.rows is None:
         return None
-    return evidence.read_rows(evidence.folder_of(folder), seal.body.rows_digest)
+    return evidence.read_rows(evidence.folder_of(folder), seal.body.rows.digest.sha256)

@@ -7,14 +7,16 @@ tree alone, so that no tool that checks only a signature can take it for a pass 
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from tuneguard import __version__
 from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
+from tuneguard.attest.predicates.provenance import Dependency, Provenance
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.gates.provenance import tree_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Model
+    from tuneguard.typed import Said
 
 BY_HAND = "by-hand"
 """The attempt that a verdict names when its steps were run one by one, outside a promotion."""
@@ -119,7 +122,7 @@ def decide(
     )
 
 
-def reference(claim: Claim) -> EvidenceRef:
+def reference(claim: Claim[Said]) -> EvidenceRef:
     """A claim as results list it."""
     return EvidenceRef(
         claim.kind, claim.role, f"{claim.identity} ({claim.custodian})", claim.time, claim.file
@@ -163,7 +166,7 @@ def _write(
 ) -> Path:
     head = None if here.ledger is None else here.ledger.head()
     policy = here.policy
-    body = verdicts.Verdict(
+    body = verdicts.Verdict.of(
         result="PASSED" if passed else "FAILED",
         model=name,
         run=run,
@@ -201,7 +204,7 @@ def _relied_on(seen: Verification, model: str, here: Surroundings) -> tuple[Reli
     """
     counted = [claim for met in seen.satisfied for claim in met.claims]
     earlier: list[Relied] = []
-    for claim in seen.counting("provenance"):
+    for claim in seen.counting(Provenance):
         for each in claim.body.data:
             counted += cases.sealers(tree_of(each), "dataset", model, here)
         sealed = cases.sealers(tree_of(claim.body.base), "base", model, here)
@@ -224,7 +227,7 @@ def _facts(
     unreached: frozenset[str],
 ) -> dict[str, Any]:
     """What the report shows: the lineage, the gates with their numbers, the walls."""
-    provenance = next((claim.body for claim in seen.counting("provenance")), None)
+    provenance = next((claim.body for claim in seen.counting(Provenance)), None)
     return {
         "tree": manifest.digest,
         "manifest": oci.build(manifest).digest,
@@ -244,7 +247,7 @@ def _facts(
         "repository": case.model.repository,
         "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
         "lineage": None if provenance is None else lineage(provenance, case.model),
-        "walls": [] if provenance is None else [wall._asdict() for wall in provenance.walls],
+        "walls": [] if provenance is None else [structs.asdict(wall) for wall in provenance.observed.walls],
         "seals": [
             {
                 "name": seal.body.name,
@@ -271,7 +274,7 @@ def _keys(seen: Verification, promoter: PublicKey, here: Surroundings) -> dict[s
     return {f"{each.name} ({each.custodian})": each.key.base64 for each in signers}
 
 
-def lineage(provenance: Any, model: Model | None = None) -> dict[str, Any]:
+def lineage(provenance: Provenance, model: Model | None = None) -> dict[str, Any]:
     """What a checkpoint was made from, as its provenance says.
 
     With the policy's `model`, also whether it lists each input; None where it takes any.
@@ -280,23 +283,30 @@ def lineage(provenance: Any, model: Model | None = None) -> dict[str, Any]:
     return {
         "run": provenance.run,
         "model": provenance.model,
-        "class": provenance.kind,
-        "parent": provenance.parent,
-        "started": provenance.started,
-        "finished": provenance.finished,
-        "command": list(provenance.command),
-        "builder": provenance.builder_id,
-        "isolation": provenance.isolation,
-        "level": provenance.level,
-        "unsafe": list(provenance.unsafe),
-        "base_scan": dict(provenance.base_scan),
+        "class": provenance.chosen.kind,
+        "parent": provenance.chosen.parent,
+        "started": provenance.details.metadata.started,
+        "finished": provenance.details.metadata.finished,
+        "command": list(provenance.chosen.command),
+        "builder": provenance.details.builder.id,
+        "isolation": provenance.observed.isolation,
+        "level": provenance.observed.level,
+        "unsafe": list(provenance.chosen.unsafe),
+        "base_scan": dict(provenance.observed.base_scan),
         "from": [
-            {**dataclasses.asdict(dependency), **_listed(dependency, model)} for dependency in made_from
+            {
+                "role": each.role,
+                "name": each.name,
+                "version": each.version,
+                "digest": each.digest,
+                **_listed(each, model),
+            }
+            for each in made_from
         ],
     }
 
 
-def _listed(dependency: Any, model: Model | None) -> dict[str, bool | None]:
+def _listed(dependency: Dependency, model: Model | None) -> dict[str, bool | None]:
     if model is None:
         return {}
     if dependency.role == "data":

@@ -17,6 +17,7 @@ from tuneguard.artifact import snapshot, workplace
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
+from tuneguard.attest.predicates.scan import Scan
 from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
@@ -65,16 +66,16 @@ def evaluate(
     weights.check_one_set(selection, directory)
     _demand_scan(directory, manifest, name, attempt, here)
     counts = _measure(directory, selection, rule, eval_dataset, name, here)
-    body = evaluations.Evaluation(
+    body = evaluations.Evaluation.of(
         attempt=attempt,
         set_digest=rule.set,
         classifier_digest=rule.classifier,
         suites=tuple(_suite(count) for count in counts),
         finished=rfc3339(datetime.now(UTC)),
-        files=tuple((file.path, file.sha256) for file in selection.measured),
+        files=tuple(evaluations.Measured(file.path, file.sha256) for file in selection.measured),
     )
     written = judged.record(
-        evaluations.statement(name, manifest.digest, body),
+        evaluations.PREDICATE.statement(name, manifest.digest, body),
         evaluations.KIND,
         here.signer(judged.judge_role(here, "evaluator")),
         here.evidence_of(directory),
@@ -119,7 +120,7 @@ def _demand_scan(
     seen = cases.verified(
         directory, manifest, here, model=model, run=None, attempt=attempt, deferred=frozenset({"evaluation"})
     )
-    clean = [claim for claim in seen.counting("scan") if claim.body.verdict == Verdict.PASSED.value]
+    clean = [claim for claim in seen.counting(Scan) if claim.body.verdict == Verdict.PASSED.value]
     if not clean:
         raise Refused(
             f"no clean scan of the tree {short(manifest.digest)} counts, so it is not loaded",

@@ -157,7 +157,7 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
         inside=f"{INSIDE}/{'data' if kind == 'dataset' else kind}",
         manifest=taken.manifest if taken.how == "bind" else sealed.manifest,
         how=taken.how,
-        dependency=provenance.Dependency(
+        dependency=provenance.Dependency.of(
             role="data" if kind == "dataset" else kind,
             name=body.name,
             version=body.version,
@@ -177,7 +177,7 @@ def _hashed(source: Path, target: Path, role: str, here: Surroundings) -> Input:
         f"{role}  {counted(len(taken.manifest.files), 'file')}",
         f"tree {short(taken.manifest.digest)}",
     )
-    dependency = provenance.Dependency(
+    dependency = provenance.Dependency.of(
         role=role, name=source.name, version=None, digest={"dirHash": taken.manifest.digest}
     )
     return Input(role, taken.path, f"{INSIDE}/{role}", taken.manifest, taken.how, dependency)
@@ -194,7 +194,7 @@ def _configuration(path: str | None, folder: Path, here: Surroundings) -> Input:
     folder.mkdir(mode=0o700)
     files.write_new(folder / source.name, data, mode=0o444)
     _check_listed("config", digest, here.policy.models[here.pipeline.name].config, source)
-    dependency = provenance.Dependency(
+    dependency = provenance.Dependency.of(
         role="config", name=source.name, version=None, digest={"sha256": digest}
     )
     return Input("config", folder, f"{INSIDE}/config", hashing.hash_tree(folder), "copy", dependency)
@@ -243,7 +243,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
     judged.check_clean(scanned, "checkpoint to resume from", source)
     against = {
         claim.body.run: tuple(_against_parent(claim.body, same, here))
-        for claim in gates.ordered(seen.counting("provenance"))
+        for claim in gates.ordered(seen.counting(provenance.Provenance))
     }
     parent = next((run for run, found in against.items() if not gates.refuses(found)), None)
     if parent is None:
@@ -254,7 +254,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
             findings=tuple(finding for found in against.values() for finding in found),
         )
     here.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
-    dependency = provenance.Dependency(
+    dependency = provenance.Dependency.of(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}
     )
     return Input(
@@ -266,6 +266,6 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
         dependency=dependency,
         relied_on=(
             *judged.relied_on(seen.claims, here.policy),
-            *(each for claim in seen.counting("provenance") for each in claim.body.relied_on),
+            *(each for claim in seen.counting(provenance.Provenance) for each in claim.body.relied_on),
         ),
     )

@@ -17,6 +17,7 @@ from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.artifact.opening import size_of
 from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
+from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import NotUnderstood, Refused, UsageError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Policy
+    from tuneguard.typed import Said
 
 MANIFEST = "checksums.sha256"
 """The file beside an attempt's copy that holds the copy's manifest."""
@@ -222,19 +224,19 @@ def expected(here: Surroundings, model: str | None) -> str:
     return name
 
 
-def verdict_of(seen: Verification) -> Claim:
+def verdict_of(seen: Verification) -> Claim[verdicts.Verdict]:
     """The verdict that counts: of several the newest, which names the evidence of the latest promotion."""
-    return max(seen.counting("verdict"), key=lambda claim: (claim.time or "", claim.sha256))
+    return max(seen.counting(verdicts.Verdict), key=lambda claim: (claim.time or "", claim.sha256))
 
 
 def behind_verdict(pieces: Sequence[Piece], seen: Verification) -> tuple[Piece, ...]:
     """The verdict that counts, and the evidence that it names by digest as what it was made on."""
     verdict = verdict_of(seen)
-    named = {verdict.sha256, *(digest for _, digest in verdict.body.inputs)}
+    named = {verdict.sha256, *(each.digest.sha256 for each in verdict.body.inputs)}
     return tuple(piece for piece in pieces if piece.sha256 in named)
 
 
-def relied_on(claims: Iterable[Claim], policy: Policy) -> tuple[Relied, ...]:
+def relied_on(claims: Iterable[Claim[Said]], policy: Policy) -> tuple[Relied, ...]:
     """Who made the claims."""
     return tuple(
         Relied(claim.identity, claim.role, claim.kind, policy.identities[claim.identity].key.keyid)

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import files, limits
+from tuneguard import files, limits, typed
 from tuneguard.attest import evidence
 from tuneguard.attest.evidence import Piece
-from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import body_of
 from tuneguard.attest.predicates import release as releases
-from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
+from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, Statement
 from tuneguard.errors import Refused, TuneguardError, UsageError
 from tuneguard.journey.surroundings import rfc3339, short
 from tuneguard.ledger.entry import Event
@@ -133,7 +132,7 @@ def _judged(
 
 
 def _newest(seen: Verification) -> Release:
-    found: list[Release] = [claim.body for claim in seen.counting(releases.KIND)]
+    found = [claim.body for claim in seen.counting(releases.Release)]
     return max(found, key=lambda body: body.sequence)
 
 
@@ -179,7 +178,7 @@ def issue(
     mine = _judged("release", tag, manifest, pieces, here, known)
     if mine.passed:
         kept = _newest(mine)
-        if standing is None or standing.manifest == manifest.digest or kept.sequence > standing.sequence:
+        if standing is None or standing.manifest.oci == manifest.digest or kept.sequence > standing.sequence:
             return kept
     return _signed(tag, manifest, registry, signer, here, known, standing, before)
 
@@ -216,13 +215,13 @@ def _signed(
         model=tag.model,
         repository=tag.repository,
         tag=tag.name,
-        manifest=manifest.digest,
+        manifest=Sha256Set(manifest.digest.removeprefix("sha256:")),
         sequence=max(size, 1, *above),
         issued=rfc3339(now),
         not_after=rfc3339(now + here.policy.release_lifetime),
-        previous=before,
+        previous=None if before is None else Sha256Set(before.removeprefix("sha256:")),
     )
-    statement = releases.statement(tag.model, manifest.tree.digest, body)
+    statement = releases.PREDICATE.statement(tag.model, manifest.tree.digest, body)
     data = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     piece = Piece(evidence.file_name(releases.KIND, data), data)
     seen = _judged("release", tag, manifest, [piece], here, known)
@@ -275,7 +274,8 @@ def remember(tag: Tag, body: Release) -> None:
             fcntl.flock(folder, fcntl.LOCK_EX)
             kept, now = _from_home(tag), datetime.now(UTC)
             if kept is None or body.sequence >= kept.sequence:
-                kept = Released(body.sequence, body.manifest, now if kept is None else max(now, kept.seen))
+                seen = now if kept is None else max(now, kept.seen)
+                kept = Released(body.sequence, body.manifest.oci, seen)
             values = {
                 "repository": tag.repository,
                 "tag": tag.name,
@@ -288,6 +288,17 @@ def remember(tag: Tag, body: Release) -> None:
         raise files.cannot_look(error, path) from error
 
 
+class _Memory(typed.Said, frozen=True):
+    repository: typed.Text
+    tag: typed.Text
+    sequence: typed.Count
+    manifest: typed.Sha256
+    seen: typed.Time
+
+    def __post_init__(self) -> None:
+        typed.check_times(seen=self.seen)
+
+
 def _place(tag: Tag) -> Path:
     name = hashlib.sha256(f"{tag.repository}\n{tag.name}".encode()).hexdigest()[:32]
     return root.home() / ROOM / f"{name}.json"
@@ -298,16 +309,11 @@ def _from_home(tag: Tag) -> Released | None:
     if not os.path.lexists(path):
         return None
     where = files.printable(str(path))
-    fields = Fields.of(
-        read_json(files.read_bounded(path, limits.RELEASE_MEMORY), where, limit=limits.RELEASE_MEMORY), where
-    )
-    if (fields.text("repository"), fields.text("tag")) != (tag.repository, tag.name):
+    data = files.read_bounded(path, limits.RELEASE_MEMORY)
+    kept = typed.read(read_json(data, where, limit=limits.RELEASE_MEMORY), _Memory, where)
+    if (kept.repository, kept.tag) != (tag.repository, tag.name):
         raise Refused("is the memory of another tag", where=where, help="find out who put it there")
-    return Released(
-        fields.number("sequence"),
-        f"sha256:{fields.sha256('manifest')}",
-        datetime.fromisoformat(fields.time("seen")),
-    )
+    return Released(kept.sequence, f"sha256:{kept.manifest}", datetime.fromisoformat(kept.seen))
 
 
 def _from_ledger(tag: Tag, here: Surroundings) -> list[Released]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__, files
 from tuneguard.attest.predicates import scan as scans
@@ -62,18 +62,19 @@ def scan(
 def _sign(
     path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, here: Surroundings
 ) -> Path:
+    said: Any = found.verdict.value
     body = scans.Scan(
         attempt=attempt,
-        verdict=found.verdict.value,
+        verdict=said,
         findings=tuple(finding_fields(finding) for finding in found.findings),
-        skipped=tuple({"path": skipped.path, "reason": skipped.reason} for skipped in found.skipped),
+        skipped=tuple(scans.Skipped(each.path, each.reason) for each in found.skipped),
         files=found.files,
         bytes=found.bytes,
-        scanner={"version": __version__, "rules": ruleset_digest()},
+        scanner=scans.Scanner(__version__, ruleset_digest()),
         finished=rfc3339(datetime.now(UTC)),
     )
     return judged.record(
-        scans.statement(model, manifest.digest, body),
+        scans.PREDICATE.statement(model, manifest.digest, body),
         scans.KIND,
         here.signer(judged.judge_role(here, "scanner")),
         here.evidence_of(path),

@@ -11,13 +11,13 @@ import hashlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tuneguard import files
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import seal as seals
-from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
@@ -81,7 +81,7 @@ def seal(
         with files.directory(directory) as root:
             rows = dataset_rows.hash_rows(root, manifest, reporter=here.reporter)
     body = seals.Seal(
-        kind=kind,
+        kind=cast("seals.Kind", kind),
         name=name,
         version=version,
         source=source,
@@ -89,12 +89,11 @@ def seal(
         classification=classification,
         files=manifest.files,
         inside=inside,
-        rows=rows.count if rows else None,
-        rows_digest=rows.digest if rows else None,
+        rows=seals.Rows(rows.count, Sha256Set(rows.digest)) if rows else None,
         created=rfc3339(here.now),
         scan=scanned,
     )
-    statement = seals.statement(name, manifest.digest, body)
+    statement = seals.PREDICATE.statement(name, manifest.digest, body)
     bundle = make_bundle(here.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
     folder = here.evidence_of(directory)
     note = partial(_note, here, manifest, body)

@@ -43,9 +43,9 @@ class Sealed:
     verification: Verification
 
     @property
-    def seal(self) -> Claim:
+    def seal(self) -> Claim[seals.Seal]:
         """The seal that met the requirement. Only to be asked for after `Verification.passed`."""
-        return self.verification.counting("seal")[0]
+        return self.verification.counting(seals.Seal)[0]
 
 
 def verify_sealed(
@@ -71,7 +71,7 @@ def verify_sealed(
     judged = verify(view, [Piece(INSIDE[2], bundle)], policy, expectation, faults)
     same = not any(finding.rule in FILES_DIFFER for finding in judged.findings)
     wrong = tuple(_not_regenerated(view if same else None, held, manifest))
-    if any(not claim.body.inside for claim in judged.counting("seal")):
+    if any(not claim.body.inside for claim in judged.counting(seals.Seal)):
         wrong += (_finding("the seal inside does not say that it lies inside", INSIDE[2]),)
     return Sealed(view, dataclasses.replace(judged, findings=judged.findings + wrong))
 
@@ -87,7 +87,7 @@ def subject_of(tree: Path, manifest: Manifest) -> Manifest:
         return manifest
     try:
         said = Statement.decode(read_bundle(bundle, INSIDE[2]).payload, INSIDE[2])
-        inside = seals.from_statement(said, INSIDE[2])
+        inside = seals.PREDICATE.read(said, INSIDE[2])
     except NotUnderstood:
         return manifest
     return view if inside.inside and inside.manifest == view else manifest

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files
-from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import body_of
-from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
+from tuneguard.attest.statement import PAYLOAD_TYPE, STATEMENT_TYPE, Statement
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Verdict
 from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
@@ -127,10 +126,8 @@ class _Judge:
 
 def _built(request: dict[str, Any]) -> Statement:
     """A statement of ours from the parts of a request, strictly; what is not a part of one is not in it."""
-    fields = Fields.of(request, "the request")
-    subjects = tuple(Resource.from_fields(subject) for subject in fields.sections("subject"))
-    built = Statement(subjects, fields.text("predicateType"), fields.mapping("predicate"))
-    return Statement.decode(built.encode(), "the request")
+    parts = {key: request[key] for key in ("subject", "predicateType", "predicate")}
+    return Statement.decode(to_json({"_type": STATEMENT_TYPE, **parts}), "the request")
 
 
 def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:

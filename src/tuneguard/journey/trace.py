@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
+from tuneguard.attest.predicates.evaluation import Evaluation
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.decide import lineage, reference
@@ -21,6 +23,7 @@ from tuneguard.trust.verify import Expectation, verify
 if TYPE_CHECKING:
     from tuneguard.ledger.entry import Entry
     from tuneguard.trust.claims import Claim, Verification
+    from tuneguard.typed import Said
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{8,63})")
@@ -53,7 +56,7 @@ def trace(subject: str, *, here: Surroundings | None = None) -> Result:
     claims = () if seen is None else seen.claims
     if not entries and not claims:
         raise CannotLook(f"nothing is known of {short(tree)}", help="look in the project that made it")
-    made = next((claim for claim in claims if claim.kind == "provenance"), None)
+    made = next((claim.body for claim in claims if isinstance(claim.body, Provenance)), None)
     _tell(tree, made, claims, entries, here)
     return Result(
         command="trace",
@@ -62,7 +65,7 @@ def trace(subject: str, *, here: Surroundings | None = None) -> Result:
         evidence=tuple(reference(claim) for claim in claims),
         facts={
             "tree": tree,
-            "lineage": None if made is None else lineage(made.body),
+            "lineage": None if made is None else lineage(made),
             "history": [_fields(entry) for entry in entries],
         },
         notes=here.remarks,
@@ -99,22 +102,26 @@ def _evidence(folder: Path | None, tree: str, here: Surroundings) -> Verificatio
 
 
 def _tell(
-    tree: str, made: Claim | None, claims: tuple[Claim, ...], entries: tuple[Entry, ...], here: Surroundings
+    tree: str,
+    made: Provenance | None,
+    claims: tuple[Claim[Said], ...],
+    entries: tuple[Entry, ...],
+    here: Surroundings,
 ) -> None:
     say = here.reporter.say
     say("Tree", tree)
     if made is not None:
-        body = made.body
-        for item in (*body.data, body.base, body.code, body.config):
+        times = made.details.metadata
+        for item in (*made.data, made.base, made.code, made.config):
             digest = next(iter(item.digest.values()))
             version = f"@{item.version}" if item.version else ""
             say("from", f"{item.role:<7}{item.name}{version}  {short(digest)}")
-        if body.parent is not None:
-            say("from", f"run    {body.parent}")
+        if made.chosen.parent is not None:
+            say("from", f"run    {made.chosen.parent}")
         say(
             "by run",
-            f"{body.run}, {body.kind}  "
-            f"{local_time(body.started)} to {local_time(body.finished)[11:]} claimed",
+            f"{made.run}, {made.chosen.kind}  "
+            f"{local_time(times.started)} to {local_time(times.finished)[11:]} claimed",
         )
     for claim in claims:
         if claim.kind != "provenance":
@@ -125,10 +132,10 @@ def _tell(
             say(f"ledger {entry.sequence}", _history(entry))
 
 
-def _result(claim: Claim) -> str:
+def _result(claim: Claim[Said]) -> str:
     """What a judge said; an evaluation only counts, and its numbers are judged by the gate."""
-    if claim.kind == "evaluation":
-        return "".join(f"{suite.id} {suite.count}/{suite.n}  " for suite in claim.body.suites)
+    if isinstance(claim.body, Evaluation):
+        return "".join(f"{suite.id} {suite.count}/{suite.n}  " for suite in claim.body.counts.suites)
     said = getattr(claim.body, "result", None) or getattr(claim.body, "verdict", None)
     return f"{said.lower()}  " if isinstance(said, str) else ""
 

@@ -282,7 +282,7 @@ def _sign(
     signer = here.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
     name = here.pipeline.name
-    statement = provenance.statement(name, manifest.digest, body)
+    statement = provenance.PREDICATE.statement(name, manifest.digest, body)
     made = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     signature = oms.sign(signer, name, manifest)
     if here.ledger is not None:
@@ -360,9 +360,9 @@ def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.W
     """
     bound = _bound_in_place(inputs)
     for wall in outcome.walls:
-        state, how = wall.state.value, wall.how
+        state, how = wall.state, wall.how
         if wall.name in (NETWORK, FILESYSTEM) and bound and wall.state is not WallState.ABSENT:
-            state = WallState.WEAKENED.value
+            state = WallState.WEAKENED
             how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
         yield provenance.Wall(wall.name, state, how)
 
@@ -378,28 +378,22 @@ def _provenance(
 ) -> provenance.Provenance:
     inputs = gathered.inputs
     by_role = {item.role: item.dependency for item in inputs}
-    parent = by_role.get("resume")
     train_ = here.pipeline.train
-    return provenance.Provenance(
+    return provenance.Provenance.of(
         model=here.pipeline.name,
         run=run,
-        parent=None if parent is None else parent.name,
-        parent_tree=None if parent is None else parent.digest["dirHash"],
         kind=kind,
         command=train_.command,
-        data=(by_role["dataset"],),
-        base=by_role["base"],
-        code=by_role["code"],
-        config=by_role["config"],
+        dependencies=tuple(
+            by_role[role] for role in ("dataset", "base", "code", "config", "resume") if role in by_role
+        ),
         environment=environment.describe(),
         walls=tuple(_walls(outcome, inputs)),
-        isolation="same-user",
-        level="SLSA_BUILD_LEVEL_1",
         base_scan=gathered.scanned,
         comparison=gathered.comparison,
         started=rfc3339(begun),
         finished=rfc3339(datetime.now(UTC)),
-        builder_id="https://tuneguard.dev/builders/local/v1",
+        builder="https://tuneguard.dev/builders/local/v1",
         expected_seconds=train_.expected_seconds,
         deadline_seconds=int(train_.deadline.total_seconds()),
         unsafe=("--unsafe-no-sandbox",) if isinstance(backend, UnsafeNoSandbox) else (),

@@ -11,6 +11,7 @@ from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence, foreign
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.errors import UsageError
 from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.journey import judged
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.signing.key import PublicKey
     from tuneguard.trust.claims import Claim, Purpose, Verification
+    from tuneguard.typed import Said
 
 
 def verify_tree(
@@ -124,32 +126,32 @@ def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
         return
     signed = [claim for claim in seen.claims if claim.kind in ("signature", "seal", "verdict")]
     first = signed[0] if signed else None
-    made = seen.counting("provenance")[:1]
+    made = seen.counting(Provenance)[:1]
     by = "" if first is None else f"  {_by(first)}" + (_when(made[0]) if made and first.time is None else "")
     details = [_made(claim) for claim in made]
     by = by or f"  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
     here.reporter.say("Verified", f"tree {short(manifest.digest)}{by}", *details)
 
 
-def _by(claim: Claim) -> str:
+def _by(claim: Claim[Said]) -> str:
     """``sealed by alice (data-team), 2026-11-23 10:42 +01:00 claimed``."""
     return f"{_verb(claim)} by {signer_named(claim.identity, claim.custodian)}{_when(claim)}"
 
 
-def _verb(claim: Claim) -> str:
+def _verb(claim: Claim[Said]) -> str:
     return {"signature": "signed", "seal": "sealed", "verdict": "judged"}[claim.kind]
 
 
-def _when(claim: Claim) -> str:
+def _when(claim: Claim[Said]) -> str:
     return "" if claim.time is None else f", {local_time(claim.time)} claimed"
 
 
-def _made(claim: Claim) -> str:
+def _made(claim: Claim[Provenance]) -> str:
     body = claim.body
     data = ", ".join(f"{item.name}@{item.version}" for item in body.data)
-    proven = sum(1 for wall in body.walls if wall.state == "proven")
+    proven = sum(1 for wall in body.observed.walls if wall.state == "proven")
     base = f"{body.base.name}@{body.base.version}"
-    walls = f"walls {proven}/{len(body.walls)} proven"
+    walls = f"walls {proven}/{len(body.observed.walls)} proven"
     return f"provenance: run {body.run}, data {data}, base {base}, {walls}"
 
 

@@ -109,7 +109,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
         return
     made = isinstance(body, Provenance)
     relied = [each for each in body.relied_on if not (made and each.kind == "seal")]
-    alone = isinstance(body, Provenance) and body.parent is None
+    alone = isinstance(body, Provenance) and body.chosen.parent is None
     if not relied and not alone and policy.compromised:
         yield Fault(
             "V22",
@@ -161,9 +161,12 @@ def times_of(body: object) -> tuple[str, ...]:
         case Seal():
             return (body.created,)
         case Provenance():
-            return (body.started, body.finished)
-        case Scan() | Evaluation():
+            times = body.details.metadata
+            return (times.started, times.finished)
+        case Scan():
             return (body.finished,)
+        case Evaluation():
+            return (body.counts.finished,)
         case Verdict():
             return (body.time,)
         case Release():

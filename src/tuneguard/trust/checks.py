@@ -126,10 +126,10 @@ def check_class(opened: Opened) -> Iterator[Fault]:
     """
     if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose != "promote":
         return
-    if opened.body.kind != "final":
+    if opened.body.chosen.kind != "final":
         yield Fault(
             "V11",
-            f"is of class {printable(opened.body.kind)}, and only a final checkpoint is promoted",
+            f"is of class {printable(opened.body.chosen.kind)}, and only a final checkpoint is promoted",
             fix="resume the run from it and let it end: tuneguard run --resume",
         )
 
@@ -227,8 +227,9 @@ def check_attempt(opened: Opened) -> Iterator[Fault]:
         or opened.question.integrity_only
     ):
         return
-    if expected.attempt is None or body.attempt != expected.attempt:
-        named = "no attempt" if body.attempt is None else f"attempt {printable(body.attempt)}"
+    attempt = body.attempt if isinstance(body, Scan) else body.counts.attempt
+    if expected.attempt is None or attempt != expected.attempt:
+        named = "no attempt" if attempt is None else f"attempt {printable(attempt)}"
         opened_ = "none is open" if expected.attempt is None else f"open is {printable(expected.attempt)}"
         yield Fault("V14", f"names {named}, {opened_}", aside=True)
 
@@ -264,12 +265,13 @@ def check_verdict(opened: Opened) -> Iterator[Fault]:
 
 def _check_policy(opened: Opened, body: Verdict) -> Iterator[Fault]:
     policy = opened.question.policy
-    if body.policy.name != policy.name:
-        yield Fault("V15", f"was made under the policy {printable(body.policy.name)}, here is {policy.name}")
-    if policy.profile not in ("development", body.policy.profile):
+    if body.decision.policy.name != policy.name:
+        made_under = printable(body.decision.policy.name)
+        yield Fault("V15", f"was made under the policy {made_under}, here is {policy.name}")
+    if policy.profile not in ("development", body.profile):
         yield Fault(
             "V15",
-            f"was made under a {body.policy.profile} policy, and here a {policy.profile} policy decides",
+            f"was made under a {body.profile} policy, and here a {policy.profile} policy decides",
             why="a development policy proves no walls and keeps no custodians apart",
             fix="promote it again under the production policy",
         )
@@ -308,7 +310,7 @@ def check_release(opened: Opened) -> Iterator[Fault]:
         ("the model", body.model, model.name),
         ("the repository", body.repository, model.repository),
         ("the tag", body.tag, str(expected.tag)),
-        ("the manifest", body.manifest, str(expected.manifest_digest)),
+        ("the manifest", body.manifest.oci, str(expected.manifest_digest)),
     ):
         if said != wanted:
             yield Fault(
@@ -331,11 +333,11 @@ def _check_newest(body: Release, known: Released | None) -> Iterator[Fault]:
             why=f"release {known.sequence:,} named {known.manifest}",
             fix="find out who moved the tag; to go back on purpose, the promoter pushes the old model again",
         )
-    elif body.sequence == known.sequence and body.manifest != known.manifest:
+    elif body.sequence == known.sequence and body.manifest.oci != known.manifest:
         yield Fault(
             "V20",
             f"is release {body.sequence:,} of this tag, and another of that number is known here",
-            why=f"known {known.manifest}, found {body.manifest}",
+            why=f"known {known.manifest}, found {body.manifest.oci}",
             fix="two promoters released at once: have one of them push again",
         )
 

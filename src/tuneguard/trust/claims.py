@@ -6,9 +6,10 @@ Facts only. `verify` makes them; gates, the report and the command line read the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 from tuneguard.findings import Verdict
+from tuneguard.typed import Said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from tuneguard.attest.statement import Statement
     from tuneguard.findings import Finding, Skipped
     from tuneguard.trust.policy import Requirement
+
+Body = TypeVar("Body", bound=Said)
+Body_co = TypeVar("Body_co", bound=Said, covariant=True)
 
 Purpose = Literal["train", "resume", "promote", "load", "release", "renew", "integrity"]
 Sealed = Literal["dataset", "evaluation", "base", "classifier"]
@@ -69,11 +73,11 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Generic[Body_co]):
     """One piece of evidence that counts: a signer, in one of their roles, said this about the tree.
 
     `time` is the signer's own date (RFC 3339, UTC): claimed, until a time authority counts.
-    `file` and `sha256` are of the evidence file; `body` is the decoded predicate.
+    `file` and `sha256` are of the evidence file; `body` is what its predicate says.
     """
 
     kind: str
@@ -84,7 +88,7 @@ class Claim:
     file: str
     sha256: str
     statement: Statement
-    body: Any
+    body: Body_co
 
     @property
     def subject(self) -> str | None:
@@ -98,7 +102,7 @@ class Satisfied:
     """A requirement that is met, and every claim that counts towards it (any one of them will do)."""
 
     requirement: Requirement
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim[Said], ...]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Verification:
     digest: str
     findings: tuple[Finding, ...]
     skipped: tuple[Skipped, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim[Said], ...]
     satisfied: tuple[Satisfied, ...]
     unmet: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
@@ -135,6 +139,7 @@ class Verification:
         """Whether every requirement of the purpose, bar the deferred ones, is met."""
         return self.verdict is Verdict.PASSED
 
-    def counting(self, kind: str) -> tuple[Claim, ...]:
+    def counting(self, kind: type[Body]) -> tuple[Claim[Body], ...]:
         """The claims of a kind that meet a requirement of the purpose. Any one of them will do."""
-        return tuple(claim for met in self.satisfied if met.requirement.kind == kind for claim in met.claims)
+        met = (claim for met in self.satisfied for claim in met.claims)
+        return tuple(cast("Claim[Body]", claim) for claim in met if isinstance(claim.body, kind))

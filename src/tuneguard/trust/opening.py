@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicate import predicates_by_type
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Difference
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Identity, Policy, Role
+    from tuneguard.typed import Said
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Opened:
     roles: tuple[Role, ...]
     statement: Statement
     kind: str
-    body: Any
+    body: Said
 
     @cached_property
     def listed(self) -> Manifest | None:
@@ -68,10 +69,12 @@ class Opened:
 
 
 def _listed_by(signature: Signature) -> Manifest:
-    if signature.method != "files":
+    if signature.serialization.method != "files":
         raise Stop(
             Fault(
-                "V06", f"lists {signature.method}, not whole files", fix="sign the tree with `tuneguard sign`"
+                "V06",
+                f"lists {signature.serialization.method}, not whole files",
+                fix="sign the tree with `tuneguard sign`",
             )
         )
     try:

@@ -188,7 +188,7 @@ class Policy:
     name: str
     version: int
     expires: datetime
-    profile: str
+    profile: Literal["production", "development"]
     identities: Mapping[str, Identity]
     roles: Mapping[str, Role]
     apart: tuple[tuple[str, str], ...]

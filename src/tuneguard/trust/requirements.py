@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuneguard.trust.claims import Claim
     from tuneguard.trust.policy import Requirement
     from tuneguard.trust.question import Question
+    from tuneguard.typed import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Demand:
     """
 
     requirement: Requirement
-    good: tuple[Claim, ...]
-    counted: tuple[Claim, ...]
+    good: tuple[Claim[Said], ...]
+    counted: tuple[Claim[Said], ...]
     faults: tuple[About, ...]
 
     @property
@@ -55,7 +56,7 @@ class Demand:
         return bool(self.counted)
 
 
-def check_requirement(question: Question, requirement: Requirement, claims: Sequence[Claim]) -> Demand:
+def check_requirement(question: Question, requirement: Requirement, claims: Sequence[Claim[Said]]) -> Demand:
     """Each requirement of the purpose is met by enough custodians.
 
     A requirement names a kind of evidence and the roles of which one is enough. Within a role, as
@@ -79,7 +80,7 @@ def check_requirement(question: Question, requirement: Requirement, claims: Sequ
     return Demand(requirement, tuple(good), counted, tuple(faults))
 
 
-def unmet_fault(requirement: Requirement, claims: Iterable[Claim]) -> Fault:
+def unmet_fault(requirement: Requirement, claims: Iterable[Claim[Said]]) -> Fault:
     """The plain sentence for a requirement that nothing here meets."""
     others = sorted(
         {
@@ -97,7 +98,7 @@ def unmet_fault(requirement: Requirement, claims: Iterable[Claim]) -> Fault:
     )
 
 
-def _too_old(question: Question, requirement: Requirement, claim: Claim) -> Fault | None:
+def _too_old(question: Question, requirement: Requirement, claim: Claim[Said]) -> Fault | None:
     if requirement.max_age is None:
         return None
     if claim.time is None:
@@ -113,12 +114,12 @@ def _too_old(question: Question, requirement: Requirement, claim: Claim) -> Faul
     )
 
 
-def _agreed(question: Question, claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], list[Fault]]:
+def _agreed(question: Question, claims: Sequence[Claim[Said]]) -> tuple[tuple[Claim[Said], ...], list[Fault]]:
     """The claims that enough custodians of one role agree in; else how many are missing."""
-    groups: dict[tuple[str, bytes], list[Claim]] = defaultdict(list)
+    groups: dict[tuple[str, bytes], list[Claim[Said]]] = defaultdict(list)
     for claim in claims:
         groups[claim.role, _what_it_says(claim)].append(claim)
-    counted: list[Claim] = []
+    counted: list[Claim[Said]] = []
     short: list[Fault] = []
     for (role, _), group in groups.items():
         wanted = max(1, question.policy.roles[role].threshold)
@@ -132,7 +133,7 @@ def _agreed(question: Question, claims: Sequence[Claim]) -> tuple[tuple[Claim, .
     return tuple(counted), short
 
 
-def _what_it_says(claim: Claim) -> bytes:
+def _what_it_says(claim: Claim[Said]) -> bytes:
     """What custodians must agree in: the tree anyway, and what else their kind says of it.
 
     Everybody's own dates and remarks may differ where each looked for themselves (a seal, a verdict).
@@ -149,7 +150,7 @@ def _what_it_says(claim: Claim) -> bytes:
             return claim.statement.encode()
 
 
-def check_apart(question: Question, claim: Claim) -> Fault | None:
+def check_apart(question: Question, claim: Claim[Said]) -> Fault | None:
     """No custodian speaks in two roles that the policy keeps apart.
 
     Custodians count, not keys. Whoever keeps believed keys of both roles for this model is heard in
@@ -191,12 +192,12 @@ def _heard_in(question: Question, role: str) -> frozenset[str]:
 class Attempt:
     """What is left of the claims after the open attempt's own rules, and what refuses whatever is left."""
 
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim[Said], ...]
     aside: tuple[About, ...]
     refusing: tuple[About, ...]
 
 
-def check_recorded(question: Question, claims: Sequence[Claim], present: frozenset[str]) -> Attempt:
+def check_recorded(question: Question, claims: Sequence[Claim[Said]], present: frozenset[str]) -> Attempt:
     """Of an attempt, all that the ledger recorded counts, and nothing else.
 
     The ledger records a scan or an evaluation before its file appears. A recorded file that is
@@ -208,7 +209,7 @@ def check_recorded(question: Question, claims: Sequence[Claim], present: frozens
         return Attempt(tuple(claims), (), ())
     kinds = ATTEMPT_BOUND & (question.kinds or frozenset())
     recorded = expected.recorded if expected.attempt is not None else None
-    left: list[Claim] = []
+    left: list[Claim[Said]] = []
     aside: list[About] = []
     for claim in claims:
         if recorded is not None and claim.kind in kinds and claim.sha256 not in recorded.get(claim.kind, ()):
@@ -224,7 +225,7 @@ def check_recorded(question: Question, claims: Sequence[Claim], present: frozens
     return Attempt(tuple(left), tuple(aside), tuple(refusing))
 
 
-def _contradictions(kind: str, claims: Sequence[Claim]) -> Iterator[About]:
+def _contradictions(kind: str, claims: Sequence[Claim[Said]]) -> Iterator[About]:
     files = {claim.statement.encode(): claim.file for claim in claims if claim.kind == kind}
     if len(files) > 1:
         names = ", ".join(sorted(files.values()))
@@ -233,7 +234,7 @@ def _contradictions(kind: str, claims: Sequence[Claim]) -> Iterator[About]:
 
 
 def _lost(
-    kind: str, recorded: Sequence[str], claims: Sequence[Claim], present: frozenset[str]
+    kind: str, recorded: Sequence[str], claims: Sequence[Claim[Said]], present: frozenset[str]
 ) -> Iterator[About]:
     counting = {claim.sha256 for claim in claims if claim.kind == kind}
     for sha256 in recorded:

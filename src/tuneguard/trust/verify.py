@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Policy
+    from tuneguard.typed import Said
 
 __all__ = ["STEPS", "Claim", "Expectation", "Satisfied", "Step", "Verification", "verify"]
 
@@ -139,7 +140,7 @@ def verify(
 class _Examined:
     """One piece after V02 to V16: the claims that it makes, or what is wrong with it."""
 
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim[Said], ...] = ()
     noted: tuple[About, ...] = ()
 
 
@@ -163,7 +164,7 @@ def _examine(question: Question, piece: Piece) -> _Examined:
     return _Examined(noted=tuple(About(kind, piece.name, fault) for fault in faults))
 
 
-def _claims(opened: Opened) -> tuple[Claim, ...]:
+def _claims(opened: Opened) -> tuple[Claim[Said], ...]:
     """What the piece says, once for each role in which its signer may say it."""
     return tuple(
         Claim(
@@ -192,7 +193,11 @@ class _Judged:
     """
 
     def __init__(
-        self, question: Question, claims: Sequence[Claim], noted: Sequence[About], present: frozenset[str]
+        self,
+        question: Question,
+        claims: Sequence[Claim[Said]],
+        noted: Sequence[About],
+        present: frozenset[str],
     ) -> None:
         attempt = check_recorded(question, claims, present)  # V19, V14
         demands = [
@@ -244,9 +249,9 @@ _NOBODY = Fault(
 )
 
 
-def _listed_once(demands: Sequence[Demand]) -> tuple[Claim, ...]:
+def _listed_once(demands: Sequence[Demand]) -> tuple[Claim[Said], ...]:
     """Each piece that is good for a requirement, once: in the first role that the requirement names."""
-    found: dict[tuple[str, str], Claim] = {}
+    found: dict[tuple[str, str], Claim[Said]] = {}
     for demand in demands:
         for claim in sorted(demand.good, key=lambda claim: demand.requirement.roles.index(claim.role)):
             found.setdefault((claim.file, claim.sha256), claim)

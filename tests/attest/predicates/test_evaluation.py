@@ -1,13 +1,13 @@
 import copy
-import dataclasses
 
 import pytest
 
 from tuneguard.attest.predicates import evaluation
 from tuneguard.errors import NotUnderstood
-from world.bodies import EVALUATION
+from tuneguard.typed import read, written
+from world.bodies import EVALUATION, sha
 
-PREDICATE = evaluation.to_predicate(EVALUATION)
+PREDICATE = written(EVALUATION)
 
 
 def suites(predicate):
@@ -21,11 +21,18 @@ def test_an_evaluation_that_was_held_against_no_bound_does_not_say_passed():
 
 
 def test_suites_that_missed_the_evaluators_bounds_are_listed_as_failed():
-    body = dataclasses.replace(EVALUATION, result="FAILED", failed=("toxicity",))
-    predicate = evaluation.to_predicate(body)
+    body = evaluation.Evaluation.of(
+        set_digest=sha("set"),
+        classifier_digest=sha("classifier"),
+        result="FAILED",
+        failed=("toxicity",),
+        suites=EVALUATION.counts.suites,
+        finished=EVALUATION.counts.finished,
+    )
+    predicate = written(body)
 
     assert (predicate["passedTests"], predicate["failedTests"]) == (["accuracy"], ["toxicity"])
-    assert evaluation.from_predicate(predicate, "e") == body
+    assert read(predicate, evaluation.Evaluation, "e") == body
 
 
 def test_a_suite_that_is_listed_twice_is_not_understood():
@@ -34,7 +41,7 @@ def test_a_suite_that_is_listed_twice_is_not_understood():
     suites(predicate).append({**suites(predicate)[0], "count": 0})
 
     with pytest.raises(NotUnderstood, match="twice"):
-        evaluation.from_predicate(predicate, "e")
+        read(predicate, evaluation.Evaluation, "e")
 
 
 @pytest.mark.parametrize("change", [{"count": 201}, {"n": 0}])
@@ -43,7 +50,7 @@ def test_more_counted_than_there_were_inputs_is_not_understood(change):
     suites(predicate)[0].update(change)
 
     with pytest.raises(NotUnderstood, match="more than"):
-        evaluation.from_predicate(predicate, "e")
+        read(predicate, evaluation.Evaluation, "e")
 
 
 def test_two_evaluation_sets_are_not_understood():
@@ -51,11 +58,11 @@ def test_two_evaluation_sets_are_not_understood():
     predicate["configuration"].append(predicate["configuration"][0])
 
     with pytest.raises(NotUnderstood, match="2 of evaluation-set"):
-        evaluation.from_predicate(predicate, "e")
+        read(predicate, evaluation.Evaluation, "e")
 
 
 def test_a_test_result_of_another_tool_is_not_taken_for_ours():
     predicate = {key: value for key, value in PREDICATE.items() if key != evaluation.EXTENSION}
 
     with pytest.raises(NotUnderstood, match="evaluation"):
-        evaluation.from_predicate(predicate, "e")
+        read(predicate, evaluation.Evaluation, "e")

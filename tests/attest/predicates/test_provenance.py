@@ -1,13 +1,14 @@
 import copy
-import dataclasses
 
 import pytest
+from msgspec import structs
 
 from tuneguard.attest.predicates import provenance
 from tuneguard.errors import NotUnderstood
+from tuneguard.typed import read, written
 from world.bodies import PROVENANCE, sha
 
-PREDICATE = provenance.to_predicate(PROVENANCE)
+PREDICATE = written(PROVENANCE)
 
 
 def changed(change):
@@ -21,20 +22,29 @@ def dependency(role, **changes):
 
 
 def test_a_run_that_resumed_nothing_names_no_parent():
-    body = dataclasses.replace(PROVENANCE, parent=None, parent_tree=None)
+    definition = structs.replace(
+        PROVENANCE.definition,
+        chosen=structs.replace(PROVENANCE.chosen, parent=None),
+        dependencies=PROVENANCE.definition.dependencies[:-1],
+    )
+    body = structs.replace(PROVENANCE, definition=definition)
 
-    assert provenance.from_predicate(provenance.to_predicate(body), "p") == body
+    assert "parent" not in written(body)["buildDefinition"]["externalParameters"]
+    assert read(written(body), provenance.Provenance, "p") == body
 
 
 def test_half_a_parent_is_a_bug_of_ours():
     with pytest.raises(ValueError, match="parent"):
-        dataclasses.replace(PROVENANCE, parent_tree=None)
+        structs.replace(PROVENANCE.definition, dependencies=PROVENANCE.definition.dependencies[:-1])
 
 
 def test_dependencies_of_roles_that_nobody_knows_are_ignored():
     predicate = changed(lambda build: build["resolvedDependencies"].append(dependency("tokenizer")))
 
-    assert provenance.from_predicate(predicate, "p") == PROVENANCE
+    body = read(predicate, provenance.Provenance, "p")
+    known = (body.data, body.base, body.code, body.config)
+
+    assert known == (PROVENANCE.data, PROVENANCE.base, PROVENANCE.code, PROVENANCE.config)
 
 
 @pytest.mark.parametrize("role", ["base", "code", "config", "parent"])
@@ -43,7 +53,7 @@ def test_a_second_dependency_of_a_role_that_has_one_is_not_understood(role):
     predicate = changed(lambda build: build["resolvedDependencies"].append(dependency(role)))
 
     with pytest.raises(NotUnderstood, match="2 dependencies"):
-        provenance.from_predicate(predicate, "p")
+        read(predicate, provenance.Provenance, "p")
 
 
 def test_a_parent_run_without_its_tree_and_a_tree_without_its_run_are_not_understood():
@@ -53,7 +63,7 @@ def test_a_parent_run_without_its_tree_and_a_tree_without_its_run_are_not_unders
         lambda build: build["externalParameters"].update(parent="another"),
     ):
         with pytest.raises(NotUnderstood, match="parent"):
-            provenance.from_predicate(changed(change), "p")
+            read(changed(change), provenance.Provenance, "p")
 
 
 def test_a_wall_that_is_listed_twice_is_not_understood():
@@ -62,14 +72,14 @@ def test_a_wall_that_is_listed_twice_is_not_understood():
     predicate = changed(lambda build: build["internalParameters"]["walls"].append(wall))
 
     with pytest.raises(NotUnderstood, match="twice"):
-        provenance.from_predicate(predicate, "p")
+        read(predicate, provenance.Provenance, "p")
 
 
 def test_many_walls_take_no_quadratic_time():
     walls = [{"name": f"w{at}", "state": "proven", "how": "x"} for at in range(100_000)]
     predicate = changed(lambda build: build["internalParameters"].update(walls=walls))
 
-    assert len(provenance.from_predicate(predicate, "p").walls) == 100_000
+    assert len(read(predicate, provenance.Provenance, "p").observed.walls) == 100_000
 
 
 @pytest.mark.parametrize("digest", [{}, {"dirHash": "x"}, {"dirHash": sha("x"), "md5": "0" * 32}])
@@ -77,11 +87,11 @@ def test_a_dependency_without_a_digest_that_we_compare_is_not_understood(digest)
     predicate = changed(lambda build: build["resolvedDependencies"].append(dependency("data", digest=digest)))
 
     with pytest.raises(NotUnderstood, match="digest"):
-        provenance.from_predicate(predicate, "p")
+        read(predicate, provenance.Provenance, "p")
 
 
 def test_provenance_of_another_builder_is_not_taken_for_ours():
     predicate = changed(lambda build: build.update(buildType="https://example.com/build/v1"))
 
     with pytest.raises(NotUnderstood, match="buildType"):
-        provenance.from_predicate(predicate, "p")
+        read(predicate, provenance.Provenance, "p")

@@ -1,11 +1,13 @@
 import dataclasses
 
 import pytest
+from msgspec import structs
 
 from tuneguard.artifact.manifest import File
 from tuneguard.attest.predicates import seal
 from tuneguard.attest.statement import tree_resource
 from tuneguard.errors import NotUnderstood
+from tuneguard.typed import read, written
 from world.bodies import SEAL, TREE, sha
 
 
@@ -15,10 +17,10 @@ def test_the_files_are_the_tree_that_the_seal_speaks_of():
 
 def test_a_seal_that_lists_other_files_than_its_subject_is_not_understood():
     """Else one reader would check the list and another the subject."""
-    statement = seal.statement("data", TREE.digest, SEAL)
+    statement = seal.PREDICATE.statement("data", TREE.digest, SEAL)
 
     with pytest.raises(NotUnderstood, match="not the tree of the files"):
-        seal.from_statement(dataclasses.replace(statement, subjects=(tree_resource("x", sha("x")),)), "s")
+        seal.PREDICATE.read(dataclasses.replace(statement, subjects=(tree_resource("x", sha("x")),)), "s")
 
 
 @pytest.mark.parametrize(
@@ -34,17 +36,17 @@ def test_a_seal_that_lists_other_files_than_its_subject_is_not_understood():
     ids=["order", "twice", "parent", "absolute", "dot", "newline"],
 )
 def test_a_list_that_is_no_tree_is_not_understood(files):
-    body = dataclasses.replace(SEAL, files=files)
-    statement = seal.statement("data", TREE.digest, body)
+    body = structs.replace(SEAL, files=files)
+    statement = seal.PREDICATE.statement("data", TREE.digest, body)
 
     with pytest.raises(NotUnderstood, match="no tree"):
-        seal.from_statement(statement, "s")
+        seal.PREDICATE.read(statement, "s")
 
 
 def test_a_seal_without_rows_or_scan_is_written_without_them():
-    body = dataclasses.replace(SEAL, kind="base", rows=None, rows_digest=None, scan=None)
-    predicate = seal.to_predicate(body)
+    body = structs.replace(SEAL, kind="base", rows=None, scan=None)
+    predicate = written(body)
 
     assert "rows" not in predicate
     assert "scan" not in predicate
-    assert seal.from_predicate(predicate, "s") == body
+    assert read(predicate, seal.Seal, "s") == body

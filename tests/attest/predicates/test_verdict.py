@@ -1,13 +1,18 @@
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from tuneguard.attest.predicates import verdict
 from tuneguard.attest.statement import Resource, Statement, tree_resource
 from tuneguard.errors import NotUnderstood
+from tuneguard.typed import read, written
 from world.bodies import MANIFEST, TREE, VERDICT, sha
 
-FAILED = dataclasses.replace(VERDICT, result="FAILED", reasons=("G-EVALUATION: accuracy",))
+FAILED = structs.replace(
+    VERDICT,
+    result="FAILED",
+    verified_levels=("FAILED",),
+    decision=structs.replace(VERDICT.decision, reasons=("G-EVALUATION: accuracy",)),
+)
 
 
 def test_a_passed_verdict_speaks_of_the_tree_and_of_the_manifest_in_two_subjects():
@@ -25,7 +30,7 @@ def test_a_refused_verdict_speaks_of_the_tree_alone_so_that_cosign_cannot_take_i
 
     assert [dict(subject.digest) for subject in statement.subjects] == [{"dirHash": TREE.digest}]
     assert verdict.manifest_of(statement) is None
-    assert verdict.from_statement(statement, "v") == FAILED
+    assert verdict.PREDICATE.read(statement, "v") == FAILED
     assert statement.predicate["verifiedLevels"] == ["FAILED"]
 
 
@@ -55,29 +60,27 @@ MIXED = Resource("m", {"sha256": sha("m"), "dirHash": sha("n")})
     ids=["failed with", "passed without", "two trees", "reversed", "two manifests", "mixed", "no hex"],
 )
 def test_a_verdict_whose_subjects_do_not_fit_its_result_is_not_understood(body, subjects):
-    statement = Statement(subjects, verdict.TYPE, verdict.to_predicate(body))
+    statement = Statement(subjects, verdict.TYPE, written(body))
 
     with pytest.raises(NotUnderstood, match="verdict"):
-        verdict.from_statement(statement, "v")
+        verdict.PREDICATE.read(statement, "v")
 
 
 def test_a_verdict_under_a_development_policy_says_so_where_other_tools_can_see_it():
-    policy = dataclasses.replace(VERDICT.policy, profile="development")
-
-    predicate = verdict.to_predicate(dataclasses.replace(VERDICT, policy=policy))
+    predicate = written(structs.replace(VERDICT, profile="development"))
 
     assert predicate["https://tuneguard.dev/profile"] == "development"
 
 
 def test_a_verdict_made_where_there_is_no_ledger_names_none():
-    body = dataclasses.replace(VERDICT, log=None)
+    body = structs.replace(VERDICT, decision=structs.replace(VERDICT.decision, log=None))
 
-    assert verdict.from_predicate(verdict.to_predicate(body), "v") == body
+    assert read(written(body), verdict.Verdict, "v") == body
 
 
 def test_a_verification_summary_of_another_tool_is_not_taken_for_ours():
-    predicate = verdict.to_predicate(VERDICT)
+    predicate = written(VERDICT)
     del predicate[verdict.EXTENSION]
 
     with pytest.raises(NotUnderstood, match="verdict"):
-        verdict.from_predicate(predicate, "v")
+        read(predicate, verdict.Verdict, "v")

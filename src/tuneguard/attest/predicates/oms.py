@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tuneguard.artifact.tree import fault_of_path
-from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.statement import PAYLOAD_TYPE, Resource, Statement
 from tuneguard.errors import NotUnderstood, Refused, UsageError
@@ -27,6 +25,7 @@ from tuneguard.nodes import shown
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.key import KeyType
 from tuneguard.signing.signer import BundleSigner
+from tuneguard.typed import Said, Sha256, Text, twice, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,20 +42,58 @@ ALWAYS_IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
 _SHARD = re.compile(r"(?s)(.+):(0|[1-9]\d{0,18}):([1-9]\d{0,18})")
 
 
-@dataclass(frozen=True)
-class Signature:
-    """What an OMS predicate lists: (name, SHA-256) in the order of the bundle, and how it was listed.
+class Listed(Said, frozen=True):
+    """A file, or with ``method`` ``shards`` a byte range of one, named ``path:start:end``."""
 
-    With ``method`` ``files`` a name is a path. With ``shards`` it is ``path:start:end``, a byte range of at
-    most ``shard_size`` bytes, and empty files are not listed at all (section 6.3.2).
+    name: Text
+    digest: Sha256
+    algorithm: Text
+
+
+class Serialization(Said, frozen=True, kw_only=True, rename=None):
+    """How the files are listed. Older bundles have no ``ignore_paths`` (section 11.2)."""
+
+    method: Literal["files", "shards"]
+    hash_type: Literal["sha256"]
+    allow_symlinks: bool
+    ignore_paths: tuple[str, ...] | None = None
+    shard_size: int | float | None = None
+
+    def __post_init__(self) -> None:
+        size = self.shard_size or 0
+        if self.method == "shards" and (size < 1 or size % 1):
+            raise ValueError("`shard_size` is missing or not a size")
+
+    @property
+    def shard(self) -> int | None:
+        """Bytes of a shard. Protobuf writers may turn the number into a float; it is read if it is whole."""
+        return None if self.shard_size is None or self.method == "files" else int(self.shard_size)
+
+
+class Signature(Said, frozen=True, dict=True):
+    """What an OMS predicate lists, in the order of the bundle, and how it was listed.
+
+    With ``method`` ``shards`` empty files are not listed at all (section 6.3.2).
     """
 
-    files: tuple[tuple[str, str], ...]
-    method: str = "files"
-    hash_type: str = "sha256"
-    allow_symlinks: bool = False
-    ignore_paths: tuple[str, ...] = ()
-    shard_size: int | None = None
+    resources: tuple[Listed, ...]
+    serialization: Serialization
+
+    @classmethod
+    def of(
+        cls, files: tuple[tuple[str, str], ...], *, ignore_paths: tuple[str, ...] = (), **how: Any
+    ) -> Signature:
+        """A list of (name, SHA-256), with what is given of its `Serialization`."""
+        given = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, **how}
+        return cls(
+            tuple(Listed(name, digest, "sha256") for name, digest in files),
+            Serialization(ignore_paths=ignore_paths, **given),
+        )
+
+    @cached_property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """(name, SHA-256) of each."""
+        return tuple((each.name, each.digest) for each in self.resources)
 
     @cached_property
     def root(self) -> str:
@@ -73,7 +110,7 @@ class Signature:
         top = path.partition("/")[0]
         if top in ALWAYS_IGNORED:
             return top
-        return next((rule for rule in self.ignore_paths if _covers(rule, path)), None)
+        return next((rule for rule in self.serialization.ignore_paths or () if _covers(rule, path)), None)
 
 
 def refuse_unsignable(manifest: Manifest) -> None:
@@ -110,7 +147,7 @@ def from_manifest(manifest: Manifest) -> Signature:
         Refused: as `refuse_unsignable`.
     """
     refuse_unsignable(manifest)
-    return Signature(tuple(sorted((file.path, file.sha256) for file in manifest.files)))
+    return Signature.of(tuple(sorted((file.path, file.sha256) for file in manifest.files)))
 
 
 def sign(signer: Signer, tree_name: str, manifest: Manifest, *, certificates: Sequence[bytes] = ()) -> bytes:
@@ -133,57 +170,9 @@ def sign(signer: Signer, tree_name: str, manifest: Manifest, *, certificates: Se
     return make_bundle(signer, PAYLOAD_TYPE, payload, certificates=certificates)
 
 
-def to_predicate(body: Signature) -> dict[str, Any]:
-    """The predicate's JSON values (section 5.2)."""
-    serialization: dict[str, Any] = {
-        "method": body.method,
-        "hash_type": body.hash_type,
-        "allow_symlinks": body.allow_symlinks,
-        "ignore_paths": list(body.ignore_paths),
-    }
-    if body.shard_size is not None:
-        serialization["shard_size"] = body.shard_size
-    return {
-        "resources": [
-            {"name": name, "digest": digest, "algorithm": body.hash_type} for name, digest in body.files
-        ],
-        "serialization": serialization,
-    }
-
-
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Signature:
-    """Read a predicate. Older bundles without ``ignore_paths`` are read as section 11.2 says.
-
-    Raises:
-        NotUnderstood: not of the form that the specification describes, a hash that we do not compute, or
-            names that two readers could take differently.
-    """
-    fields = Fields.of(predicate, where)
-    how = fields.section("serialization")
-    method = how.one_of("method", ("files", "shards"))
-    if how.text("hash_type") != "sha256":
-        raise how.wrong("hash_type", "is not sha256, the only hash that we compute")
-    shard_size = _shard_size(how) if method == "shards" else None
-    return Signature(
-        files=_resources(fields.sections("resources"), shard_size, where),
-        method=method,
-        allow_symlinks=how.flag("allow_symlinks"),
-        ignore_paths=how.texts("ignore_paths") if how.has("ignore_paths") else (),
-        shard_size=shard_size,
-    )
-
-
-def from_statement(statement: Statement, where: str) -> Signature:
-    """Read a statement, whose one subject must be the root of what it lists."""
-    body = from_predicate(statement.predicate, where)
-    if [dict(subject.digest) for subject in statement.subjects] != [{"sha256": body.root}]:
-        raise NotUnderstood("the subject is not the root digest of the files listed", where=printable(where))
-    return body
-
-
 def statement(tree_name: str, body: Signature) -> Statement:
     """The statement to sign. Its subject is the OMS root alone: identities are never mixed."""
-    return Statement((Resource(tree_name, {"sha256": body.root}),), TYPE, to_predicate(body))
+    return Statement((Resource(tree_name, {"sha256": body.root}),), TYPE, written(body))
 
 
 def range_of(name: str) -> tuple[str, int, int] | None:
@@ -192,35 +181,36 @@ def range_of(name: str) -> tuple[str, int, int] | None:
     return (found[1], int(found[2]), int(found[3])) if found else None
 
 
-def _resources(
-    resources: Sequence[Fields], shard_size: int | None, where: str
-) -> tuple[tuple[str, str], ...]:
-    listed: dict[str, str] = {}
+def check_list(body: Signature, where: str) -> None:
+    """The list is not empty, and each of its names is a path, listed once.
+
+    Raises:
+        NotUnderstood: it is not so, and two readers could take the list differently.
+    """
+    shard = body.serialization.shard
     # The specification says that the algorithm is the hash; model_signing 1.1.1 writes the size into it.
-    algorithms = ("sha256", f"sha256-sharded-{shard_size}")
-    if not resources:
+    algorithms = ("sha256", f"sha256-sharded-{shard}")
+    if not body.resources:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
-    for resource in resources:
-        name = resource.text("name")
-        if resource.text("algorithm") not in algorithms:
-            raise resource.wrong("algorithm", "differs from the hash of the whole list, sha256")
-        if name in listed:
-            raise resource.wrong("name", "is listed twice")
-        path = name if shard_size is None else (range_of(name) or ("",))[0]
-        if fault_of_path(path) is not None:
-            raise resource.wrong("name", f"is not a path that a tree can hold: {shown(name)}")
-        listed[name] = resource.sha256("digest")
-    return tuple(listed.items())
+    if twice([resource.name for resource in body.resources]):
+        raise NotUnderstood("`resources` lists a name twice", where=printable(where))
+    for at, resource in enumerate(body.resources):
+        name = resource.name
+        path = name if shard is None else (range_of(name) or ("",))[0]
+        fault = None
+        if resource.algorithm not in algorithms:
+            fault = "algorithm` differs from the hash of the whole list, sha256"
+        elif fault_of_path(path) is not None:
+            fault = f"name` is not a path that a tree can hold: {shown(name)}"
+        if fault is not None:
+            raise NotUnderstood(f"`resources[{at}].{fault}", where=printable(where))
 
 
-def _shard_size(how: Fields) -> int:
-    """Protobuf writers may turn the number into a float (1000000000.0); it is read if it is whole."""
-    value = how.values.get("shard_size")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise how.wrong("shard_size", "is missing or not a size")
-    return value
+def _check(statement: Statement, body: Signature, where: str) -> None:
+    """The one subject is the root of what is listed."""
+    check_list(body, where)
+    if [dict(subject.digest) for subject in statement.subjects] != [{"sha256": body.root}]:
+        raise NotUnderstood("the subject is not the root digest of the files listed", where=printable(where))
 
 
 def _covers(rule: str, path: str) -> bool:
@@ -250,4 +240,4 @@ def _overlooked(paths: list[str]) -> Refused:
     )
 
 
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
+PREDICATE = Predicate(KIND, TYPE, Signature, _check)

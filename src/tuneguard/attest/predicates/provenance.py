@@ -9,253 +9,261 @@ Source: SLSA v1.0, "Provenance".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, Literal
 
-from tuneguard.attest import relied
-from tuneguard.attest.fields import Fields
-from tuneguard.attest.predicate import Predicate, only_tree
-from tuneguard.attest.statement import TREE_DIGEST, Resource, Statement, tree_resource
-from tuneguard.errors import NotUnderstood
-from tuneguard.files import printable
+from msgspec import Meta, field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tuneguard.attest.relied import Relied
+from tuneguard.attest.predicate import Predicate
+from tuneguard.attest.relied import Relied, ReliedOn, in_order
+from tuneguard.attest.statement import TREE_DIGEST, TreeSet
+from tuneguard.sandbox.walls import WallState
+from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times, twice
 
 TYPE = "https://slsa.dev/provenance/v1"
 KIND = "provenance"
-BUILD_TYPE = "https://tuneguard.dev/buildtypes/train/v1"
-CLASSES = ("final", "intermediate")
-WALL_STATES = ("proven", "weakened", "absent")
+BuildType = Literal["https://tuneguard.dev/buildtypes/train/v1"]
+BUILD_TYPE: BuildType = "https://tuneguard.dev/buildtypes/train/v1"
+Class = Literal["final", "intermediate"]
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """Something that the run read: ``role`` is data, base, code, config or parent."""
+class Annotations(Said, frozen=True):
+    """What a dependency was to the run."""
 
-    role: str
-    name: str
-    version: str | None
-    digest: Mapping[str, str]
-
-
-class Wall(NamedTuple):
-    """A wall of the sandbox, its state, and how that was found out."""
-
-    name: str
-    state: str
-    how: str
+    role: Annotated[
+        Text,
+        about("data (any number), base, code, config (one each) or parent (with externalParameters.parent)."),
+    ]
+    version: Text | None = None
 
 
-class Comparison(NamedTuple):
-    """Whether code and configuration were looked through for an evaluation set, and how it came out.
+class Dependency(Said, frozen=True):
+    """Something that the run read."""
 
-    ``set`` is the set's tree digest. Where ``compared`` is false nothing is claimed, and ``how`` says why.
-    """
+    name: Text
+    digest: Annotated[dict[str, Sha256], Meta(min_length=1)]
+    annotations: Annotations
 
-    set: str
-    compared: bool
-    how: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """One training run, as its supervisor saw it. Times are RFC 3339 in UTC, durations seconds.
-
-    ``parent`` and ``parent_tree`` name the run and the tree that this one resumed. ``kind`` is ``final``, or
-    ``intermediate`` for a run that was stopped. ``unsafe`` lists the dangerous switches that were used.
-    ``relied_on`` names who sealed the base; who vouched for a tree that was resumed, and on whom that relied.
-    """
-
-    model: str
-    run: str
-    kind: str
-    command: tuple[str, ...]
-    data: tuple[Dependency, ...]
-    base: Dependency
-    code: Dependency
-    config: Dependency
-    walls: tuple[Wall | tuple[str, str, str], ...]
-    base_scan: Mapping[str, Any]
-    started: str
-    finished: str
-    builder_id: str
-    expected_seconds: int
-    deadline_seconds: int
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    parent: str | None = None
-    parent_tree: str | None = None
-    isolation: str = "same-user"
-    level: str = "SLSA_BUILD_LEVEL_1"
-    unsafe: tuple[str, ...] = ()
-    relied_on: tuple[Relied, ...] = ()
-    comparison: Comparison | None = None
-
-    def __post_init__(self) -> None:
-        if (self.parent is None) != (self.parent_tree is None):
-            msg = "a resumed run names both its parent and the parent's tree"
-            raise ValueError(msg)
+    @classmethod
+    def of(cls, role: str, name: str, version: str | None, digest: dict[str, str]) -> Dependency:
+        """A dependency in its role: data, base, code, config or parent."""
+        return cls(name, digest, Annotations(role, version))
 
     @property
-    def dependencies(self) -> tuple[Dependency, ...]:
-        """Everything that the run read, the parent's tree with it."""
-        given = (*self.data, self.base, self.code, self.config)
-        if self.parent is None or self.parent_tree is None:
-            return given
-        return (*given, Dependency("parent", self.parent, None, {TREE_DIGEST: self.parent_tree}))
+    def role(self) -> str:
+        """What it was to the run."""
+        return self.annotations.role
+
+    @property
+    def version(self) -> str | None:
+        """Its version, where it has one."""
+        return self.annotations.version
 
 
-def to_predicate(body: Provenance) -> dict[str, Any]:
-    """The predicate's JSON values, as ``docs/schemas/provenance.schema.json`` describes them."""
-    external = {
-        "model": body.model,
-        "run": body.run,
-        "class": body.kind,
-        "command": list(body.command),
-        "expectedSeconds": body.expected_seconds,
-        "deadlineSeconds": body.deadline_seconds,
-        "unsafe": list(body.unsafe),
-    }
-    if body.parent is not None:
-        external["parent"] = body.parent
-    internal: dict[str, Any] = {
-        "isolation": body.isolation,
-        "level": body.level,
-        "walls": [{"name": name, "state": state, "how": how} for name, state, how in body.walls],
-        "baseScan": dict(body.base_scan),
-        "environment": dict(body.environment),
-    }
-    if body.comparison is not None:
-        internal["evaluationSet"] = {
-            "digest": {TREE_DIGEST: body.comparison.set},
-            "compared": body.comparison.compared,
-            "how": body.comparison.how,
-        }
-    if body.relied_on:
-        internal[relied.FIELD] = relied.to_json(body.relied_on)
-    return {
-        "buildDefinition": {
-            "buildType": BUILD_TYPE,
-            "externalParameters": external,
-            "internalParameters": internal,
-            "resolvedDependencies": [_descriptor(dependency).to_json() for dependency in body.dependencies],
-        },
-        "runDetails": {
-            "builder": {"id": body.builder_id},
-            "metadata": {
-                "invocationId": body.run,
-                "startedOn": body.started,
-                "finishedOn": body.finished,
-            },
-        },
-    }
+class Wall(Said, frozen=True):
+    """A wall of the sandbox."""
+
+    name: Text
+    state: WallState
+    how: Annotated[Text, about("How the state was found out.")]
 
 
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Provenance:
-    """Read a predicate of our build type. Raises `NotUnderstood`, for any other build type too."""
-    fields = Fields.of(predicate, where)
-    definition, details = fields.section("buildDefinition"), fields.section("runDetails")
-    if definition.text("buildType") != BUILD_TYPE:
-        raise definition.wrong("buildType", f"is not {BUILD_TYPE}")
-    external, internal = definition.section("externalParameters"), definition.section("internalParameters")
-    metadata = details.section("metadata")
-    found = [_dependency(entry) for entry in definition.sections("resolvedDependencies")]
-    parent = _parent(external.optional_text("parent"), found, where)
-    return Provenance(
-        model=external.text("model"),
-        run=external.text("run"),
-        kind=external.one_of("class", CLASSES),
-        command=external.texts("command"),
-        expected_seconds=external.number("expectedSeconds"),
-        deadline_seconds=external.number("deadlineSeconds"),
-        unsafe=external.texts("unsafe"),
-        data=tuple(dependency for dependency in found if dependency.role == "data"),
-        base=_only("base", found, where),
-        code=_only("code", found, where),
-        config=_only("config", found, where),
-        parent=external.optional_text("parent"),
-        parent_tree=parent,
-        walls=_walls(internal.sections("walls")),
-        isolation=internal.text("isolation"),
-        level=internal.text("level"),
-        base_scan=internal.mapping("baseScan"),
-        environment=internal.mapping("environment"),
-        relied_on=relied.read(internal),
-        comparison=_comparison(internal),
-        builder_id=details.section("builder").text("id"),
-        started=metadata.time("startedOn"),
-        finished=metadata.time("finishedOn"),
+class Comparison(Said, frozen=True):
+    """Whether code and configuration were compared with the policy's evaluation set, and how it came out."""
+
+    digest: Annotated[TreeSet, about("The policy's evaluation set when the run began.")]
+    compared: Annotated[
+        bool,
+        about(
+            "Whether code and configuration were looked through for its files and rows. false claims nothing."
+        ),
+    ]
+    how: Annotated[Text, about("What was looked through, or why nothing was.")]
+
+
+class Chosen(Said, frozen=True, kw_only=True):
+    """What the person chose."""
+
+    model: Text
+    run: Text
+    kind: Annotated[Class, about("intermediate: stopped by deadline or signal; never promoted.")] = field(
+        name="class"
+    )
+    command: Annotated[tuple[str, ...], about("As the pipeline file has it, placeholders unfilled.")]
+    expected_seconds: Count
+    deadline_seconds: Count
+    unsafe: Annotated[tuple[str, ...], about("Every --unsafe switch that was used.")]
+    parent: Annotated[
+        Text | None, about("The run that this one resumed; its tree is the dependency of role parent.")
+    ] = None
+
+
+class Observed(Said, frozen=True, kw_only=True):
+    """What the builder saw."""
+
+    isolation: Annotated[Text, about("same-user: builder and training are the same user on one machine.")]
+    level: Annotated[Text, about("The SLSA build level that is claimed at most.")]
+    walls: tuple[Wall, ...]
+    base_scan: Annotated[
+        dict[str, Any], about("The run's own scan of the base model before anything opened it.")
+    ]
+    comparison: Comparison | None = field(name="evaluationSet", default=None)
+    environment: Annotated[
+        dict[str, Any],
+        about(
+            "Interpreter, installed distributions by the digest of their RECORD, start-up files, platform."
+        ),
+    ]
+    relied_on: Annotated[
+        ReliedOn | None,
+        about(
+            "Who sealed the base; of a resumed run, who vouched for the tree that it resumed, "
+            "and all on whom that run relied."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if twice([wall.name for wall in self.walls]):
+            raise ValueError("`walls` lists a wall twice")
+
+
+class Definition(Said, frozen=True, kw_only=True):
+    """What was built, and from what."""
+
+    build_type: BuildType
+    chosen: Chosen = field(name="externalParameters")
+    observed: Observed = field(name="internalParameters")
+    dependencies: Annotated[tuple[Dependency, ...], about("Everything that the run read.")] = field(
+        name="resolvedDependencies"
     )
 
+    def __post_init__(self) -> None:
+        for role in ("base", "code", "config"):
+            self.only(role)
+        if self.chosen.parent is not None or self.of_role("parent"):
+            parent = self.only("parent")
+            if parent.name != self.chosen.parent or set(parent.digest) != {TREE_DIGEST}:
+                raise ValueError("the parent run and the parent tree do not agree")
 
-def from_statement(statement: Statement, where: str) -> Provenance:
-    """Read a statement about one tree."""
-    only_tree(statement, where)
-    return from_predicate(statement.predicate, where)
+    def of_role(self, role: str) -> tuple[Dependency, ...]:
+        """All dependencies of a role."""
+        return tuple(dependency for dependency in self.dependencies if dependency.role == role)
 
-
-def statement(tree_name: str, digest: str, body: Provenance) -> Statement:
-    """The statement to sign about the tree `digest`."""
-    return Statement((tree_resource(tree_name, digest),), TYPE, to_predicate(body))
-
-
-def _descriptor(dependency: Dependency) -> Resource:
-    annotations = {"role": dependency.role}
-    if dependency.version is not None:
-        annotations["version"] = dependency.version
-    return Resource(dependency.name, dependency.digest, annotations=annotations)
-
-
-def _dependency(entry: Fields) -> Dependency:
-    annotations = entry.section("annotations")
-    digests = entry.section("digest")
-    if not digests.values:
-        raise entry.wrong("digest", "is empty")
-    return Dependency(
-        role=annotations.text("role"),
-        name=entry.text("name"),
-        version=annotations.optional_text("version"),
-        digest={key: digests.sha256(key) for key in digests.values},
-    )
+    def only(self, role: str) -> Dependency:
+        """The dependency of a role that has one."""
+        those = self.of_role(role)
+        if len(those) != 1:
+            raise ValueError(f"names {len(those)} dependencies of role {role}, not one")
+        return those[0]
 
 
-def _only(role: str, found: Sequence[Dependency], where: str) -> Dependency:
-    those = [dependency for dependency in found if dependency.role == role]
-    if len(those) != 1:
-        raise NotUnderstood(
-            f"names {len(those)} dependencies of role {role}, not one", where=printable(where)
+class Builder(Said, frozen=True):
+    """Who built it, as a URI."""
+
+    id: Text
+
+
+class Metadata(Said, frozen=True):
+    """Which run, and when."""
+
+    run: Annotated[Text, about("The run id.")] = field(name="invocationId")
+    started: Time = field(name="startedOn")
+    finished: Time = field(name="finishedOn")
+
+    def __post_init__(self) -> None:
+        check_times(startedOn=self.started, finishedOn=self.finished)
+
+
+class Details(Said, frozen=True):
+    """Who ran it, and when."""
+
+    builder: Builder
+    metadata: Metadata
+
+
+class Provenance(Said, frozen=True):
+    """SLSA provenance v1 with the build type below. The statement's one subject is the checkpoint's tree."""
+
+    definition: Definition = field(name="buildDefinition")
+    details: Details = field(name="runDetails")
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        dependencies: tuple[Dependency, ...],
+        started: str,
+        finished: str,
+        builder: str,
+        walls: tuple[Wall, ...],
+        base_scan: dict[str, Any],
+        environment: dict[str, Any],
+        relied_on: tuple[Relied, ...] = (),
+        comparison: Comparison | None = None,
+        **chosen: Any,
+    ) -> Provenance:
+        """The provenance of a run with what was `Chosen` for it. The parent is one of its dependencies."""
+        parent = next((each.name for each in dependencies if each.role == "parent"), None)
+        observed = Observed(
+            isolation="same-user",
+            level="SLSA_BUILD_LEVEL_1",
+            walls=walls,
+            base_scan=base_scan,
+            environment=environment,
+            relied_on=in_order(relied_on),
+            comparison=comparison,
         )
-    return those[0]
+        definition = Definition(
+            build_type=BUILD_TYPE,
+            chosen=Chosen(parent=parent, **chosen),
+            observed=observed,
+            dependencies=dependencies,
+        )
+        return cls(definition, Details(Builder(builder), Metadata(chosen["run"], started, finished)))
+
+    @property
+    def chosen(self) -> Chosen:
+        """What the person chose."""
+        return self.definition.chosen
+
+    @property
+    def observed(self) -> Observed:
+        """What the builder saw."""
+        return self.definition.observed
+
+    @property
+    def model(self) -> str:
+        """The model."""
+        return self.chosen.model
+
+    @property
+    def run(self) -> str:
+        """The run."""
+        return self.chosen.run
+
+    @property
+    def relied_on(self) -> tuple[Relied, ...]:
+        """Who sealed the base, and who vouched for what was resumed."""
+        return self.observed.relied_on or ()
+
+    @property
+    def data(self) -> tuple[Dependency, ...]:
+        """The data."""
+        return self.definition.of_role("data")
+
+    @property
+    def base(self) -> Dependency:
+        """The base model."""
+        return self.definition.only("base")
+
+    @property
+    def code(self) -> Dependency:
+        """The code."""
+        return self.definition.only("code")
+
+    @property
+    def config(self) -> Dependency:
+        """The configuration."""
+        return self.definition.only("config")
 
 
-def _parent(parent: str | None, found: Sequence[Dependency], where: str) -> str | None:
-    """The parent's tree digest: named exactly where a parent run is named, and under its name."""
-    if parent is None and not any(dependency.role == "parent" for dependency in found):
-        return None
-    named = _only("parent", found, where)
-    if named.name != parent or set(named.digest) != {TREE_DIGEST}:
-        raise NotUnderstood("the parent run and the parent tree do not agree", where=printable(where))
-    return named.digest[TREE_DIGEST]
-
-
-def _comparison(internal: Fields) -> Comparison | None:
-    """None where the field is absent, as in what was signed before there was one."""
-    if not internal.has("evaluationSet"):
-        return None
-    found = internal.section("evaluationSet")
-    return Comparison(found.section("digest").sha256(TREE_DIGEST), found.flag("compared"), found.text("how"))
-
-
-def _walls(entries: Sequence[Fields]) -> tuple[Wall, ...]:
-    walls: dict[str, Wall] = {}
-    for entry in entries:
-        wall = Wall(entry.text("name"), entry.one_of("state", WALL_STATES), entry.text("how"))
-        if wall.name in walls:
-            raise entry.wrong("name", "is listed twice")
-        walls[wall.name] = wall
-    return tuple(walls.values())
-
-
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
+PREDICATE = Predicate(KIND, TYPE, Provenance)

@@ -10,83 +10,38 @@ is not a new one again; ``notAfter`` ends the time in which who has seen none ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from tuneguard.attest.fields import Fields
-from tuneguard.attest.predicate import Predicate, only_tree
-from tuneguard.attest.statement import Statement, tree_resource
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tuneguard.attest.predicate import Predicate
+from tuneguard.attest.statement import Sha256Set
+from tuneguard.typed import Count, Said, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/release/v1"
 KIND = "release"
 
 
-@dataclass(frozen=True)
-class Release:
-    """Which manifest (``sha256:…``) a tag of a repository names.
+class Release(Said, frozen=True, kw_only=True):
+    """What a tag of a repository names, and until when.
 
-    ``issued`` and ``not_after`` are RFC 3339 times; ``previous`` is the manifest that the tag named
-    before, if it named one.
+    The statement's one subject is the tree.
     """
 
-    model: str
-    repository: str
-    tag: str
-    manifest: str
-    sequence: int
-    issued: str
-    not_after: str
-    previous: str | None = None
+    model: Text
+    repository: Annotated[Text, about("The model's repository, as the policy has it.")]
+    tag: Text
+    manifest: Annotated[Sha256Set, about("The OCI manifest that the tag names.")]
+    sequence: Annotated[Count, about("Grows with every pointer to this tag.")]
+    issued: Time
+    not_after: Annotated[Time, about("RFC 3339, with its offset. After `issued`.")]
+    previous: Annotated[
+        Sha256Set | None, about("The OCI manifest that the tag named before, if it named one.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_times(issued=self.issued, notAfter=self.not_after)
+        if datetime.fromisoformat(self.not_after) <= datetime.fromisoformat(self.issued):
+            raise ValueError("`notAfter` is not after `issued`")
 
 
-def to_predicate(body: Release) -> dict[str, Any]:
-    """The predicate's JSON values, as ``docs/schemas/release.schema.json`` describes them."""
-    predicate: dict[str, Any] = {
-        "model": body.model,
-        "repository": body.repository,
-        "tag": body.tag,
-        "manifest": {"sha256": body.manifest.removeprefix("sha256:")},
-        "sequence": body.sequence,
-        "issued": body.issued,
-        "notAfter": body.not_after,
-    }
-    if body.previous is not None:
-        predicate["previous"] = {"sha256": body.previous.removeprefix("sha256:")}
-    return predicate
-
-
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Release:
-    """Read a predicate. Raises `NotUnderstood`."""
-    fields = Fields.of(predicate, where)
-    previous = fields.optional_section("previous")
-    body = Release(
-        model=fields.text("model"),
-        repository=fields.text("repository"),
-        tag=fields.text("tag"),
-        manifest=f"sha256:{fields.section('manifest').sha256('sha256')}",
-        sequence=fields.number("sequence"),
-        issued=fields.time("issued"),
-        not_after=fields.time("notAfter"),
-        previous=None if previous is None else f"sha256:{previous.sha256('sha256')}",
-    )
-    if datetime.fromisoformat(body.not_after) <= datetime.fromisoformat(body.issued):
-        raise fields.wrong("notAfter", "is not after `issued`")
-    return body
-
-
-def from_statement(statement: Statement, where: str) -> Release:
-    """Read a statement, which must speak of one tree and of no manifest."""
-    only_tree(statement, where)
-    return from_predicate(statement.predicate, where)
-
-
-def statement(tree_name: str, digest: str, body: Release) -> Statement:
-    """The statement to sign about the tree `digest`."""
-    return Statement((tree_resource(tree_name, digest),), TYPE, to_predicate(body))
-
-
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
+PREDICATE = Predicate(KIND, TYPE, Release)

@@ -2,89 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-from tuneguard.attest.fields import Fields
-from tuneguard.attest.predicate import Predicate, only_tree
-from tuneguard.attest.statement import Statement, tree_resource
-from tuneguard.findings import Severity, Verdict
+import msgspec
+from msgspec import Meta
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tuneguard.attest.predicate import Predicate
+from tuneguard.findings import Severity
+from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/scan/v1"
 KIND = "scan"
-VERDICTS = (Verdict.PASSED.value, Verdict.REFUSED.value, Verdict.NOT_UNDERSTOOD.value)
-"""What a scan can say. ``integrity-only`` is no answer of a scanner's."""
+
+_Remark = Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})]
 
 
-@dataclass(frozen=True)
-class Scan:
-    """One scan. ``findings`` are objects as in a JSON result, ``skipped`` hold path and reason.
+class _Finding(Said, frozen=True):
+    """What is demanded of a finding. It is kept as it was written, with fields of later versions."""
 
-    ``attempt`` names the promotion that asked for it. ``scanner`` holds our version and, under ``rules``, the
-    digest of the rule set. The ``verdict`` is the scanner's own: a gate judges the findings again.
+    rule: Text
+    severity: Severity
+    message: _Remark = None
+    location: Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})] = None
+    why: _Remark = None
+    fix: _Remark = None
+    reference: _Remark = None
+
+
+_FINDING = msgspec.json.schema(_Finding)["$defs"]
+_FINDING["_Finding"]["properties"]["severity"] = _FINDING["Severity"]
+
+
+class _Findings(Said, frozen=True):
+    findings: tuple[_Finding, ...]
+
+
+class Skipped(Said, frozen=True):
+    """What could not be looked at, and why."""
+
+    path: Text
+    reason: Text
+
+
+class Scanner(Said, frozen=True):
+    """Our version, and the rule set."""
+
+    version: Text
+    rules: Annotated[Sha256, about("Digest of the rule set.")]
+
+
+class Scan(Said, frozen=True, kw_only=True):
+    """What a scanner found in a tree, and what it could not look at.
+
+    The statement's one subject is the tree.
     """
 
-    verdict: str
-    findings: tuple[Mapping[str, Any], ...]
-    skipped: tuple[Mapping[str, str], ...]
-    files: int
-    bytes: int
-    scanner: Mapping[str, str]
-    finished: str
-    attempt: str | None = None
+    verdict: Annotated[
+        Literal["passed", "refused", "not-understood"],
+        about("The scanner's own; a gate judges the findings again."),
+    ]
+    findings: Annotated[
+        tuple[Annotated[dict[str, Any], Meta(extra_json_schema=_FINDING["_Finding"])], ...],
+        about("As in a JSON result."),
+    ]
+    skipped: tuple[Skipped, ...]
+    files: Count
+    bytes: Count
+    scanner: Scanner
+    finished: Time
+    attempt: Annotated[Text | None, about("The promotion that asked for it.")] = None
+
+    def __post_init__(self) -> None:
+        check_times(finished=self.finished)
+        msgspec.convert({"findings": self.findings}, _Findings, strict=True)
 
 
-def to_predicate(body: Scan) -> dict[str, Any]:
-    """The predicate's JSON values, as ``docs/schemas/scan.schema.json`` describes them."""
-    predicate: dict[str, Any] = {
-        "verdict": body.verdict,
-        "findings": [dict(finding) for finding in body.findings],
-        "skipped": [dict(skipped) for skipped in body.skipped],
-        "files": body.files,
-        "bytes": body.bytes,
-        "scanner": dict(body.scanner),
-        "finished": body.finished,
-    }
-    if body.attempt is not None:
-        predicate["attempt"] = body.attempt
-    return predicate
-
-
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Scan:
-    """Read a predicate. Raises `NotUnderstood`; a finding of a severity that we do not know too."""
-    fields = Fields.of(predicate, where)
-    findings = fields.sections("findings")
-    for finding in findings:
-        finding.text("rule")
-        finding.one_of("severity", tuple(Severity))
-    scanner = fields.section("scanner")
-    return Scan(
-        verdict=fields.one_of("verdict", VERDICTS),
-        findings=tuple(finding.values for finding in findings),
-        skipped=tuple(
-            {"path": entry.text("path"), "reason": entry.text("reason")}
-            for entry in fields.sections("skipped")
-        ),
-        files=fields.number("files"),
-        bytes=fields.number("bytes"),
-        scanner={"version": scanner.text("version"), "rules": scanner.sha256("rules")},
-        finished=fields.time("finished"),
-        attempt=fields.optional_text("attempt"),
-    )
-
-
-def from_statement(statement: Statement, where: str) -> Scan:
-    """Read a statement about one tree."""
-    only_tree(statement, where)
-    return from_predicate(statement.predicate, where)
-
-
-def statement(tree_name: str, digest: str, body: Scan) -> Statement:
-    """The statement to sign about the tree `digest`."""
-    return Statement((tree_resource(tree_name, digest),), TYPE, to_predicate(body))
-
-
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
+PREDICATE = Predicate(KIND, TYPE, Scan)

@@ -6,44 +6,51 @@ be made again from the verified statement alone, byte for byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal, get_args
 
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.attest.fields import Fields
 from tuneguard.attest.predicate import Predicate, only_tree
-from tuneguard.attest.statement import Statement, tree_resource
+from tuneguard.attest.statement import OnlySha256, Statement
 from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.files import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tuneguard.typed import Count, Said, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/seal/v1"
 KIND = "seal"
-KINDS = ("dataset", "evaluation", "base")
+Kind = Literal["dataset", "evaluation", "base"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-@dataclass(frozen=True)
-class Seal:
-    """What was sealed, as the steward describes it.
+class Rows(Said, frozen=True):
+    """For data that has rows."""
 
-    ``inside`` says that the seal's own files lie in the tree and are left out of ``files``. ``rows`` and
-    ``rows_digest`` count and digest canonical row hashes, for data that has rows. ``scan`` is a base's.
+    count: Count
+    digest: Annotated[OnlySha256, about("SHA-256 of the sorted row hashes, 32 bytes each, as in rows-*.bin.")]
+
+
+class Seal(Said, frozen=True, kw_only=True):
+    """A data steward's word about a data set, an evaluation set or a base model.
+
+    The statement's one subject is the tree of the files listed.
     """
 
-    kind: str
-    name: str
-    version: str
-    source: str
-    license: str
-    classification: str
-    files: tuple[File, ...]
-    created: str
-    inside: bool = False
-    rows: int | None = None
-    rows_digest: str | None = None
-    scan: Mapping[str, Any] | None = None
+    kind: Kind
+    name: Text
+    version: Text
+    source: Annotated[Text, about("Where it came from.")]
+    license: Text
+    classification: Text
+    files: Annotated[tuple[File, ...], about("Every file, sorted by the bytes of its path.")]
+    created: Time
+    inside: Annotated[bool, about("The seal's own files lie in the tree and are left out of `files`.")]
+    rows: Rows | None = None
+    scan: Annotated[
+        dict[str, Any] | None,
+        about("The steward's own scan of a base model, as the scan predicate holds it."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_times(created=self.created)
 
     @property
     def manifest(self) -> Manifest:
@@ -51,65 +58,15 @@ class Seal:
         return Manifest(self.files)
 
 
-def to_predicate(body: Seal) -> dict[str, Any]:
-    """The predicate's JSON values, as ``docs/schemas/seal.schema.json`` describes them."""
-    predicate: dict[str, Any] = {
-        "kind": body.kind,
-        "name": body.name,
-        "version": body.version,
-        "source": body.source,
-        "license": body.license,
-        "classification": body.classification,
-        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in body.files],
-        "created": body.created,
-        "inside": body.inside,
-    }
-    if body.rows is not None:
-        predicate["rows"] = {"count": body.rows, "digest": {"sha256": body.rows_digest}}
-    if body.scan is not None:
-        predicate["scan"] = dict(body.scan)
-    return predicate
-
-
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Seal:
-    """Read a predicate. Raises `NotUnderstood`."""
-    fields = Fields.of(predicate, where)
-    rows = fields.optional_section("rows")
-    return Seal(
-        kind=fields.one_of("kind", KINDS),
-        name=fields.text("name"),
-        version=fields.text("version"),
-        source=fields.text("source"),
-        license=fields.text("license"),
-        classification=fields.text("classification"),
-        files=tuple(
-            File(file.text("path"), file.number("size"), file.sha256("sha256"))
-            for file in fields.sections("files")
-        ),
-        created=fields.time("created"),
-        inside=fields.flag("inside"),
-        rows=rows.number("count") if rows else None,
-        rows_digest=rows.section("digest").sha256("sha256") if rows else None,
-        scan=fields.mapping("scan") if fields.has("scan") else None,
-    )
-
-
-def from_statement(statement: Statement, where: str) -> Seal:
-    """Read a statement, whose one subject must be the tree of the files that it lists."""
+def _check(statement: Statement, body: Seal, where: str) -> None:
+    """The one subject is the tree of the files listed."""
     tree = only_tree(statement, where)
-    body = from_predicate(statement.predicate, where)
     try:
         listed = body.manifest.digest
     except (TuneguardError, ValueError) as error:
         raise NotUnderstood(f"the files listed are no tree: {error}", where=printable(where)) from error
     if listed != tree:
         raise NotUnderstood("the subject is not the tree of the files listed", where=printable(where))
-    return body
 
 
-def statement(tree_name: str, digest: str, body: Seal) -> Statement:
-    """The statement to sign about the tree `digest`."""
-    return Statement((tree_resource(tree_name, digest),), TYPE, to_predicate(body))
-
-
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
+PREDICATE = Predicate(KIND, TYPE, Seal, _check)

@@ -9,141 +9,173 @@ Source: SLSA v1.0, "Verification Summary Attestation".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal, NamedTuple
 
-from tuneguard.attest import relied
-from tuneguard.attest.fields import Fields
+from msgspec import field
+
 from tuneguard.attest.predicate import Predicate
-from tuneguard.attest.statement import Resource, Statement, only_digest, tree_resource
+from tuneguard.attest.relied import Relied, ReliedOn, in_order
+from tuneguard.attest.statement import OnlySha256, Resource, Sha256Set, Statement, only_digest
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tuneguard.attest.relied import Relied
+from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times
 
 TYPE = "https://slsa.dev/verification_summary/v1"
 KIND = "verdict"
 PROFILE = "https://tuneguard.dev/profile"
 EXTENSION = "https://tuneguard.dev/verdict"
 POLICY = "https://tuneguard.dev/policy#"
-PROFILES = ("production", "development")
-RESULTS = ("PASSED", "FAILED")
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRef:
+Profile = Literal["production", "development"]
+
+
+class PolicyRef(NamedTuple):
     """The policy that was decided under, by name, version and the SHA-256 of its exact bytes."""
 
     name: str
     version: int
     sha256: str
-    profile: str
+    profile: Profile
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The ledger's state when it was decided: entries and RFC 6962 root in hex."""
+class Verifier(Said, frozen=True):
+    """Who decided, as a URI."""
 
-    size: int
-    root: str
+    id: Text
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One decision. ``verifier`` is a URI; ``inputs`` are the evidence used, by file name and SHA-256.
+class PolicyFile(Said, frozen=True):
+    """The policy that was decided under."""
 
-    ``relied_on`` names all whose evidence counted, those who sealed the data too. It is empty in verdicts
-    that were signed before there was this field.
+    uri: Text
+    digest: Annotated[OnlySha256, about("SHA-256 of the policy's exact bytes.")]
+
+
+class Input(Said, frozen=True):
+    """A piece of evidence that was used."""
+
+    name: Annotated[Text, about("The evidence file's name.")]
+    digest: OnlySha256
+
+
+class PolicyVersion(Said, frozen=True):
+    """The policy's name and version."""
+
+    name: Text
+    version: Count
+
+
+class Log(Said, frozen=True):
+    """The ledger's size and RFC 6962 root when it was decided."""
+
+    size: Count
+    root: Sha256
+
+
+class Decision(Said, frozen=True, kw_only=True):
+    """What was decided about."""
+
+    model: Text
+    run: Text
+    attempt: Text
+    reasons: Annotated[tuple[str, ...], about("Why it failed, each.")]
+    policy: PolicyVersion
+    log: Log | None = None
+    relied_on: Annotated[
+        ReliedOn | None,
+        about("All whose evidence counted, those who sealed data, base, evaluation set and classifier too."),
+    ] = None
+
+
+class Verdict(Said, frozen=True, kw_only=True):
+    """SLSA verification summary v1 with two extension fields.
+
+    The statement's subjects are the tree and, only if it passed, the OCI manifest.
     """
 
-    result: str
-    model: str
-    run: str
-    attempt: str
-    resource_uri: str
-    policy: PolicyRef
-    time: str
-    verifier: str
-    log: Log | None = None
-    reasons: tuple[str, ...] = ()
-    inputs: tuple[tuple[str, str], ...] = ()
-    relied_on: tuple[Relied, ...] = ()
+    verifier: Verifier
+    time: Time = field(name="timeVerified")
+    resource_uri: Annotated[Text, about("The model's repository, as the policy has it.")]
+    policy: PolicyFile
+    inputs: tuple[Input, ...] = field(name="inputAttestations")
+    result: Annotated[Literal["PASSED", "FAILED"], about("FAILED for refused and for not-understood.")] = (
+        field(name="verificationResult")
+    )
+    verified_levels: tuple[str, ...]
+    slsa_version: str | None = None
+    profile: Annotated[Profile, about("The policy's profile.")] = field(name=PROFILE)
+    decision: Decision = field(name=EXTENSION)
+
+    def __post_init__(self) -> None:
+        check_times(timeVerified=self.time)
 
     @property
     def passed(self) -> bool:
         """Whether it says yes."""
         return self.result == "PASSED"
 
+    @property
+    def model(self) -> str:
+        """The model."""
+        return self.decision.model
 
-def to_predicate(body: Verdict) -> dict[str, Any]:
-    """The predicate's JSON values, as ``docs/schemas/verdict.schema.json`` describes them."""
-    extension: dict[str, Any] = {
-        "model": body.model,
-        "run": body.run,
-        "attempt": body.attempt,
-        "reasons": list(body.reasons),
-        "policy": {"name": body.policy.name, "version": body.policy.version},
-    }
-    if body.relied_on:
-        extension[relied.FIELD] = relied.to_json(body.relied_on)
-    if body.log is not None:
-        extension["log"] = {"size": body.log.size, "root": body.log.root}
-    return {
-        "verifier": {"id": body.verifier},
-        "timeVerified": body.time,
-        "resourceUri": body.resource_uri,
-        "policy": {"uri": POLICY + body.policy.name, "digest": {"sha256": body.policy.sha256}},
-        "inputAttestations": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in body.inputs],
-        "verificationResult": body.result,
-        "verifiedLevels": ["SLSA_BUILD_LEVEL_1"] if body.passed else ["FAILED"],
-        "slsaVersion": "1.0",
-        PROFILE: body.policy.profile,
-        EXTENSION: extension,
-    }
+    @property
+    def run(self) -> str:
+        """The run that made the tree."""
+        return self.decision.run
 
+    @property
+    def relied_on(self) -> tuple[Relied, ...]:
+        """All whose evidence counted; empty in what was signed before there was the field."""
+        return self.decision.relied_on or ()
 
-def from_predicate(predicate: Mapping[str, Any], where: str) -> Verdict:
-    """Read a predicate that one of our promoters wrote. Raises `NotUnderstood`."""
-    fields = Fields.of(predicate, where)
-    extension = fields.section(EXTENSION)
-    policy, log = extension.section("policy"), extension.optional_section("log")
-    return Verdict(
-        result=fields.one_of("verificationResult", RESULTS),
-        model=extension.text("model"),
-        run=extension.text("run"),
-        attempt=extension.text("attempt"),
-        resource_uri=fields.text("resourceUri"),
-        policy=PolicyRef(
-            name=policy.text("name"),
-            version=policy.number("version"),
-            sha256=fields.section("policy").section("digest").sha256("sha256"),
-            profile=fields.one_of(PROFILE, PROFILES),
-        ),
-        time=fields.time("timeVerified"),
-        verifier=fields.section("verifier").text("id"),
-        log=Log(log.number("size"), log.sha256("root")) if log else None,
-        reasons=extension.texts("reasons"),
-        inputs=tuple(
-            (entry.text("name"), entry.section("digest").sha256("sha256"))
-            for entry in fields.sections("inputAttestations")
-        ),
-        relied_on=relied.read(extension),
-    )
+    @classmethod
+    def of(
+        cls,
+        *,
+        result: Literal["PASSED", "FAILED"],
+        resource_uri: str,
+        policy: PolicyRef,
+        time: str,
+        verifier: str,
+        inputs: tuple[tuple[str, str], ...] = (),
+        relied_on: tuple[Relied, ...] = (),
+        reasons: tuple[str, ...] = (),
+        **decided: Any,
+    ) -> Verdict:
+        """A verdict with its `Decision`. ``inputs`` are the evidence used, by file name and SHA-256."""
+        return cls(
+            verifier=Verifier(verifier),
+            time=time,
+            resource_uri=resource_uri,
+            policy=PolicyFile(POLICY + policy.name, Sha256Set(policy.sha256)),
+            inputs=tuple(Input(name, Sha256Set(sha256)) for name, sha256 in inputs),
+            result=result,
+            verified_levels=("SLSA_BUILD_LEVEL_1",) if result == "PASSED" else ("FAILED",),
+            slsa_version="1.0",
+            profile=policy.profile,
+            decision=Decision(
+                reasons=reasons,
+                policy=PolicyVersion(policy.name, policy.version),
+                relied_on=in_order(relied_on),
+                **decided,
+            ),
+        )
 
 
-def from_statement(statement: Statement, where: str) -> Verdict:
-    """Read a statement whose subjects fit its result: a manifest beside the tree only if it passed."""
-    body = from_predicate(statement.predicate, where)
+def _check(statement: Statement, body: Verdict, where: str) -> None:
+    """The subjects fit the result: a manifest beside the tree only if it passed."""
     manifest = manifest_of(statement)
     if statement.tree is None or len(statement.subjects) != 1 + body.passed or body.passed != bool(manifest):
         raise NotUnderstood(
             "a passed verdict speaks of a tree and a manifest, any other of a tree alone",
             where=printable(where),
         )
-    return body
+
+
+PREDICATE = Predicate(KIND, TYPE, Verdict, _check)
 
 
 def statement(tree_name: str, digest: str, body: Verdict, manifest: str | None = None) -> Statement:
@@ -155,16 +187,14 @@ def statement(tree_name: str, digest: str, body: Verdict, manifest: str | None =
     if body.passed != (manifest is not None):
         msg = "exactly a passed verdict names the manifest"
         raise ValueError(msg)
-    subjects: tuple[Resource, ...] = (tree_resource(tree_name, digest),)
-    if manifest is not None:
-        subjects += (Resource(body.resource_uri, {"sha256": manifest.removeprefix("sha256:")}),)
-    return Statement(subjects, TYPE, to_predicate(body))
+    made = PREDICATE.statement(tree_name, digest, body)
+    if manifest is None:
+        return made
+    named = Resource(body.resource_uri, {"sha256": manifest.removeprefix("sha256:")})
+    return replace(made, subjects=(*made.subjects, named))
 
 
 def manifest_of(statement: Statement) -> str | None:
     """The OCI manifest (``sha256:…``) that a verdict names as its second subject, if it names one."""
     found = only_digest(statement.subjects[1], "sha256") if len(statement.subjects) > 1 else None
     return found and f"sha256:{found}"
-
-
-PREDICATE = Predicate(id=KIND, type=TYPE, read=from_statement)
