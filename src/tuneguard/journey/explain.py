@@ -13,7 +13,7 @@ from tuneguard.errors import UsageError
 from tuneguard.files import printable
 from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
-from tuneguard.journey import sealed, verify
+from tuneguard.journey import doctor, sealed, verify
 from tuneguard.journey.surroundings import Surroundings
 from tuneguard.ledger import store as ledger
 from tuneguard.scanner import rule as scanner
@@ -59,6 +59,7 @@ def known() -> dict[str, str]:
         **ledger.RULES,
         **_tree_rules(),
         **OURS,
+        **doctor.RULES,
         **VERDICTS,
     }
 

@@ -53,7 +53,8 @@ PLAIN = Style()
 
 def line(style: Style, verb: str, text: str, details: Sequence[str] = ()) -> str:
     """One aligned line and the lines below it."""
-    painted = style.bad if verb.isupper() else style.good
+    usual = style.doubtful if verb == "weakened" else style.good
+    painted = style.bad if verb.isupper() else usual
     first = painted(f"{verb:>{VERB_WIDTH}}") + f"  {visible(text)}"
     return "\n".join([first, *((" " * (VERB_WIDTH + 2) + visible(detail)).rstrip() for detail in details)])
 
@@ -63,7 +64,7 @@ def render(result: Result, style: Style = PLAIN) -> str:
     rows: list[str] = []
     if result.facts.get("stopped"):
         rows.append(line(style, "REFUSED", f"{result.facts['stopped']}  {reasons(result)}"))
-    for finding in result.findings:
+    for finding in result.findings if result.command != "doctor" else ():  # its lines told them
         rows.extend(_finding(finding, style))
     for skipped in result.skipped:
         rows.append(f"{style.doubtful('skipped')}  {visible(skipped.path)}")

@@ -1,0 +1,22 @@
+"""tuneguard doctor: what this machine offers, and what mends what it lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.cli.options import command
+
+if TYPE_CHECKING:
+    from tuneguard.findings import Result
+    from tuneguard.journey.surroundings import Surroundings
+
+
+@command("doctor")
+def COMMAND(here: Surroundings) -> Result:
+    """Show what this machine offers to runs and promotions, and what mends what it lacks.
+
+    Exit code 1 where something that a run or a promotion needs is missing. Nothing is written.
+    """
+    from tuneguard.journey.doctor import doctor
+
+    return doctor(here=here)

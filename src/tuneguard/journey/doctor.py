@@ -1,0 +1,269 @@
+"""Doctor: what this machine offers to runs and promotions, and what mends what it lacks.
+
+A check is one function here that returns a `Check`, named in `CHECKS`. It asks nobody, reaches no network
+and leaves nothing behind. What is broken is a line of the table: an error of ours becomes `missing`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import inspect
+import os
+import re
+import tempfile
+import textwrap
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneguard import files, limits
+from tuneguard.errors import Interrupted, TuneguardError
+from tuneguard.findings import REFUSING, Finding, Result, Severity, judge
+from tuneguard.journey.init import ROLES
+from tuneguard.journey.surroundings import counted, rfc3339, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneguard.journey.surroundings import Surroundings
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_WIDTH = 56
+"""With what stands before it, a line of 80 columns."""
+
+
+class State(StrEnum):
+    """How a check ended. Only `missing` keeps a run or a promotion from working."""
+
+    OK = "ok"
+    WEAKENED = "weakened"
+    MISSING = "missing"
+    NOT_ASKED = "not-asked-for"
+
+
+_WORDS = {
+    State.OK: "ok",
+    State.WEAKENED: "weakened",
+    State.MISSING: "MISSING",
+    State.NOT_ASKED: "not asked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found, and what to do about it."""
+
+    state: State
+    found: str
+    mend: str | None = None
+
+
+def doctor(*, here: Surroundings) -> Result:
+    """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses."""
+    rows = {name: _guarded(check, here) for name, check in CHECKS.items()}
+    for name, row in rows.items():
+        first, *rest = textwrap.wrap(row.found, _WIDTH) or [""]
+        mend = [] if row.mend is None else [f"{'':10}mend: {row.mend}"]
+        here.reporter.say(
+            _WORDS[row.state], f"{name:<10}{first}", *(f"{'':10}{more}" for more in rest), *mend
+        )
+    findings = tuple(
+        Finding(f"M-{name.upper()}", Severity.MEDIUM, row.found, fix=row.mend)
+        for name, row in rows.items()
+        if row.state is State.MISSING
+    )
+    return Result(
+        command="doctor",
+        verdict=judge(findings, (), REFUSING),
+        findings=findings,
+        facts={"checks": [{"check": name, **asdict(row)} for name, row in rows.items()]},
+    )
+
+
+def sandbox(here: Surroundings) -> Check:
+    """A sandbox in which training code runs is built, by running a command that does nothing in it."""
+    from tuneguard.sandbox.find import backends, find_backend, probe
+    from tuneguard.sandbox.walls import MEMORY, PROCESSES
+
+    del here
+    reasons = {backend.name: probe(backend) for backend in backends()}
+    works = [name for name, reason in reasons.items() if reason is None]
+    if not works:
+        find_backend()  # raises, with the kernel's reason and what mends it
+    broken = [f"{name} does not work: {reason}" for name, reason in reasons.items() if reason is not None]
+    found = [f"works: {', '.join(works)}", *broken]
+    weak = {name: how for name, how in _weak_walls().items() if name not in (MEMORY, PROCESSES)}
+    if weak:
+        found += [f"{name}: {how}" for name, how in weak.items()]
+        return Check(State.WEAKENED, "; ".join(found), "run as root, or see docs/sandbox.md")
+    return Check(State.OK, "; ".join(found))
+
+
+def cgroups(here: Surroundings) -> Check:
+    """Memory and processes of a run are bounded by control groups; else each process is, by rlimits."""
+    from tuneguard.sandbox.walls import MEMORY, PROCESSES
+
+    del here
+    weak = [f"{name}: {how}" for name, how in _weak_walls().items() if name in (MEMORY, PROCESSES)]
+    if not weak:
+        return Check(State.OK, "memory and processes are bounded by control groups")
+    return Check(
+        State.WEAKENED, "; ".join(weak), "start tuneguard in a control group that this user may change"
+    )
+
+
+def gpus(here: Surroundings) -> Check:
+    """The device files of GPUs that a run can be shown."""
+    del here
+    nvidia = [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    found = [*nvidia, *(["kfd"] if Path("/dev/kfd").exists() else [])]
+    if found:
+        return Check(State.OK, ", ".join(found))
+    if Path("/proc/driver/nvidia/version").exists():
+        return Check(
+            State.WEAKENED, "the NVIDIA driver is loaded, and there is no /dev/nvidia0", "nvidia-smi"
+        )
+    return Check(State.NOT_ASKED, "none; training and evaluation use the processor")
+
+
+def reflink(here: Surroundings) -> Check:
+    """Snapshots and copies share their blocks with the original, where the file system can do that."""
+    folder = here.state if here.in_project and here.state.is_dir() else Path(tempfile.gettempdir())
+    with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as target:
+        source.write(b"x" * 4096)
+        source.flush()
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError as error:
+            return Check(
+                State.WEAKENED,
+                f"{shown(folder)}: {(error.strerror or str(error)).lower()}; snapshots are whole copies",
+                "put the project on XFS or Btrfs",
+            )
+    return Check(State.OK, f"{shown(folder)} clones files")
+
+
+def keys(here: Surroundings) -> Check:
+    """The roles' keys that are files can be read. None is unlocked; keys elsewhere are named, not asked."""
+    from tuneguard.signing.signer import PLAIN_PATH, for_people, scheme_of
+
+    if not here.in_project:
+        return _NO_PROJECT
+    named = {role: uri for role in ROLES if (uri := here.key_uri(role)) is not None}
+    for uri in named.values():
+        if scheme_of(uri) in (PLAIN_PATH, "file"):
+            files.read_named(uri.removeprefix("file:"), limits.KEY_BYTES)
+    if not named:
+        return Check(State.MISSING, "no role has a key", "name one for each role: keys in tuneguard.yaml")
+    return Check(State.OK, ", ".join(f"{role} {for_people(uri)}" for role, uri in named.items()))
+
+
+def root(here: Surroundings) -> Check:
+    """The root's public key, by which the policy is believed, is on this machine."""
+    from tuneguard.trust.root import find_root
+
+    found = find_root(here.root_option)
+    return Check(State.OK, ", ".join(f"key {key.keyid[:12]}" for key in found))
+
+
+def policy(here: Surroundings) -> Check:
+    """The policy is signed by the root and in force."""
+    if not here.in_project and here.policy_option is None and not Path("policy.yaml").exists():
+        return _NO_PROJECT
+    read = here.policy
+    left = (read.expires - here.now).days
+    found = f"expires {rfc3339(read.expires)}, in {counted(left, 'day')}"
+    if read.development:
+        return Check(State.WEAKENED, f"development policy: not for production; {found}", "see docs/policy.md")
+    return Check(State.OK, found)
+
+
+def ledger(here: Surroundings) -> Check:
+    """The project's ledger can be read. Whether it is unchanged is what ``ledger verify`` says."""
+    from tuneguard.ledger.store import SqliteStore
+
+    if here.ledger_option is not None:
+        store = SqliteStore(Path(here.ledger_option.removeprefix("sqlite:")))
+    elif here.in_project:
+        store = SqliteStore(here.state / "ledger.db")  # not `here.ledger`, which makes the folder
+    else:
+        return _NO_PROJECT
+    if not os.path.lexists(store.path):
+        return Check(State.OK, "none yet: the first command that records something makes it")
+    return Check(State.OK, f"{store.head().size:,} entries")
+
+
+def extras(here: Surroundings) -> Check:
+    """The optional dependencies: places where keys live, and what evaluates a model."""
+    del here
+    needs: dict[str, list[str]] = {}
+    for line in metadata.requires("tuneguard") or ():
+        found = re.match(r"([\w.-]+).*\bextra *== *['\"]([\w-]+)['\"]", line)
+        if found:
+            needs.setdefault(found[2], []).append(found[1])
+    absent = [extra for extra, names in sorted(needs.items()) if not all(map(_is_installed, names))]
+    present = [extra for extra in sorted(needs) if extra not in absent]
+    said = "; ".join(
+        f"{word} {', '.join(names)}" for word, names in (("installed:", present), ("not:", absent)) if names
+    )
+    if not absent:
+        return Check(State.OK, said)
+    state = State.WEAKENED if "evaluation" in absent else State.NOT_ASKED
+    return Check(state, said, f"pip install 'tuneguard[{','.join(absent)}]'")
+
+
+CHECKS: dict[str, Callable[[Surroundings], Check]] = {
+    check.__name__: check for check in (sandbox, cgroups, gpus, reflink, keys, root, policy, ledger, extras)
+}
+"""Every check by its name, in the order of the table."""
+
+RULES = {f"M-{name.upper()}": inspect.getdoc(check) or "" for name, check in CHECKS.items()}
+"""The findings that `doctor` makes."""
+
+_NO_PROJECT = Check(
+    State.NOT_ASKED, "no project here", "go to the project's folder, or name it: --project FILE"
+)
+
+
+def _guarded(check: Callable[[Surroundings], Check], here: Surroundings) -> Check:
+    try:
+        return check(here)
+    except Interrupted:
+        raise
+    except TuneguardError as error:
+        return Check(State.MISSING, files.printable(str(error)), error.help)
+    except OSError as error:
+        ours = files.cannot_look(error, str(error.filename or "a file"))
+        return Check(State.MISSING, files.printable(str(ours)), ours.help)
+
+
+def _weak_walls() -> dict[str, str]:
+    """The walls that a command which does nothing did not have proven, under limits, and how."""
+    from tuneguard.sandbox.environment import clean_environment
+    from tuneguard.sandbox.find import PROBE_SECONDS, find_backend
+    from tuneguard.sandbox.walls import Confinement, WallState
+
+    nothing = Confinement(
+        command=("/bin/sh", "-c", ":"),
+        binds=(),
+        workdir="/tmp",  # noqa: S108 (the sandbox's own)
+        environment=clean_environment(),
+        deadline=PROBE_SECONDS,
+        grace=0,
+        memory=1 << 28,
+        processes=16,
+    )
+    outcome = find_backend().run(nothing)
+    if outcome.stopped == "interrupt":
+        raise Interrupted("interrupted while trying the sandbox")
+    return {wall.name: wall.how for wall in outcome.walls if wall.state is not WallState.PROVEN}
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
