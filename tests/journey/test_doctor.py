@@ -199,3 +199,17 @@ def test_who_interrupts_a_check_ends_the_command(monkeypatch):
 
     with pytest.raises(Interrupted):
         journey._guarded(stopped, Surroundings())
+
+
+def test_the_project_and_its_parts_can_be_named_from_elsewhere(project, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    named = [
+        f"--{name}={project.path / file}"
+        for name, file in (("project", "tuneguard.yaml"), ("policy", "policy.yaml"))
+    ]
+
+    assert run(["doctor", *named, "--json"]) == 0
+
+    rows = {row["check"]: row for row in json.loads(capfd.readouterr().out)["facts"]["checks"]}
+    assert "expires" in rows["policy"]["found"]
+    assert "builder" in rows["keys"]["found"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneguard.cli.options import command
+from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 
-@command("doctor")
+@command("doctor", PROJECT, POLICY, LEDGER, KEYS)
 def COMMAND(here: Surroundings) -> Result:
     """Show what this machine offers to runs and promotions, and what mends what it lacks.
 
