@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tuneguard.findings import EvidenceRef, Finding, Location, Result, Severity, Skipped, Subject, Verdict
     from tuneguard.journey.decide import decide
     from tuneguard.journey.digest import digest
+    from tuneguard.journey.doctor import doctor
     from tuneguard.journey.evaluate import evaluate
     from tuneguard.journey.explain import explain
     from tuneguard.journey.init import init
@@ -93,6 +94,7 @@ __all__ = [
     "__version__",
     "decide",
     "digest",
+    "doctor",
     "evaluate",
     "explain",
     "init",
@@ -122,6 +124,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "doctor": "tuneguard.journey.doctor:doctor",
     "init": "tuneguard.journey.init:init",
     "keygen": "tuneguard.journey.keys:keygen",
     "public_key": "tuneguard.journey.keys:public_key",

@@ -22,12 +22,10 @@ from tuneguard import files, limits
 from tuneguard.errors import Interrupted, TuneguardError
 from tuneguard.findings import REFUSING, Finding, Result, Severity, judge
 from tuneguard.journey.init import ROLES
-from tuneguard.journey.surroundings import counted, rfc3339, shown
+from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tuneguard.journey.surroundings import Surroundings
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _WIDTH = 56
@@ -60,8 +58,9 @@ class Check:
     mend: str | None = None
 
 
-def doctor(*, here: Surroundings) -> Result:
+def doctor(*, here: Surroundings | None = None) -> Result:
     """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses."""
+    here = here or Surroundings()
     rows = {name: _guarded(check, here) for name, check in CHECKS.items()}
     for name, row in rows.items():
         first, *rest = textwrap.wrap(row.found, _WIDTH) or [""]
