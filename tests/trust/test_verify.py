@@ -537,6 +537,15 @@ def test_the_target_is_another_model_s_repository() -> None:
     assert rules(seen) == ["V01"]
 
 
+@pytest.mark.parametrize("pieces", [[], evidence()], ids=["no evidence", "all evidence"])
+def test_attack_a_purpose_that_nothing_is_demanded_for(pieces: list[Piece]) -> None:
+    seen = promoting(pieces, purpose="deploy")
+
+    assert rules(seen) == ["V01"]
+    assert "deploy is not a purpose" in said(seen)
+    assert not seen.passed
+
+
 def test_a_policy_that_ran_out_believes_nobody() -> None:
     assert rules(promoting(evidence(), now=NOW + timedelta(days=365)))[0] == "V01"
 

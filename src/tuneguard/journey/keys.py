@@ -23,9 +23,14 @@ def keygen(
     """Write a private key (mode 0600, encrypted unless `passphrase` is None) and its public key.
 
     Raises:
-        UsageError: one of the two names is taken.
+        UsageError: one of the two names is taken, the passphrase is empty, or `type` is not one.
+        CannotLook: one of the two files cannot be written.
     """
     path, here = Path(path), here or Surroundings()
+    if type not in set(key.KeyType):
+        raise UsageError(
+            f"{files.printable(type)} is not a type of key", help="one of " + ", ".join(key.KeyType)
+        )
     public = pair(path, type=key.KeyType(type), passphrase=passphrase)
     written = (path, path.with_suffix(".pub"))
     here.reporter.say(

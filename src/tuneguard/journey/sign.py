@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
 
+FORMS = ("oms", "cosign")
 SEED_MANIFEST = "manifest.json"
 SEED_SIGNATURE = "manifest.json.sig"
 
@@ -46,11 +47,15 @@ def sign(
 
     Raises:
         Refused: the tree holds what OMS verifiers ignore (``.gitattributes`` and its like), or is empty.
-        UsageError: a key that the form's verifiers do not read; a certificate of another key; a tree that is
-            signed already.
+        UsageError: a form that is neither; a key that the form's verifiers do not read; a certificate of
+            another key; a tree that is signed already.
     """
     directory = Path(directory)
     here = here or Surroundings()
+    if form not in FORMS:
+        raise UsageError(
+            f"{files.printable(form)} is not a form of signature", help="one of " + ", ".join(FORMS)
+        )
     if certificate is None and chain is not None:
         raise UsageError("a chain needs the certificate that it leads from", help="give --certificate too")
     if certificate is not None and form != "oms":

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tuneguard.trust.claims import Claim, Purpose, Verification
     from tuneguard.typed import Said
 
+PURPOSES = ("train", "promote", "load")
+"""What a person verifies a tree for; steps of ours verify for others too."""
+
 
 def verify_tree(
     directory: str | Path,
@@ -52,11 +55,15 @@ def verify_tree(
     attempt alone is one of the project's own model.
 
     Raises:
-        UsageError: no policy, or the policy has no such model.
+        UsageError: `purpose` is another one, there is no policy, or the policy has no such model.
         Refused: the tree is another one than `tree`.
     """
     directory = Path(directory)
     here = here or Surroundings()
+    if purpose is not None and purpose not in PURPOSES:
+        raise UsageError(
+            f"{files.printable(purpose)} is not a purpose of verify", help="one of " + ", ".join(PURPOSES)
+        )
     if purpose == "load":
         here = here.for_loading()
     if model is not None or purpose is not None or run is not None or attempt is not None:

@@ -171,6 +171,8 @@ def check_question(question: Question) -> Iterator[Fault]:
             f"{question.model.name} belongs to {home}, not to {printable(str(expected.repository))}",
             why="a model is believed only in the repository that the policy fixes for it",
         )
+    if expected.purpose not in ESSENTIAL:  # for an unknown purpose nothing would be demanded
+        yield Fault("V01", f"{printable(expected.purpose)} is not a purpose that anything is verified for")
     demanded = {each.kind for each in question.demanded}
     for kind in sorted(ESSENTIAL.get(expected.purpose, frozenset()) - demanded):
         yield Fault(
