@@ -54,6 +54,17 @@ def test_each_name_says_what_it_is(name: str):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_says_which_of_our_errors_it_raises(name: str):
+    _, _, raises = (inspect.getdoc(getattr(tuneguard, name)) or "").partition("\nRaises:\n")
+
+    named = re.findall(r"^    ([A-Z]\w+(?:, [A-Z]\w+)*): ", raises, re.MULTILINE)
+    errors = {error for group in named for error in group.split(", ")}
+
+    assert errors
+    assert all(issubclass(getattr(tuneguard, error), tuneguard.TuneguardError) for error in errors)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_works_where_it_is_called_and_is_wholly_typed(name: str):
     signature = inspect.signature(getattr(tuneguard, name))
 

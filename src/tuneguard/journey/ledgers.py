@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def entries(*, here: Surroundings | None = None) -> Result:
-    """Every entry, oldest first."""
+    """Every entry, oldest first.
+
+    Raises:
+        UsageError: there is no ledger here.
+        CannotLook: it cannot be read, or is damaged.
+    """
     here = here or Surroundings()
     store = _ledger(here)
     rows = []
@@ -54,6 +59,10 @@ def verify(*, head: str | None = None, here: Surroundings | None = None) -> Resu
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
     think of it, and anchors nothing: whoever can rewrite one of the two files can rewrite both.
+
+    Raises:
+        UsageError: there is no ledger here, or `head` is not of that form.
+        CannotLook: it cannot be read.
     """
     here = here or Surroundings()
     store = _ledger(here)

@@ -28,7 +28,13 @@ _READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 
 def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
-    """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed."""
+    """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed.
+
+    Raises:
+        UsageError: the file is missing, or there is no key for the root.
+        ConfigurationError: the policy is wrong; every fault is told with its place.
+        CannotLook: the file or the key cannot be read.
+    """
     path, here = Path(path), here or Surroundings()
     data = files.read_named(path, limits.RECORD_BYTES)
     read = policy.parse_policy(data, shown(path))
@@ -45,7 +51,14 @@ def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
 
 
 def check(path: str | Path, *, here: Surroundings | None = None) -> Result:
-    """What a policy would refuse that its author may not expect; the signature is checked too."""
+    """What a policy would refuse that its author may not expect; the signature is checked too.
+
+    Raises:
+        UsageError: the policy, its signature or the root's key is missing.
+        Refused: no root signed these bytes, or the policy has expired.
+        ConfigurationError: the root signed a policy that is wrong.
+        CannotLook: one of the files cannot be read or understood.
+    """
     path, here = Path(path), here or Surroundings()
     read = root.load_policy(path, root.find_root(here.root_option), now=here.now)
     findings = review.weaknesses(read, now=here.now)
@@ -61,7 +74,13 @@ def check(path: str | Path, *, here: Surroundings | None = None) -> Result:
 
 
 def explain(path: str | Path, *, here: Surroundings | None = None) -> Result:
-    """A policy in plain words. Its signature is not asked for: this says what it would mean."""
+    """A policy in plain words. Its signature is not asked for: this says what it would mean.
+
+    Raises:
+        UsageError: the file is missing.
+        ConfigurationError: the policy is wrong; every fault is told with its place.
+        CannotLook: the file cannot be read.
+    """
     path, here = Path(path), here or Surroundings()
     read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
     words = review.explain(read)
