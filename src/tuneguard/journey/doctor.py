@@ -59,7 +59,11 @@ class Check:
 
 
 def doctor(*, here: Surroundings | None = None) -> Result:
-    """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses."""
+    """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses.
+
+    Raises:
+        Interrupted: somebody interrupted the check of the sandbox.
+    """
     here = here or Surroundings()
     rows = {name: _guarded(check, here) for name, check in CHECKS.items()}
     for name, row in rows.items():
