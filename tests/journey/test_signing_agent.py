@@ -417,14 +417,16 @@ def threaded(room, answer):
     """An agent of the tests' own."""
     ready = threading.Event()
     server = agent.Agent(room / "s.sock", frozenset({ME}), answer, lambda *_: None)
-    thread = threading.Thread(target=server.serve, args=(ready.set,))
+    until, end = os.pipe()
+    thread = threading.Thread(target=server.serve, args=(ready.set, until))
     thread.start()
     ready.wait()
     try:
         yield
     finally:
-        server.stop()
+        os.close(end)
         thread.join()
+        os.close(until)
 
 
 def pae_of(payload):

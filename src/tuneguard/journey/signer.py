@@ -8,7 +8,6 @@ import ctypes
 import os
 import pwd
 import resource
-import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Verdict
 from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.records import to_json
+from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.signing.agent import Agent, Peer
 from tuneguard.signing.envelope import pae
 from tuneguard.trust.belief import not_believed
@@ -63,13 +63,14 @@ def listen(
     with _journal(log, here) as write:
         agent = Agent(Path(socket), allowed, judge.answer, lambda peer, what: write({"outcome": what}, peer))
         judge.note = write
-        with _signals(agent):
+        with Interrupts() as interrupts:
             agent.serve(
                 lambda: here.reporter.say(
                     "Listening",
                     f"{shown(Path(socket))}  for {', '.join(users)}",
                     f"key {signer.public_key.keyid[:12]}",
-                )
+                ),
+                until=interrupts.fileno(),
             )
     return Result(
         command="signer",
@@ -176,22 +177,6 @@ def _journal(path: str | Path | None, here: Surroundings) -> Iterator[Any]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _signals(agent: Agent) -> Iterator[None]:
-    """SIGTERM and SIGINT end it in good order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda *_: agent.stop())
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _keep_memory() -> None:

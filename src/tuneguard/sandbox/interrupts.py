@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from types import FrameType
+from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -17,29 +13,29 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """A context in which those signals end nothing but make a descriptor readable.
 
-    Python delivers signals to the main thread only: elsewhere the descriptor stays quiet. A signal
-    that was ignored before stays so (``nohup``).
+    The interpreter's C handler writes to the descriptor. A Python handler would run only after the wait,
+    where the signal comes a moment before it. Python delivers signals to the main thread only: elsewhere the
+    descriptor stays quiet. A signal that was ignored before stays so (``nohup``).
     """
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._before: dict[signal.Signals, Any] = {}
+        self._woken: int | None = None
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._note)
+                    self._before[number] = signal.signal(number, lambda *_: None)
+            self._woken = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._woken is not None:
+            signal.set_wakeup_fd(self._woken)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._reader)
         os.close(self._writer)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"1")
 
     def fileno(self) -> int:
         """Readable when one has come."""
@@ -48,6 +44,6 @@ class Interrupts:
     def take(self) -> bool:
         """Whether one has come since the last time."""
         try:
-            return bool(os.read(self._reader, 4096))
+            return any(number in SIGNALS for number in os.read(self._reader, 4096))
         except BlockingIOError:
             return False

@@ -169,7 +169,7 @@ def unpacked(value: object) -> bytes:
 
 
 class Agent:
-    """Listens on a socket until `stop`, and gives each request of a user in `allowed` to `answer`.
+    """Listens on a socket, and gives each request of a user in `allowed` to `answer`.
 
     `answer` gets the request and who asks; a `TuneguardError` of its becomes the reason of a refusal. `note`
     is told of every connection, with what became of it.
@@ -185,17 +185,9 @@ class Agent:
         self._path, self._allowed, self._answer, self._note = path, allowed, answer, note
         self._busy: Counter[int] = Counter()
         self._lock = threading.Lock()
-        self._wake, self._woken = os.pipe()
-        self._stopping = threading.Event()
 
-    def stop(self) -> None:
-        """End `serve`, from a signal handler or another thread."""
-        self._stopping.set()
-        with contextlib.suppress(OSError):
-            os.write(self._woken, b".")
-
-    def serve(self, ready: Callable[[], None]) -> None:
-        """Listen until `stop`; `ready` is called once connections are taken.
+    def serve(self, ready: Callable[[], None], until: int) -> None:
+        """Listen until the descriptor `until` can be read; `ready` is called once connections are taken.
 
         Raises:
             UsageError: the socket's folder may be written by others, or somebody listens there already.
@@ -204,11 +196,9 @@ class Agent:
 
         with listening(self._path) as server:
             ready()
-            while not self._stopping.is_set():
-                found, _, _ = select.select([server.fileno(), self._wake], [], [])
-                if server.fileno() in found and not self._stopping.is_set():
-                    with contextlib.suppress(OSError):
-                        self._take(server.accept()[0])
+            while until not in select.select([server.fileno(), until], [], [])[0]:
+                with contextlib.suppress(OSError):
+                    self._take(server.accept()[0])
 
     def _take(self, connected: socket.socket) -> None:
         peer = peer_of(connected)
