@@ -6,8 +6,6 @@ them whether it was read (``.``) or refused (``x``). `make accept` rewrites neit
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from tuneguard.attest.predicate import body_of
 from tuneguard.attest.statement import Statement
 from tuneguard.errors import NotUnderstood
+from world.altered import altered, places
 from world.bodies import STATEMENTS
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -34,25 +33,6 @@ READINGS = dict(line.rsplit(" ", 1) for line in (GOLDEN / "readings.txt").read_t
 
 def golden(name: str) -> Statement:
     return Statement.decode((GOLDEN / f"{name}.json").read_bytes(), "evidence.json")
-
-
-def places(value, path=()):
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in inside:
-        yield (*path, name)
-        yield from places(inner, (*path, name))
-
-
-def altered(statement: Statement, path, value) -> Statement:
-    predicate = copy.deepcopy(dict(statement.predicate))
-    holder = predicate
-    for name in path[:-1]:
-        holder = holder[name]
-    if value is ...:
-        del holder[path[-1]]
-    else:
-        holder[path[-1]] = value
-    return dataclasses.replace(statement, predicate=predicate)
 
 
 def reading(statement: Statement, path) -> str:

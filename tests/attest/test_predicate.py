@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -13,6 +12,7 @@ from tuneguard.attest.predicate import body_of, only_tree, predicates_by_type
 from tuneguard.attest.statement import Resource, Statement, tree_resource
 from tuneguard.errors import NotUnderstood
 from world import schema
+from world.altered import altered, places
 from world.bodies import BODIES, STATEMENTS
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -30,27 +30,6 @@ def outcome(statement):
         return read(statement)[1], ""
     except NotUnderstood as error:
         return None, str(error)
-
-
-def altered(statement, path, value):
-    """The statement with the value at `path` of its predicate replaced, or removed if `value` is `...`."""
-    predicate = copy.deepcopy(dict(statement.predicate))
-    holder = predicate
-    for name in path[:-1]:
-        holder = holder[name]
-    if value is ...:
-        del holder[path[-1]]
-    else:
-        holder[path[-1]] = value
-    return dataclasses.replace(statement, predicate=predicate)
-
-
-def places(value, path=()):
-    """The path of every value in a predicate."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in inside:
-        yield (*path, name)
-        yield from places(inner, (*path, name))
 
 
 def test_there_is_an_example_of_every_kind():

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tuneguard.findings import Finding
     from tuneguard.progress import Reporter
 
-__all__ = ["Snapshot", "remove", "take"]
+__all__ = ["Snapshot", "remove", "share", "take"]
 
 PIECE = 8 * MIB
 """Bytes that are copied before they are hashed: still in the processor's cache, or at least in memory."""
@@ -142,7 +142,7 @@ class _Copy:
             try:
                 descriptor = os.open(probe, _NEW_FILE, 0o600, dir_fd=self.top)
                 try:
-                    self.shared = _share(original, descriptor)
+                    self.shared = share(original, descriptor)
                 finally:
                     os.close(descriptor)
                     os.unlink(probe, dir_fd=self.top)
@@ -219,7 +219,7 @@ class _Copier(Hasher):
     def _fill(self, source: int, target: int, size: int) -> bytes:
         """Copy `size` bytes, and hash them as `target` now holds them."""
         digest = hashlib.sha256()
-        shared = self._copy.shared and _share(source, target)
+        shared = self._copy.shared and share(source, target)
         if not shared:
             self._copy.shared = False  # or another file system is mounted inside the source
         for start in range(0, size, PIECE):
@@ -241,7 +241,7 @@ class _Copier(Hasher):
             start, count = start + written, count - written
 
 
-def _share(source: int, target: int) -> bool:
+def share(source: int, target: int) -> bool:
     """Make `target` share all blocks of `source`, both open files; False where that cannot be."""
     try:
         fcntl.ioctl(target, _FICLONE, source)

@@ -6,7 +6,6 @@ and leaves nothing behind. What is broken is a line of the table: an error of ou
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import os
 import re
@@ -19,15 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
+from tuneguard.artifact import snapshot
 from tuneguard.errors import Interrupted, TuneguardError
 from tuneguard.findings import REFUSING, Finding, Result, Severity, judge
+from tuneguard.journey import walls
 from tuneguard.journey.init import ROLES
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+    from tuneguard.sandbox.walls import Wall
+
 _WIDTH = 56
 """With what stands before it, a line of 80 columns."""
 
@@ -97,9 +99,9 @@ def sandbox(here: Surroundings) -> Check:
         find_backend()  # raises, with the kernel's reason and what mends it
     broken = [f"{name} does not work: {reason}" for name, reason in reasons.items() if reason is not None]
     found = [f"works: {', '.join(works)}", *broken]
-    weak = {name: how for name, how in _weak_walls().items() if name not in (MEMORY, PROCESSES)}
+    weak = [f"{wall.name}: {wall.how}" for wall in _unproven() if wall.name not in (MEMORY, PROCESSES)]
     if weak:
-        found += [f"{name}: {how}" for name, how in weak.items()]
+        found += weak
         return Check(State.WEAKENED, "; ".join(found), "run as root, or see docs/sandbox.md")
     return Check(State.OK, "; ".join(found))
 
@@ -109,7 +111,7 @@ def cgroups(here: Surroundings) -> Check:
     from tuneguard.sandbox.walls import MEMORY, PROCESSES
 
     del here
-    weak = [f"{name}: {how}" for name, how in _weak_walls().items() if name in (MEMORY, PROCESSES)]
+    weak = [f"{wall.name}: {wall.how}" for wall in _unproven() if wall.name in (MEMORY, PROCESSES)]
     if not weak:
         return Check(State.OK, "memory and processes are bounded by control groups")
     return Check(
@@ -137,12 +139,10 @@ def reflink(here: Surroundings) -> Check:
     with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as target:
         source.write(b"x" * 4096)
         source.flush()
-        try:
-            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-        except OSError as error:
+        if not snapshot.share(source.fileno(), target.fileno()):
             return Check(
                 State.WEAKENED,
-                f"{shown(folder)}: {(error.strerror or str(error)).lower()}; snapshots are whole copies",
+                f"the file system of {shown(folder)} shares no blocks; snapshots are whole copies",
                 "put the project on XFS or Btrfs",
             )
     return Check(State.OK, f"{shown(folder)} clones files")
@@ -187,15 +187,12 @@ def ledger(here: Surroundings) -> Check:
     """The project's ledger can be read. Whether it is unchanged is what ``ledger verify`` says."""
     from tuneguard.ledger.store import SqliteStore
 
-    if here.ledger_option is not None:
-        store = SqliteStore(Path(here.ledger_option.removeprefix("sqlite:")))
-    elif here.in_project:
-        store = SqliteStore(here.state / "ledger.db")  # not `here.ledger`, which makes the folder
-    else:
+    file = here.ledger_file
+    if file is None:
         return _NO_PROJECT
-    if not os.path.lexists(store.path):
+    if not os.path.lexists(file):
         return Check(State.OK, "none yet: the first command that records something makes it")
-    return Check(State.OK, f"{store.head().size:,} entries")
+    return Check(State.OK, f"{SqliteStore(file).head().size:,} entries")
 
 
 def extras(here: Surroundings) -> Check:
@@ -242,26 +239,13 @@ def _guarded(check: Callable[[Surroundings], Check], here: Surroundings) -> Chec
         return Check(State.MISSING, files.printable(str(ours)), ours.help)
 
 
-def _weak_walls() -> dict[str, str]:
-    """The walls that a command which does nothing did not have proven, under limits, and how."""
-    from tuneguard.sandbox.environment import clean_environment
-    from tuneguard.sandbox.find import PROBE_SECONDS, find_backend
-    from tuneguard.sandbox.walls import Confinement, WallState
+def _unproven() -> list[Wall]:
+    """The walls that a command which does nothing did not have proven."""
+    from tuneguard.sandbox.find import find_backend
+    from tuneguard.sandbox.walls import WallState
 
-    nothing = Confinement(
-        command=("/bin/sh", "-c", ":"),
-        binds=(),
-        workdir="/tmp",  # noqa: S108 (the sandbox's own)
-        environment=clean_environment(),
-        deadline=PROBE_SECONDS,
-        grace=0,
-        memory=1 << 28,
-        processes=16,
-    )
-    outcome = find_backend().run(nothing)
-    if outcome.stopped == "interrupt":
-        raise Interrupted("interrupted while trying the sandbox")
-    return {wall.name: wall.how for wall in outcome.walls if wall.state is not WallState.PROVEN}
+    found = walls.tried(find_backend())
+    return [wall for wall in found if wall.state is not WallState.PROVEN]
 
 
 def _is_installed(name: str) -> bool:

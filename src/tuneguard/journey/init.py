@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
 LIFE = timedelta(days=180)
 """How long a development policy lives."""
-MEMORY = 1 << 30
-"""Bytes: any bound will do to learn whether one can be set."""
 UNFINISHED = "unfinished"
 """The note in a folder of keys: the project that they are for, while its policy is not yet written."""
 
@@ -172,4 +170,4 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
 def _walls(directory: Path, here: Surroundings) -> tuple[Wall, ...]:
     """What this machine's sandbox can show of each wall, by trying. Raises where no sandbox works."""
     with here.reporter.task("Trying walls", total=None, unit="steps"):
-        return walls.tried(find_backend(), (directory,), memory=MEMORY, processes=64)
+        return walls.tried(find_backend(), (directory,))

@@ -155,11 +155,18 @@ class Surroundings:
         """The ledger to write to: the project's or the one named; None outside any project."""
         from tuneguard.ledger.store import SqliteStore
 
-        if self.ledger_option is not None:
-            return SqliteStore(Path(self.ledger_option.removeprefix("sqlite:")))
-        if not self.in_project:
+        if self.ledger_file is None:
             return None
-        return SqliteStore(self.room() / "ledger.db")
+        if self.ledger_option is None:
+            self.room()
+        return SqliteStore(self.ledger_file)
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """Where the ledger lies or will lie: the one that was named, or the project's."""
+        if self.ledger_option is not None:
+            return Path(self.ledger_option.removeprefix("sqlite:"))
+        return self.state / "ledger.db" if self.in_project else None
 
     @property
     def registries(self) -> RegistryOptions:

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
     from tuneguard.sandbox.walls import Backend, Wall
 
+MEMORY, PROCESSES = 1 << 30, 64
+"""The limits of a trial that is made for no run."""
 _NAME = ".tuneguard-trial-"
 
 
-def tried(backend: Backend, places: Iterable[Path], *, memory: int, processes: int) -> tuple[Wall, ...]:
+def tried(
+    backend: Backend, places: Iterable[Path] = (), *, memory: int = MEMORY, processes: int = PROCESSES
+) -> tuple[Wall, ...]:
     """The walls around a command that does nothing and could write in each of `places`, which are folders.
 
     Raises:

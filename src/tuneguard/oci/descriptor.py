@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tuneguard.errors import NotUnderstood
+from tuneguard.errors import NotUnderstood, UsageError
 from tuneguard.files import printable
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ def digest_of(data: bytes) -> str:
 def is_digest(text: object) -> bool:
     """Whether `text` is ``sha256:`` and 64 lower hex digits, the only digests that we use."""
     return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+
+
+def checked_digest(text: str) -> str:
+    """The digest that `text` is.
+
+    Raises:
+        UsageError: it is none. Nothing but ``sha256:`` and 64 hex digits becomes part of a path or a URL.
+    """
+    if not is_digest(text):
+        raise UsageError(f"{printable(text)[:80]} is not a digest", help="sha256: and 64 hex digits")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tuneguard import limits
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.files import cannot_look, printable, read_bounded
 from tuneguard.oci import folder, referrers
-from tuneguard.oci.descriptor import MANIFEST_TYPE, Descriptor, digest_of, is_digest
+from tuneguard.oci.descriptor import MANIFEST_TYPE, Descriptor, checked_digest, digest_of, is_digest
 from tuneguard.oci.index import Index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
@@ -256,7 +256,5 @@ class Layout:
 
 
 def _hex(digest: str) -> str:
-    """The file's name of a digest. Nothing but 64 hex digits ever becomes part of a path."""
-    if not is_digest(digest):
-        raise UsageError(f"{printable(digest)[:80]} is not a digest", help="sha256: and 64 hex digits")
-    return digest.partition(":")[2]
+    """The file's name of a digest."""
+    return checked_digest(digest).partition(":")[2]

@@ -11,7 +11,7 @@ from tuneguard import limits
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.oci.auth import Authenticator
-from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, digest_of, is_digest
+from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, checked_digest, digest_of
 from tuneguard.oci.http import Broken, shown
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Repository:
 
     def has_blob(self, digest: str, size: int | None = None) -> bool:
         """Whether the server says that it has the blob, with that size."""
-        response = self.call("HEAD", f"blobs/{checked(digest)}", "blob")
+        response = self.call("HEAD", f"blobs/{checked_digest(digest)}", "blob")
         response.drop()
         if response.status == 404:
             return False
@@ -142,10 +142,3 @@ class Repository:
             where=self.name,
             help="the registry was damaged or tampered with: push again from the source",
         )
-
-
-def checked(digest: str) -> str:
-    """The digest; UsageError where it is none."""
-    if not is_digest(digest):
-        raise UsageError(f"{printable(digest)[:80]} is not a digest", help="sha256: and 64 hex digits")
-    return digest

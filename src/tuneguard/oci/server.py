@@ -14,12 +14,19 @@ from tuneguard import limits
 from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.oci import fallback, referrers, upload
-from tuneguard.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE, Descriptor, digest_of, is_digest
+from tuneguard.oci.descriptor import (
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    checked_digest,
+    digest_of,
+    is_digest,
+)
 from tuneguard.oci.http import Broken, Tries, joined, shown
 from tuneguard.oci.index import Index, is_index
 from tuneguard.oci.manifest import subject_of
 from tuneguard.oci.reference import valid_tag
-from tuneguard.oci.repository import Repository, checked
+from tuneguard.oci.repository import Repository
 from tuneguard.records import read_json
 
 if TYPE_CHECKING:
@@ -58,7 +65,7 @@ class Server(Repository):
         """Upload a blob, mounted or sent; False if it was there already."""
         if self.has_blob(digest, size):
             return False
-        upload.put(self, checked(digest), size, open, mount_from=self._mount_from, piece=self._piece)
+        upload.put(self, checked_digest(digest), size, open, mount_from=self._mount_from, piece=self._piece)
         if not self.has_blob(digest, size):
             raise CannotLook("said that it stored a blob, and has none", where=f"{self.name}@{digest}")
         return True
@@ -104,7 +111,7 @@ class Server(Repository):
             _NoRanges: the registry does not serve this range.
         """
         headers = {"Range": f"bytes={at}-{size - 1}"} if at and ranges else {}
-        response = self.call("GET", f"blobs/{checked(digest)}", "blob", headers=headers, size=size)
+        response = self.call("GET", f"blobs/{checked_digest(digest)}", "blob", headers=headers, size=size)
         with response.closing():
             if response.status == 404:
                 raise CannotLook(
@@ -211,7 +218,7 @@ class Server(Repository):
         no more than the API could.
         """
         found: list[Descriptor] = []
-        path = f"referrers/{checked(digest)}"
+        path = f"referrers/{checked_digest(digest)}"
         seen: set[str] = set()
         while len(seen) < limits.REGISTRY_PAGES and len(found) <= limits.REGISTRY_REFERRERS:
             if path in seen:
