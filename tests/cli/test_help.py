@@ -122,3 +122,14 @@ def test_a_commands_own_options_come_before_the_shared_ones() -> None:
     assert "--allow-ignored" in own
     assert "--policy" not in own
     assert "--policy" in shared
+
+
+def test_commands_share_the_very_options_so_that_a_start_makes_each_once() -> None:
+    made = {
+        id(option)
+        for _, command in commands(app)
+        for option in command.params
+        if "--policy" in option.opts and "--quiet" in {name for each in command.params for name in each.opts}
+    }
+
+    assert len(made) == 1

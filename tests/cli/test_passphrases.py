@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tuneguard.cli.app import run
-from tuneguard.cli.options import PASSPHRASE_FD, passphrase_source
+from tuneguard.cli.options import passphrase_source
+from tuneguard.engines.step import PASSPHRASE_FD
 from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import pkgutil
 import signal
 import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
+from tuneguard import __version__
 from tuneguard.cli import commands, speak
 
 if TYPE_CHECKING:
@@ -27,19 +29,27 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command's name, in the order of the alphabet."""
         del ctx
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(_modules())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""
-        if cmd_name not in self.list_commands(ctx):
+        del ctx
+        if cmd_name not in _modules():
             return None
-        command = import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}").COMMAND
+        command = import_module(f"{commands.__name__}.{_modules()[cmd_name]}").COMMAND
         assert isinstance(command, click.Command)
         return command
 
 
+@cache
+def _modules() -> dict[str, str]:
+    """The module of each command, by the command's name: the folder is read once, not for each command."""
+    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    return {name.replace("_", "-"): name for name in names}
+
+
 @click.group(cls=Commands, epilog=speak.EXIT_CODES)
-@click.version_option(package_name="tuneguard", prog_name="tuneguard")
+@click.version_option(__version__, prog_name="tuneguard")
 @click.pass_context
 def app(context: click.Context) -> None:
     """Secure a fine-tuning pipeline: sealed data, sandboxed runs, signed checkpoints, judged promotion.

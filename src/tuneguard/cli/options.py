@@ -5,30 +5,25 @@
     def COMMAND(here: Surroundings, directory: Path) -> Result: ...
 
 A command's function takes what was parsed, calls one function of the library and returns its
-`Result`; `speak` renders it.
+`Result`; `speak` renders it. What only a running command needs is imported when it runs: `--help` of the
+program loads this module and every command, and nothing else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import getpass
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tuneguard import limits
 from tuneguard.cli.speak import EXIT_CODES, Voice
-from tuneguard.engines.step import LINES_FD, PASSPHRASE_FD
-from tuneguard.errors import UsageError
-from tuneguard.files import printable, read_named
-from tuneguard.signing.signer import secret_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
@@ -38,27 +33,38 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 FORMATS = ("text", "json", "sarif", "html")
 
 
-PATH = click.Path(path_type=Path, readable=False)
+class PathType(click.Path):
+    """As ``click.Path(path_type=Path)``, which would import `pathlib` before there is a path."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """The `Path` of what was given."""
+        from pathlib import Path
+
+        return Path(value)
+
+
+PATH = PathType(readable=False)
 """A path as it was given. Whether it can be read shows when it is: that is "could not look", not usage."""
 
-Group = tuple["Callable[[Any], Any]", ...]
+Group = tuple[click.Option, ...]
+"""Options that commands share: the very objects, made once."""
 
 PROJECT: Group = (
-    click.option(
-        "--project", type=PATH, metavar="FILE", help="Use this pipeline file in place of ./tuneguard.yaml."
+    click.Option(
+        ["--project"], type=PATH, metavar="FILE", help="Use this pipeline file in place of ./tuneguard.yaml."
     ),
 )
 ROOT: Group = (
-    click.option(
-        "--root",
+    click.Option(
+        ["--root"],
         type=PATH,
         metavar="FILE",
         help="Verify the policy with this public key; docs/policy.md says which is used without it.",
     ),
 )
 POLICY: Group = (
-    click.option(
-        "--policy",
+    click.Option(
+        ["--policy"],
         type=PATH,
         metavar="FILE",
         help="Use this policy in place of $TUNEGUARD_POLICY or ./policy.yaml.",
@@ -66,31 +72,31 @@ POLICY: Group = (
     *ROOT,
 )
 EVIDENCE: Group = (
-    click.option(
-        "--evidence",
+    click.Option(
+        ["--evidence"],
         type=PATH,
         metavar="DIR",
         help="Keep evidence in this folder in place of the one beside the directory, NAME.evidence.",
     ),
 )
 LEDGER: Group = (
-    click.option(
-        "--ledger", metavar="FILE", help="Use this ledger in place of the project's .tuneguard/ledger.db."
+    click.Option(
+        ["--ledger"], metavar="FILE", help="Use this ledger in place of the project's .tuneguard/ledger.db."
     ),
 )
 PASSPHRASE: Group = (
-    click.option(
-        "--passphrase-file", type=PATH, metavar="FILE", help="Read the key's passphrase from this file."
+    click.Option(
+        ["--passphrase-file"], type=PATH, metavar="FILE", help="Read the key's passphrase from this file."
     ),
-    click.option(
-        "--passphrase-env",
+    click.Option(
+        ["--passphrase-env"],
         metavar="VARIABLE",
         help="Read the key's passphrase from this environment variable.",
     ),
 )
 KEYS: Group = (
-    click.option(
-        "--key",
+    click.Option(
+        ["--key"],
         multiple=True,
         metavar="[ROLE=]URI",
         help="Sign with this key; with ROLE= only in this role. Repeatable.",
@@ -98,30 +104,30 @@ KEYS: Group = (
     *PASSPHRASE,
 )
 REGISTRY: Group = (
-    click.option(
-        "--insecure-registry",
+    click.Option(
+        ["--insecure-registry"],
         multiple=True,
         metavar="HOST",
         help="Speak HTTP without TLS to this registry. Repeatable.",
     ),
-    click.option(
-        "--registry-ca",
+    click.Option(
+        ["--registry-ca"],
         type=PATH,
         metavar="FILE",
         help="Accept registry certificates from the authorities in this PEM file.",
     ),
 )
 OUTPUT: Group = (
-    click.option(
-        "--format",
+    click.Option(
+        ["--format"],
         type=click.Choice(FORMATS),
         default="text",
         show_default=True,
         help="Print the result in this format.",
     ),
-    click.option("--json", is_flag=True, help="Print the result as JSON: short for --format json."),
-    click.option("--output", type=PATH, metavar="FILE", help="Write the result to this file."),
-    click.option("--quiet", is_flag=True, help="Print the result only: no progress, no messages."),
+    click.Option(["--json"], is_flag=True, help="Print the result as JSON: short for --format json."),
+    click.Option(["--output"], type=PATH, metavar="FILE", help="Write the result to this file."),
+    click.Option(["--quiet"], is_flag=True, help="Print the result only: no progress, no messages."),
 )
 
 
@@ -155,12 +161,9 @@ def command(
             voice: Voice = context.ensure_object(Voice)
             return _speak(voice, name, function, values)
 
-        own = len(getattr(called, "__click_params__", ()))
-        for option in reversed([option for group in (*groups, OUTPUT) for option in group]):
-            option(called)
         made: Grouped = click.command(short or name, Grouped, epilog=EXIT_CODES, **attributes)(called)
-        made.params = [*made.params[-own or len(made.params) :], *made.params[: len(made.params) - own]]
-        made.own = own
+        made.own = len(made.params)
+        made.params += [option for group in (*groups, OUTPUT) for option in group]
         return made
 
     return wrap
@@ -189,6 +192,8 @@ def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dic
 
 def _conductor() -> Callable[[list[str]], None] | None:
     """Where a step of a plan says its lines while it runs; None for a command that a person typed."""
+    from tuneguard.engines.step import LINES_FD
+
     inherited = os.environ.pop(LINES_FD, None)
     if inherited is None:
         return None
@@ -196,6 +201,8 @@ def _conductor() -> Callable[[list[str]], None] | None:
     os.set_inheritable(descriptor, False)
 
     def say(line: list[str]) -> None:
+        import contextlib
+
         from tuneguard.records import to_json
 
         with contextlib.suppress(OSError):  # the conductor is gone, and this step goes on
@@ -232,6 +239,8 @@ def _keys(options: tuple[str, ...]) -> dict[str, str]:
         if not separator or not role.replace("-", "").isalpha() or ":" in role:
             role, uri = "", option
         if role in keys:
+            from tuneguard.errors import UsageError
+
             raise UsageError(f"--key is given twice for {role or 'the same role'}")
         keys[role] = uri
     return keys
@@ -242,10 +251,18 @@ def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str]
 
     A callable and not a value, so that nothing is read before a key needs it.
     """
+    from tuneguard.engines.step import PASSPHRASE_FD
+
     inherited = os.environ.pop(PASSPHRASE_FD, None)
     held = _read_descriptor(int(inherited)) if inherited else None
 
     def ask(name: str) -> bytes:
+        import getpass
+
+        from tuneguard.errors import UsageError
+        from tuneguard.files import printable, read_named
+        from tuneguard.signing.signer import secret_in
+
         if held is not None:
             return held
         if file is not None:
@@ -273,6 +290,8 @@ def _read_descriptor(descriptor: int) -> bytes:
 
 def new_passphrase(here: Surroundings, path: Path) -> bytes:
     """A passphrase for a key that is to be made: as given, or asked for twice."""
+    from tuneguard.errors import UsageError
+
     if sys.stdin is not None and sys.stdin.isatty():
         first = here.passphrase(f"the new key {path}")
         if first != here.passphrase("it again"):

@@ -6,19 +6,17 @@ Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 4 i
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING
-
-from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
-from tuneguard.output import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tuneguard.errors import TuneguardError
     from tuneguard.findings import Result
+    from tuneguard.output import text
 
 EXIT_CODES = """\b
 Exit codes: 0 passed · 1 refused · 2 usage or configuration · 3 could not look · 4 integrity only ·
@@ -38,12 +36,16 @@ class Voice:
 
     def style(self) -> text.Style:
         """What the standard output can show."""
+        from tuneguard.output import text
+
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and self.output is None
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
         return text.Style(colour=colour, unicode=encoding == "utf8")
 
     def result(self, result: Result) -> int:
         """Print a result in the chosen format and return its exit code."""
+        import dataclasses
+
         notes = tuple(dict.fromkeys((*result.notes, *self.warnings())))
         self._write(self._render(dataclasses.replace(result, notes=notes)))
         return result.verdict.exit_code
@@ -51,6 +53,8 @@ class Voice:
     def error(self, error: BaseException) -> int:
         """Print an error, each problem in one sentence, and return its exit code."""
         import click
+
+        from tuneguard.output import text
 
         ours = as_ours(error)
         if os.environ.get("TUNEGUARD_DEBUG") == "1":
@@ -87,12 +91,16 @@ class Voice:
             from tuneguard.output import html
 
             return html.render(result)
+        from tuneguard.output import text
+
         written = self.output is not None and not self.quiet  # on a terminal the lines went before
         lines = "".join(text.line(text.PLAIN, *_parts(row)) + "\n" for row in self.lines) if written else ""
         return (lines + text.render(result, self.style())).encode("utf-8", "backslashreplace")
 
     def _write_anyhow(self, said: bytes) -> None:
         """Write what an error said; the file that cannot be written may be the very error."""
+        from tuneguard.errors import TuneguardError
+
         try:
             self._write(said)
         except TuneguardError:
@@ -123,6 +131,8 @@ def _parts(row: Sequence[str]) -> tuple[str, str, Sequence[str]]:
 def as_ours(error: BaseException) -> TuneguardError:
     """Any exception as one of ours: what click says is usage, what we did not foresee is a bug."""
     import click
+
+    from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError
 
     if isinstance(error, TuneguardError):
         return error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,12 +9,14 @@ import click
 from tuneguard.cli.options import PASSPHRASE, PATH, command, new_passphrase, unencrypted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tuneguard.findings import Result
     from tuneguard.journey.surroundings import Surroundings
 
 
 @command("init", PASSPHRASE)
-@click.argument("directory", type=PATH, default=Path())
+@click.argument("directory", type=PATH, default=".")
 @click.option(
     "--name", required=True, metavar="N", help="Name the model; the policy and the keys use this name."
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -62,6 +61,8 @@ def COMMAND(
 
 def reported(result: Result, here: Surroundings) -> Result:
     """Write the report of a promotion into the project; its path is one of the outputs."""
+    import dataclasses
+
     from tuneguard.files import write_replacing
     from tuneguard.journey.surroundings import shown
     from tuneguard.output import html

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneguard.cli.options import LEDGER, PATH, POLICY, PROJECT, REGISTRY, command, signed_by
-from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +41,7 @@ def COMMAND(
     code 4.
     """
     if any(signer.values()):
+        from tuneguard.errors import UsageError
         from tuneguard.journey.pull_foreign import pull_foreign
 
         if model or run:

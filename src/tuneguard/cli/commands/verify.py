@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneguard.cli.options import EVIDENCE, PATH, POLICY, PROJECT, bound, command, signed_by
-from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +64,7 @@ def COMMAND(
     Without --model, --run or --for the answer is "integrity only" and the exit code 4: nothing else was
     asked.
     """
+    from tuneguard.errors import UsageError
     from tuneguard.journey.verify import verify_foreign, verify_tree
 
     if signature is not None and (purpose or model or run):
