@@ -34,21 +34,21 @@ class Reference:
     fact: str
 
 
+Words = tuple[str | Reference, ...]
+"""Arguments of a step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command of the journey.
 
-    ``argv`` follows the program's name; ``reads`` and ``writes`` are the paths it needs; ``role``
-    is whose key it holds, if any; ``network`` whether it must reach beyond this machine;
-    ``deadline`` the seconds after which the engine ends it, None for no bound.
+    ``argv`` follows the program's name; ``role`` is whose key it holds, if any; ``deadline`` the seconds
+    after which the engine ends it, None for no bound.
     """
 
     id: str
-    argv: tuple[str | Reference, ...]
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
+    argv: Words
     role: str | None = None
-    network: bool = False
     deadline: float | None = None
 
 

@@ -18,7 +18,7 @@ from tuneguard.signing.signer import for_people, holds_pin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneguard.engines.step import Engine, Outcome
+    from tuneguard.engines.step import Engine, Outcome, Words
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.progress import Reporter
 
@@ -107,31 +107,11 @@ def run_plan(
     here: Surroundings, *, run: str, resume: Path | None, extra: Sequence[str] = ()
 ) -> tuple[Step, ...]:
     """Train: one step, one process, which supervises the sandbox and signs after it is dead."""
-    pipeline = here.pipeline
-    checkpoint = str(pipeline.checkpoint_folder(run))
-    argv = [
-        "train",
-        "--run",
-        run,
-        *shared_options(here),
-        *ledger_options(here),
-        *key_options(here, "builder"),
-        *extra,
-    ]
+    shared = (*shared_options(here), *ledger_options(here), *key_options(here, "builder"))
+    argv = ["train", "--run", run, *shared, *extra]
     if resume is not None:
         argv += ["--resume", os.path.abspath(resume)]
-    return (
-        Step(
-            "train",
-            tuple(argv),
-            reads=(
-                str(pipeline.resolve(pipeline.data.train.path)),
-                str(pipeline.resolve(pipeline.base.path)),
-            ),
-            writes=(checkpoint, checkpoint + ".evidence"),
-            role="builder",
-        ),
-    )
+    return (Step("train", tuple(argv), role="builder"),)
 
 
 def promotion_plan(
@@ -148,92 +128,26 @@ def promotion_plan(
     """Copy → verify → scan → evaluate → decide → push → record, each over the same tree digest."""
     copy = str(here.state / "attempts" / attempt / "tree")
     source = os.path.abspath(directory)
-    evidence = str(here.evidence_of(Path(source)))
     shared, ledger = shared_options(here), ledger_options(here)
-    reading = (*shared, "--evidence", evidence)
+    reading = (*shared, "--evidence", str(here.evidence_of(Path(source))))
     common = (*reading, *ledger)
-    bound = ("--attempt", attempt, "--tree", Reference("copy", "tree"), "--model", model)
+    bound: Words = ("--attempt", attempt, "--tree", Reference("copy", "tree"), "--model", model)
     judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
-    mounting = () if mount_from is None else ("--mount-from", mount_from)
     scanner = "scanner" if judge["scanner"] else "promoter"
     evaluator = "evaluator" if judge["evaluator"] else "promoter"
+    deciding: Words = ("--to", reference, "--run", run, *bound, *common, *judge["promoter"])
+    pushing = (*registry_options(here), *(() if mount_from is None else ("--mount-from", mount_from)))
+    recording: Words = ("--pushed", Reference("push", "manifest"), *key_options(here, "log"))
     return (
-        Step(
-            "copy",
-            ("copy", source, "--attempt", attempt, "--model", model, "--run", run, *common),
-            reads=(source, evidence),
-            writes=(copy,),
-        ),
-        Step(
-            "verify",
-            ("verify", copy, "--for", "promote", "--run", run, *bound, *reading),
-            reads=(copy, evidence),
-        ),
-        Step(
-            "scan",
-            ("scan", copy, "--sign", *bound, *common, *judge[scanner]),
-            reads=(copy,),
-            writes=(evidence,),
-            role=scanner,
-        ),
+        Step("copy", ("copy", source, "--attempt", attempt, "--model", model, "--run", run, *common)),
+        Step("verify", ("verify", copy, "--for", "promote", "--run", run, *bound, *reading)),
+        Step("scan", ("scan", copy, "--sign", *bound, *common, *judge[scanner]), role=scanner),
         Step(
             "evaluate",
             ("evaluate", copy, *bound, *common, *judge[evaluator], *tightened),
-            reads=(copy,),
-            writes=(evidence,),
             role=evaluator,
         ),
-        Step(
-            "decide",
-            (
-                "decide",
-                copy,
-                "--to",
-                reference,
-                "--run",
-                run,
-                *bound,
-                *common,
-                *judge["promoter"],
-                *tightened,
-            ),
-            reads=(copy, evidence),
-            writes=(evidence,),
-            role="promoter",
-        ),
-        Step(
-            "push",
-            (
-                "push",
-                copy,
-                "--to",
-                reference,
-                "--run",
-                run,
-                *mounting,
-                *bound,
-                *common,
-                *registry_options(here),
-                *judge["promoter"],
-            ),
-            reads=(copy, evidence),
-            network=not reference.startswith("oci:"),
-            role="promoter",
-        ),
-        Step(
-            "record",
-            (
-                "record",
-                copy,
-                "--run",
-                run,
-                *bound,
-                *shared,
-                *ledger,
-                "--pushed",
-                Reference("push", "manifest"),
-                *key_options(here, "log"),
-            ),
-            role="log",
-        ),
+        Step("decide", ("decide", copy, *deciding, *tightened), role="promoter"),
+        Step("push", ("push", copy, *deciding, *pushing), role="promoter"),
+        Step("record", ("record", copy, "--run", run, *bound, *shared, *ledger, *recording), role="log"),
     )
