@@ -220,7 +220,7 @@ def test_attack_an_index_of_the_copy_rewritten_before_the_decision(
     path.write_bytes(path.read_bytes()[:-2] + b" }")
 
     assert promotion.decide() == 1
-    assert "is another file than the one that was hashed" in capsys.readouterr().err
+    assert "has changed since it was hashed" in capsys.readouterr().err
 
 
 def test_only_scan_and_evaluation_hash_the_copy_again(

@@ -351,13 +351,13 @@ def signed_by(function: Function) -> Function:
             "--trusted-root",
             type=PATH,
             metavar="FILE",
-            help="Believe the authorities, logs and clocks of this Sigstore trusted root.",
+            help="Trust the authorities, logs and clocks in this Sigstore trusted root.",
         ),
         click.option(
             "--certificate-root",
             type=PATH,
             metavar="FILE",
-            help="Believe certificates from these authorities (PEM).",
+            help="Trust certificates from these authorities (PEM).",
         ),
         click.option(
             "--public-key",

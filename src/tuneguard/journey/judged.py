@@ -80,7 +80,7 @@ def copied(
     if kept is None:
         return bound(directory, tree, here, faults)
     if hashlib.sha256(kept).hexdigest() != tree:
-        raise _changed(directory, f"the manifest beside the copy is not that of {short(str(tree))}")
+        raise _changed(directory, f"the manifest beside the copy has another digest than {short(str(tree))}")
     digests = Manifest.read_checksums(kept, shown(directory))
     with files.directory(directory) as root:
         there = survey(root, name=str(directory)).files

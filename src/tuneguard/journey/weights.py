@@ -25,7 +25,7 @@ def selected(directory: Path, manifest: Manifest) -> Selection:
     """What of the tree in `directory` is measured. Of the files that the rule reads, each is the manifest's.
 
     Raises:
-        ChangedWhileRead: a file is another one than the manifest says.
+        ChangedWhileRead: a file has another digest than the manifest says.
         CannotLook: a file cannot be read.
     """
     digests = {file.path: file.sha256 for file in manifest.files}
@@ -39,7 +39,7 @@ def selected(directory: Path, manifest: Manifest) -> Selection:
                     digest.update(chunk)
             if digest.hexdigest() != digests[path]:
                 raise ChangedWhileRead(
-                    "is another file than the one that was hashed",
+                    "has changed since it was hashed",
                     where=shown(directory / path),
                     help="find out who can write here, and run again",
                 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command("evaluate", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.argument("directory", type=PATH)
-@click.option("--model", metavar="N", help="Judge by what the policy demands of this model.")
+@click.option("--model", metavar="N", help="Judge the checkpoint as this model of the policy.")
 @click.option(
     "--eval-dataset", type=PATH, metavar="DIR", help="Read the policy's evaluation set from this folder."
 )

@@ -38,7 +38,9 @@ def entries(here: Surroundings) -> Result:
 
 @command("ledger verify", PROJECT, LEDGER, short="verify")
 @click.option(
-    "--head", metavar="SIZE:ROOT", help="Refuse a ledger that this head, kept elsewhere, is no part of."
+    "--head",
+    metavar="SIZE:ROOT",
+    help="Compare with this head, which was kept elsewhere, and refuse a rewritten ledger.",
 )
 def verify(here: Surroundings, head: str | None) -> Result:
     """Read every entry again and compare with a head that was kept elsewhere."""
