@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+import secrets
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,14 +98,14 @@ class Handler(BaseHTTPRequestHandler):
         self.body()
         if query.get("mount", [""])[0] in self.world.blobs:
             return self.answer(201)
-        with self.world.lock:
-            name = str(len(self.world.log))
-            self.world.uploads[name] = b""
+        name = secrets.token_hex(8)
+        self.world.uploads[name] = b""
         return self.answer(202, Location=f"/v2/m/blobs/uploads/{name}")
 
     def upload(self, name: str, query: dict[str, list[str]]) -> None:
         held = self.world.uploads.get(name)
         if held is None:
+            self.body()  # what is left unread would be taken for the next request
             return self.answer(404)
         place = {"Location": f"/v2/m/blobs/uploads/{name}", "Range": f"0-{max(0, len(held) - 1)}"}
         if self.command == "GET":
