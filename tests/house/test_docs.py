@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import textwrap
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,6 +157,19 @@ def test_every_call_in_a_page_names_a_command_and_options_that_are_there(page: P
     assert used <= known | {"--help"}
     required = {option.opts[0] for option in command.params if option.required and option.opts[0][0] == "-"}
     assert required <= used or "…" in line, "a call that would end in usage"
+
+
+# --- The README's installation ------------------------------------------------------------------------
+
+
+def test_the_readme_names_every_extra_and_the_oldest_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    section = README.partition("## Install\n")[2].partition("\n## ")[0]
+    table = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+
+    assert sorted(re.findall(r"`(\w+)`", "".join(table))) == sorted(project["optional-dependencies"])
+    assert f"Python {project['requires-python'].replace('>=', '≥ ')}:" in section
+    assert all(name in project["optional-dependencies"] for name in re.findall(r"\.\[(\w+)\]", section))
 
 
 # --- The README's table of threats -------------------------------------------------------------------
