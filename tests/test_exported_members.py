@@ -91,6 +91,21 @@ def test_what_the_command_line_does_the_library_does_in_the_same_words():
     assert words - ONLY_COMMANDS <= set(FUNCTIONS)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("promote", {"to", "run", "model", "mount_from", "min_accuracy", "max_toxicity"}),
+        ("run", {"run", "resume", "engine", "keep_intermediate", "unsafe_no_sandbox"}),
+    ],
+)
+def test_a_commands_own_options_are_the_functions_keywords(name: str, options: set[str]):
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+
+    assert options <= {each.name for each in command.params}
+    assert options <= set(inspect.signature(getattr(tuneguard, name)).parameters)
+
+
 def test_importing_it_loads_nothing_else():
     script = "import sys, tuneguard; print([name for name in sys.modules if name.startswith('tuneguard.')])"
 

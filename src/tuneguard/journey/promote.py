@@ -30,14 +30,16 @@ def promote(
     to: str,
     run: str,
     model: str | None = None,
+    min_accuracy: float | None = None,
+    max_toxicity: float | None = None,
     tightened: Sequence[str] = (),
     mount_from: str | None = None,
     here: Surroundings | None = None,
 ) -> Result:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
-    `tightened` are the evaluation's flags (``--min-accuracy``, ``--max-toxicity``). `mount_from`: see
-    `tuneguard.journey.push.push`.
+    `min_accuracy` and `max_toxicity` can only tighten the policy; `tightened` are the same as words of the
+    command line. `mount_from`: see `tuneguard.journey.push.push`.
 
     Raises:
         UsageError: outside a project, or the model cannot be told.
@@ -57,7 +59,7 @@ def promote(
         model=name,
         run=run,
         attempt=attempt,
-        tightened=tightened,
+        tightened=(*tightened, *_flags(min_accuracy, max_toxicity)),
         mount_from=mount_from,
     )
     held = passphrases.collect(here, steps)
@@ -66,6 +68,11 @@ def promote(
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
     return _result(directory, to, conducted, name)
+
+
+def _flags(min_accuracy: float | None, max_toxicity: float | None) -> tuple[str, ...]:
+    given = (("--min-accuracy", min_accuracy), ("--max-toxicity", max_toxicity))
+    return tuple(word for name, share in given if share is not None for word in (name, str(share)))
 
 
 def _reach(to: str, mount_from: str | None, here: Surroundings) -> None:

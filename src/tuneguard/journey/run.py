@@ -22,13 +22,17 @@ def run(
     run: str | None = None,
     resume: str | Path | None = None,
     engine: str = "local",
+    keep_intermediate: bool = False,
+    unsafe_no_sandbox: bool = False,
     extra: Sequence[str] = (),
     here: Surroundings | None = None,
 ) -> Result:
     """Train as the pipeline says, in the sandbox, and sign what came of it.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
-    earlier run that the builder signed; `extra` further options of the step ``train``.
+    earlier run that the builder signed. `keep_intermediate` signs what a stopped run left;
+    `unsafe_no_sandbox` trains without a sandbox, and the evidence records it. `extra` are further options of
+    the step ``train``, as words of the command line.
 
     Raises:
         UsageError: the id is not one, or the engine is not built.
@@ -39,7 +43,9 @@ def run(
     if engine != "local":
         raise UsageError(f"the engine {engine} is not built yet", help="use --engine local")
     identifier = spec.new_run_id(here.now) if run is None else spec.valid_run_id(run)
-    steps = plan.run_plan(here, run=identifier, resume=resume, extra=extra)
+    flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
+    words = (*extra, *(flag for flag, given in flags.items() if given))
+    steps = plan.run_plan(here, run=identifier, resume=resume, extra=words)
     secrets = passphrases.collect(here, steps)
     conducted = plan.conduct(steps, LocalEngine(secrets), here.reporter)
     return retell.result("run", conducted.outcomes["train"])

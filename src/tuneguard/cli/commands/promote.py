@@ -48,13 +48,15 @@ def COMMAND(
     """
     from tuneguard.journey.promote import promote
 
-    flags: list[str] = []
-    if min_accuracy is not None:
-        flags += ["--min-accuracy", str(min_accuracy)]
-    if max_toxicity is not None:
-        flags += ["--max-toxicity", str(max_toxicity)]
     result = promote(
-        directory, to=to, run=run, model=model, tightened=flags, mount_from=mount_from, here=here
+        directory,
+        to=to,
+        run=run,
+        model=model,
+        min_accuracy=min_accuracy,
+        max_toxicity=max_toxicity,
+        mount_from=mount_from,
+        here=here,
     )
     return reported(result, here)
 

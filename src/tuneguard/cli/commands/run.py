@@ -40,6 +40,11 @@ def COMMAND(
     """Run the pipeline's training: verified inputs, no network, a deadline, a signed checkpoint."""
     from tuneguard.journey.run import run as run_training
 
-    flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
-    extra = [flag for flag, given in flags.items() if given]
-    return run_training(run=run, resume=resume, engine=engine, extra=extra, here=here)
+    return run_training(
+        run=run,
+        resume=resume,
+        engine=engine,
+        keep_intermediate=keep_intermediate,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+        here=here,
+    )
