@@ -108,8 +108,8 @@ REGISTRY_PROGRESS_BYTES = 64 * KIB
 """Bytes of a blob that must come or go before a broken connection is no failure in a row."""
 
 # Scanner
-PICKLE_OPCODES = 50_000_000
-"""Opcodes interpreted in one pickle: about half a minute."""
+PICKLE_OPCODES = 25_000_000
+"""Opcodes interpreted in one pickle: ten seconds. An optimizer state of 90,000 tensors has 2.7 million."""
 PICKLE_MEMO = 8_000_000
 """Entries of a pickle's memo. An optimizer state of 90,000 tensors has 700,000."""
 PICKLE_STACK = 2_000_000

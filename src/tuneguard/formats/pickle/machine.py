@@ -62,6 +62,9 @@ _DECIMAL = re.compile(rb"-?[0-9]{1,4000}", re.ASCII)
 _UNSIGNED = re.compile(rb"[0-9]{1,10}", re.ASCII)
 _FLOAT = re.compile(rb"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[+-]?[0-9]{1,4})?|inf)|-?nan", re.ASCII)
 
+_QUICK = bytes(code in b"qrh\x94K(jMN" for code in range(256))
+"""Whether `Machine._rush` does an opcode itself: asked first, as the others would be compared with each."""
+
 _u16 = struct.Struct("<H").unpack_from
 _i32 = struct.Struct("<i").unpack_from
 _u32 = struct.Struct("<I").unpack_from
@@ -181,21 +184,31 @@ class Machine:
         self._opcodes += 1
         self._table[self._data[pos]]()
 
-    def _rush(self) -> None:  # noqa: C901 (flat on purpose: see its docstring)
+    def _rush(self) -> None:  # noqa: C901, PLR0912, PLR0915 (flat on purpose: see its docstring)
         """Opcodes until there are many facts, or the window moves or is nearly used up.
 
-        Eight opcodes make up three quarters of what torch writes; they are done here without a call
+        Nine opcodes make up three quarters of what torch writes; they are done here without a call
         each, which saves a third of the time. Where such a one meets anything unusual, its handler does it.
         """
         data, pos, stop = self._data, self._pos, min(self._safe, self._end - _MARGIN)
         table, acts, stack, memo = self._table, self._acts, self._stack, self._memo
         tidy = not self._sparse and not self._holes
+        quick = _QUICK
         done = 0
         try:
             while pos < stop:
                 done += 1
                 code = data[pos]
-                if code == 0x71 and tidy and stack and data[pos + 1] == len(memo):  # BINPUT
+                if not quick[code]:
+                    self._at = pos
+                    self._pos = pos + 1
+                    table[code]()
+                    pos = self._pos
+                    if len(acts) >= _BATCH or data is not self._data or self._safe < stop:
+                        break
+                    stack = self._stack
+                    tidy = not self._sparse and not self._holes
+                elif code == 0x71 and tidy and stack and data[pos + 1] == len(memo):  # BINPUT
                     memo.append(stack[-1])
                     pos += 2
                 elif code == 0x72 and tidy and stack and _u32(data, pos + 1)[0] == len(memo):  # LONG_BINPUT
@@ -221,6 +234,9 @@ class Machine:
                 elif code == 0x4D:  # BININT2
                     stack.append(_u16(data, pos + 1)[0])
                     pos += 3
+                elif code == 0x4E:  # NONE
+                    stack.append(None)
+                    pos += 1
                 else:
                     self._at = pos
                     self._pos = pos + 1
@@ -666,8 +682,13 @@ class Machine:
         self._stack.append(Set(len(items)))
 
     def _op_append(self) -> None:
-        item = self._stack.pop()
-        self._extend(self._stack[-1], [item])
+        stack = self._stack
+        item = stack.pop()
+        target = stack[-1]
+        if type(target) is List and target.items is None and type(item) is not Global:
+            target.length += 1  # as `_extend` does it
+        else:
+            self._extend(target, [item])
 
     def _op_appends(self) -> None:
         items = self._items()
@@ -696,9 +717,22 @@ class Machine:
             self._fill(target)
 
     def _op_setitem(self) -> None:
-        value = self._stack.pop()
-        key = self._stack.pop()
-        self._set_items(self._stack[-1], [key, value])
+        stack = self._stack
+        value = stack.pop()
+        key = stack.pop()
+        target = stack[-1]
+        if (
+            type(target) is Dict
+            and not target.sealed
+            and (keys := target.keys) is not None
+            and type(key) is not Global
+            and type(value) is not Global
+        ):
+            target.length += 1  # as `_put_pairs` does it
+            if len(keys) < DICT_KEYS:
+                keys.append(key)
+        else:
+            self._set_items(target, [key, value])
 
     def _op_setitems(self) -> None:
         items = self._items()
