@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from tuneguard.artifact.digest import hash_tree  # noqa: E402 (found by the line above)
-from tuneguard.artifact.lanes import cores  # noqa: E402
+from tuneguard.artifact.parallel import cores  # noqa: E402
 
 MIB = 1 << 20
 

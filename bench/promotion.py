@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from tuneguard.artifact import snapshot  # noqa: E402 (found by the line above)
-from tuneguard.journey import judged  # noqa: E402 (found by the line above)
+from tuneguard.journey import evidence_log  # noqa: E402 (found by the line above)
 from tuneguard.journey.surroundings import Surroundings  # noqa: E402 (found by the line above)
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def main() -> None:
         attempt = here.room("attempts") / ATTEMPT
         attempt.mkdir(mode=0o700)
         taken, copied, copying = measured(lambda: snapshot.take(source, attempt / "tree"))
-        judged.keep_manifest(taken.manifest, attempt)
+        evidence_log.keep_manifest(taken.manifest, attempt)
         tree = taken.manifest.digest
-        _, hashed, hashing = measured(lambda: judged.bound(taken.path, tree, here))
-        _, read, reading = measured(lambda: judged.copied(taken.path, tree, ATTEMPT, here))
+        _, hashed, hashing = measured(lambda: evidence_log.bound(taken.path, tree, here))
+        _, read, reading = measured(lambda: evidence_log.copied(taken.path, tree, ATTEMPT, here))
         snapshot.remove(taken.path)
     print(f"4 files, {size // MIB:,} MiB")
     print(

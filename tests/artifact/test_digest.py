@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tuneguard.artifact import lanes
+from tuneguard.artifact import parallel
 from tuneguard.artifact.digest import hash_descriptor, hash_file, hash_tree
 from tuneguard.artifact.manifest import File
 from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("_no_leaks")
 
-LARGE = lanes.SMALL * 3 + 17
+LARGE = parallel.SMALL * 3 + 17
 
 
 def by_hand(root: Path) -> str:
@@ -89,7 +89,7 @@ def test_the_number_of_lanes_does_not_matter(tree, workers):
 
 
 def test_many_small_files_are_hashed_by_processes_with_the_same_result(tree):
-    files = {**many(lanes.WORTH_PROCESSES + 700), "w": os.urandom(LARGE)}
+    files = {**many(parallel.WORTH_PROCESSES + 700), "w": os.urandom(LARGE)}
 
     found = hash_tree(tree(files), workers=2)
 
@@ -98,7 +98,7 @@ def test_many_small_files_are_hashed_by_processes_with_the_same_result(tree):
     }
 
 
-@pytest.mark.parametrize("count", [3, lanes.WORTH_PROCESSES + 700])
+@pytest.mark.parametrize("count", [3, parallel.WORTH_PROCESSES + 700])
 def test_progress_is_told_in_bytes_and_ends_at_the_total(tree, count):
     files = {**many(count), "w": os.urandom(LARGE)}
     meddler = Meddler()
@@ -160,7 +160,7 @@ def test_a_change_names_the_file_and_says_what_to_do(tree):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_one_changed_file_among_thousands_in_worker_processes_refuses(tree, moment):
-    root = tree(many(lanes.WORTH_PROCESSES + 700))
+    root = tree(many(parallel.WORTH_PROCESSES + 700))
     meddler = Meddler(**{moment: lambda: (root / "rows/3/10.json").write_bytes(b"xx")})
 
     with pytest.raises(ChangedWhileRead, match=r"rows/3/10\.json"):
@@ -186,7 +186,7 @@ def test_a_file_that_grows_for_ever_ends_the_hashing(tree):
         growing.join()
 
 
-@pytest.mark.parametrize("count", [1, lanes.WORTH_PROCESSES + 700])
+@pytest.mark.parametrize("count", [1, parallel.WORTH_PROCESSES + 700])
 def test_an_unreadable_file_is_told_as_such(tree, count):
     root = tree({"a": b"", **many(count)})
     (root / "rows/0/0.json").chmod(0)
@@ -197,7 +197,7 @@ def test_an_unreadable_file_is_told_as_such(tree, count):
 
 
 def test_an_interrupt_ends_all_lanes_and_processes(tree):
-    root = tree({**many(lanes.WORTH_PROCESSES + 700), "w": os.urandom(LARGE)})
+    root = tree({**many(parallel.WORTH_PROCESSES + 700), "w": os.urandom(LARGE)})
 
     def interrupt() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -209,7 +209,7 @@ def test_an_interrupt_ends_all_lanes_and_processes(tree):
 
 
 def test_a_refused_tree_ends_the_processes_that_began_early(tree):
-    root = tree(many(lanes.WORTH_PROCESSES + 700))
+    root = tree(many(parallel.WORTH_PROCESSES + 700))
     (root / "rows/6/link").symlink_to("/etc/passwd")
 
     with pytest.raises(ForbiddenTree):
@@ -218,7 +218,7 @@ def test_a_refused_tree_ends_the_processes_that_began_early(tree):
 
 def test_a_worker_process_that_dies_is_no_answer(tree):
     with directory(tree({"a": b""})) as descriptor:
-        worker = lanes._Worker(descriptor)
+        worker = parallel._Worker(descriptor)
         try:
             os.kill(worker._process.pid, signal.SIGKILL)
             worker._process.wait()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.artifact import lanes
+from tuneguard.artifact import parallel
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.artifact.snapshot import PIECE, take
 from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, UsageError
@@ -69,7 +69,7 @@ def test_a_snapshot_is_readable_by_its_owner_alone_and_nothing_in_it_runs(tree, 
 
 def test_many_small_files_are_copied_too(tree, tmp_path):
     root = tree(
-        {f"rows/{number % 5}/{number}": b"%d" % number for number in range(lanes.WORTH_PROCESSES + 100)}
+        {f"rows/{number % 5}/{number}": b"%d" % number for number in range(parallel.WORTH_PROCESSES + 100)}
     )
 
     assert take(root, tmp_path / "copy").manifest.digest == hash_tree(root).digest

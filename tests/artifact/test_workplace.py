@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
-from tuneguard.artifact.workplace import holding, left_behind, sweep, working
+from tuneguard.artifact.workdir import holding, left_behind, sweep, working
 from tuneguard.errors import CannotLook, UsageError
 
 HOLD = """
 import sys
 from pathlib import Path
-from tuneguard.artifact.workplace import working
+from tuneguard.artifact.workdir import working
 with working(Path(sys.argv[1])) as hold:
     (Path(sys.argv[1]) / "copy").mkdir(mode=0o500)
     print("held", flush=True)

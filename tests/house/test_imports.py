@@ -19,7 +19,7 @@ NOT_FOR_HELP = {
 }  # fmt: skip
 COMMANDS = {f"tuneguard.cli.commands.{found.name}" for found in pkgutil.iter_modules(commands.__path__)}
 PROGRAM = {
-    "tuneguard", "tuneguard.cli", "tuneguard.cli.app", "tuneguard.cli.commands", "tuneguard.cli.speak",
+    "tuneguard", "tuneguard.cli", "tuneguard.cli.app", "tuneguard.cli.commands", "tuneguard.cli.console",
 }  # fmt: skip
 OPTIONS = {"tuneguard.cli.options", "tuneguard.limits"}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.attest.predicates import evaluation as evaluations
-from tuneguard.journey import judged, weights
+from tuneguard.journey import evidence_log, weights
 from tuneguard.journey.surroundings import Surroundings, rfc3339
 from tuneguard.ledger.entry import new_attempt
 
@@ -96,7 +96,7 @@ class Promotion:
                 finished=rfc3339(here.now),
                 files=selected if files is None else files,
             )
-            judged.record(
+            evidence_log.record(
                 evaluations.PREDICATE.statement(MODEL, self.tree, body),
                 evaluations.KIND,
                 here.signer("promoter"),

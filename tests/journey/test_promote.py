@@ -12,7 +12,7 @@ from steps import MODEL, Promotion, verdicts
 
 from tuneguard.artifact import digest
 from tuneguard.artifact.digest import hash_tree
-from tuneguard.journey import judged
+from tuneguard.journey import evidence_log
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 
@@ -198,7 +198,7 @@ def test_attack_the_manifest_beside_the_copy_replaced(
     path = promotion.copy_path / "model.safetensors"
     make_writable(path)
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
-    kept = promotion.copy_path.parent / judged.MANIFEST
+    kept = promotion.copy_path.parent / evidence_log.MANIFEST
     kept.write_bytes(hash_tree(promotion.copy_path).to_checksums())
 
     for step in (promotion.verify, promotion.decide, promotion.push):

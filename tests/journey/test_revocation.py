@@ -12,7 +12,7 @@ from projects import SEAL
 from steps import MODEL, Promotion, verdicts
 
 from tuneguard.attest.predicates import verdict as predicates
-from tuneguard.journey import judged
+from tuneguard.journey import evidence_log
 from tuneguard.trust.verify import verify
 from tuneguard.typed import read
 from world import company
@@ -261,8 +261,8 @@ def test_of_two_verdicts_that_count_the_newest_goes_along_with_the_model() -> No
     made = [company.verdict(time=company.ago(days=days)) for days in (9, 1, 5)]
     seen = verify(company.CHECKPOINT, made, company.policy(), company.expecting(purpose="load", attempt=None))
 
-    assert judged.verdict_of(seen).time == company.ago(days=1)
-    assert judged.behind_verdict(made, seen) == (made[1],)
+    assert evidence_log.verdict_of(seen).time == company.ago(days=1)
+    assert evidence_log.behind_verdict(made, seen) == (made[1],)
 
 
 def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: Project) -> None:

@@ -20,9 +20,9 @@ import pytest
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.cli.app import run as tuneguard
 from tuneguard.errors import CannotLook, Refused, UsageError
-from tuneguard.journey import signer as journey
+from tuneguard.journey import signing_agent as journey
 from tuneguard.journey.surroundings import Surroundings
-from tuneguard.signing import agent, remote
+from tuneguard.signing import agent_protocol, remote
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import make_pair, read_public
 from tuneguard.signing.signer import open_signer
@@ -313,7 +313,8 @@ def held(room):
     def hold():
         with contextlib.ExitStack() as stack:
             connections = [
-                stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(agent.CONNECTIONS_A_USER)
+                stack.enter_context(socket.socket(socket.AF_UNIX))
+                for _ in range(agent_protocol.CONNECTIONS_A_USER)
             ]
             for connected in connections:
                 connected.connect(str(room / "s.sock"))
@@ -324,15 +325,15 @@ def held(room):
 
 
 def test_attack_a_user_who_holds_connections_open_gets_no_more_of_them(room, held, monkeypatch):
-    monkeypatch.setattr(agent, "REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(agent_protocol, "REQUEST_SECONDS", 3600.0)
     with listening(room), held(), pytest.raises(UsageError, match="too many requests at once"):
         opened(room)
 
 
 def test_attack_a_request_that_never_ends_is_ended_by_the_agent(room, held, monkeypatch):
-    monkeypatch.setattr(agent, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(agent_protocol, "REQUEST_SECONDS", 0.2)
     with listening(room), held() as connections:
-        monkeypatch.setattr(agent, "REQUEST_SECONDS", 3600.0)
+        monkeypatch.setattr(agent_protocol, "REQUEST_SECONDS", 3600.0)
         assert [connected.recv(1) for connected in connections] == [b""] * len(connections)
 
         while True:  # a slot is free a moment after its connection is closed
@@ -369,9 +370,9 @@ def closing(room, said):
 
 def test_a_refusal_that_came_before_the_request_was_sent_is_read_and_not_asked_again(room, monkeypatch):
     """The request meets a closed socket (EPIPE)."""
-    really = agent.send
+    really = agent_protocol.send
     with closing(room, NOT_YOU) as (accepted, closed):
-        monkeypatch.setattr(agent, "send", lambda *a: closed.wait() and really(*a))
+        monkeypatch.setattr(agent_protocol, "send", lambda *a: closed.wait() and really(*a))
 
         with pytest.raises(UsageError, match="refused: not you"):
             opened(room)
@@ -382,15 +383,15 @@ def test_a_refusal_that_came_before_the_request_was_sent_is_read_and_not_asked_a
 def test_a_refusal_that_came_while_the_request_was_sent_is_read(room):
     """More than a socket holds: the agent is gone with some of it unread (ECONNRESET or EPIPE)."""
     with closing(room, NOT_YOU), pytest.raises(UsageError, match="refused: not you"):
-        agent.ask(str(room / "s.sock"), {"ask": "sign", "predicate": "x" * 50_000_000})
+        agent_protocol.ask(str(room / "s.sock"), {"ask": "sign", "predicate": "x" * 50_000_000})
 
 
 def test_an_agent_that_closes_without_a_word_has_not_answered(room, monkeypatch):
-    really = agent.send
+    really = agent_protocol.send
     with closing(room, b"") as (_, closed):
-        monkeypatch.setattr(agent, "send", lambda *a: closed.wait() and really(*a))
+        monkeypatch.setattr(agent_protocol, "send", lambda *a: closed.wait() and really(*a))
         with pytest.raises(BrokenPipeError):
-            agent.ask(str(room / "s.sock"), {"ask": "key"})
+            agent_protocol.ask(str(room / "s.sock"), {"ask": "key"})
 
 
 def test_attack_an_agent_that_lies_about_its_signature(room):
@@ -416,7 +417,7 @@ def test_an_answer_that_is_none_is_one_clear_sentence(room, answer):
 def threaded(room, answer):
     """An agent of the tests' own."""
     ready = threading.Event()
-    server = agent.Agent(room / "s.sock", frozenset({ME}), answer, lambda *_: None)
+    server = agent_protocol.Agent(room / "s.sock", frozenset({ME}), answer, lambda *_: None)
     until, end = os.pipe()
     thread = threading.Thread(target=server.serve, args=(ready.set, until))
     thread.start()
@@ -445,7 +446,7 @@ def test_nobody_there_or_nobody_answering_is_said(room, monkeypatch):
     with pytest.raises(CannotLook, match="Connection refused"):
         opened(room)
     (room / "s.sock").unlink()
-    monkeypatch.setattr(agent, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(agent_protocol, "REQUEST_SECONDS", 0.1)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(room / "s.sock"))
         silent.listen(9)
@@ -467,8 +468,8 @@ def test_what_names_no_socket_is_refused(bad):
 def test_a_socket_that_a_dead_agent_left_is_replaced_and_a_living_one_is_not(room):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(room / "s.sock"))
-    with agent.listening(room / "s.sock"):
-        second = agent.listening(room / "s.sock")
+    with agent_protocol.listening(room / "s.sock"):
+        second = agent_protocol.listening(room / "s.sock")
         with pytest.raises(UsageError, match="somebody listens there already"):
             second.__enter__()
     assert sorted(os.listdir(room)) == ["ci.key", "ci.pub"]
@@ -476,9 +477,9 @@ def test_a_socket_that_a_dead_agent_left_is_replaced_and_a_living_one_is_not(roo
 
 def test_of_two_agents_that_start_at_once_one_gets_the_name(room, monkeypatch):
     """Both found it free; the second comes to its place between the look of the first and its own."""
-    monkeypatch.setattr(agent, "_clear", lambda *_: None)
-    with agent.listening(room / "s.sock"):
-        second = agent.listening(room / "s.sock")
+    monkeypatch.setattr(agent_protocol, "_clear", lambda *_: None)
+    with agent_protocol.listening(room / "s.sock"):
+        second = agent_protocol.listening(room / "s.sock")
         with pytest.raises(CannotLook, match="File exists"):
             second.__enter__()
         with socket.socket(socket.AF_UNIX) as connected:
@@ -489,9 +490,9 @@ def test_of_two_agents_that_start_at_once_one_gets_the_name(room, monkeypatch):
 def test_its_name_appears_when_it_can_be_connected_to(room, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        agent.socket.socket, "listen", lambda server, _: seen.append((room / "s.sock").exists())
+        agent_protocol.socket.socket, "listen", lambda server, _: seen.append((room / "s.sock").exists())
     )
-    with agent.listening(room / "s.sock"):
+    with agent_protocol.listening(room / "s.sock"):
         assert seen == [False]
         assert (room / "s.sock").is_socket()
 
@@ -501,13 +502,13 @@ def test_attack_a_folder_in_which_others_could_put_another_socket(room, mode):
     shared = room / "shared"
     shared.mkdir()
     shared.chmod(mode)
-    with pytest.raises(UsageError, match="written by others"), agent.listening(shared / "s.sock"):
+    with pytest.raises(UsageError, match="written by others"), agent_protocol.listening(shared / "s.sock"):
         pass
 
 
 def test_a_file_or_link_in_its_place_is_left_alone(room):
     (room / "s.sock").write_text("mine")
-    with pytest.raises(UsageError, match="is no socket"), agent.listening(room / "s.sock"):
+    with pytest.raises(UsageError, match="is no socket"), agent_protocol.listening(room / "s.sock"):
         pass
     assert (room / "s.sock").read_text() == "mine"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.oci import manifest as oci
-from tuneguard.output import by_hand
+from tuneguard.output import manual_verification
 from tuneguard.records import to_json_pretty
 from tuneguard.signing.key import KeyType
 from tuneguard.trust.policy import parse_policy, sign_policy
@@ -57,7 +57,7 @@ class Promoted:
 
     def paste(self, *, shell: str = "sh", only: str | None = None) -> str:
         """What a shell prints when every block is pasted into it, one after the other."""
-        blocks = by_hand.blocks(self.result)
+        blocks = manual_verification.blocks(self.result)
         titles = [block.title for block in blocks]
         last = len(titles) if only is None else titles.index(only) + 1
         code = STUBS + "\n".join(block.code for block in blocks[:last])
@@ -195,7 +195,7 @@ def test_a_refused_verdict_is_confirmed_as_refused(tmp_path: Path, monkeypatch: 
     assert '"verificationResult":"FAILED"' in said
     assert "PASSED" not in said
     assert verified(said) == 6
-    assert "The registry" not in [block.title for block in by_hand.blocks(refused.result)]
+    assert "The registry" not in [block.title for block in manual_verification.blocks(refused.result)]
 
 
 # --- What was touched is seen ----------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_a_folder_with_any_name_that_can_be_typed_is_confirmed(
 def test_a_name_that_was_escaped_on_its_way_is_left_to_the_reader():
     result = dataclasses.replace(results.integrity(), subjects=(Subject("a\\x1b[31m", results.TREE),))
 
-    [block] = by_hand.blocks(result)
+    [block] = manual_verification.blocks(result)
 
     assert block.code.startswith("tree=FOLDER\n")
 
@@ -397,7 +397,7 @@ def test_a_name_that_was_escaped_on_its_way_is_left_to_the_reader():
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=50))
 @example(["-rf", "-", "--expression=1e"])
 def test_any_text_is_one_word_or_none(texts: list[str]):
-    words = [by_hand.word(text, "INSTEAD") for text in texts]
+    words = [manual_verification.word(text, "INSTEAD") for text in texts]
 
     assert [len(shlex.split(word)) for word in words] == [1] * len(words)
     done = subprocess.run(["sh", "-c", "printf '%s\\n' " + " ".join(words)], capture_output=True, check=True)
@@ -410,14 +410,14 @@ def test_any_text_is_one_word_or_none(texts: list[str]):
 
 
 def test_a_tree_alone_can_always_be_checked():
-    assert [block.title for block in by_hand.blocks(results.integrity())] == ["The tree"]
+    assert [block.title for block in manual_verification.blocks(results.integrity())] == ["The tree"]
 
 
 @pytest.mark.parametrize("command", ["keygen", "policy explain", "trace", "explain"])
 def test_what_is_no_tree_is_not_checked_as_one(command: str):
-    assert by_hand.blocks(Result(command, Verdict.PASSED, (Subject("x", "ab" * 32),))) == ()
+    assert manual_verification.blocks(Result(command, Verdict.PASSED, (Subject("x", "ab" * 32),))) == ()
 
 
 def test_a_result_without_a_digest_has_no_commands():
-    assert by_hand.blocks(results.unreadable()) == ()
-    assert by_hand.blocks(Result("scan", Verdict.PASSED)) == ()
+    assert manual_verification.blocks(results.unreadable()) == ()
+    assert manual_verification.blocks(Result("scan", Verdict.PASSED)) == ()

@@ -8,7 +8,7 @@ import pytest
 
 from tuneguard.findings import Finding, Severity, Verdict
 from tuneguard.output import lineage
-from tuneguard.output.words import State
+from tuneguard.output.report_values import State
 from world import results
 
 GOOD, BAD, DOUBT, NONE = State.GOOD, State.BAD, State.DOUBT, State.NONE

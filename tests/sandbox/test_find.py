@@ -9,8 +9,8 @@ import pytest
 
 from tuneguard.errors import Interrupted, UsageError
 from tuneguard.sandbox import find
+from tuneguard.sandbox.canaries import CannotPlant
 from tuneguard.sandbox.find import find_backend, find_obstacle
-from tuneguard.sandbox.planted import CannotPlant
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Outcome
 from world import users

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard.artifact.hasher import Hasher, Unsteady
-from tuneguard.artifact.lanes import Lanes
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.artifact.opening import FILE_FLAGS, stamp_of
+from tuneguard.artifact.parallel import Lanes
+from tuneguard.artifact.safe_open import FILE_FLAGS, stamp_of
 from tuneguard.artifact.tree import Survey, changed, check_unchanged, raise_opening, survey
 from tuneguard.errors import Refused
 from tuneguard.files import cannot_look, directory, missing, printable

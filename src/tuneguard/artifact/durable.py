@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact.opening import Folders
+from tuneguard.artifact.safe_open import Folders
 from tuneguard.files import cannot_look, fault_point
 from tuneguard.progress import SILENT
 

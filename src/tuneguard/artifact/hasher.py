@@ -20,7 +20,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact.opening import STAMP_BYTES, Folders, Stamp, stamp_of
+from tuneguard.artifact.safe_open import STAMP_BYTES, Folders, Stamp, stamp_of
 from tuneguard.limits import HASH_BUFFER
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact.opening import FOLDER_FLAGS
+from tuneguard.artifact.safe_open import FOLDER_FLAGS
 from tuneguard.errors import CannotLook, Refused
 from tuneguard.files import cannot_look, printable
 

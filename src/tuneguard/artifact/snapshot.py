@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING
 
 from tuneguard.artifact.digest import hash_descriptor
 from tuneguard.artifact.hasher import Hasher, Unsteady
-from tuneguard.artifact.lanes import Lanes
 from tuneguard.artifact.manifest import Manifest
-from tuneguard.artifact.opening import Folders, Stamp, stamp_of
+from tuneguard.artifact.parallel import Lanes
 from tuneguard.artifact.removal import remove
+from tuneguard.artifact.safe_open import Folders, Stamp, stamp_of
 from tuneguard.artifact.tree import Survey, check_unchanged, survey
 from tuneguard.errors import UsageError
 from tuneguard.files import cannot_look, directory, printable

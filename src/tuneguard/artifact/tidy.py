@@ -18,7 +18,7 @@ import os
 import stat
 
 from tuneguard import limits
-from tuneguard.artifact.opening import FOLDER_FLAGS
+from tuneguard.artifact.safe_open import FOLDER_FLAGS
 from tuneguard.errors import Refused
 from tuneguard.files import cannot_look, printable
 

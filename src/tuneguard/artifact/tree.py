@@ -42,7 +42,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from tuneguard import limits
-from tuneguard.artifact.opening import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
+from tuneguard.artifact.safe_open import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
 from tuneguard.errors import (
     CannotLook,
     ChangedWhileRead,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuneguard import __version__
-from tuneguard.cli import commands, speak
+from tuneguard.cli import commands, console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def _modules() -> dict[str, str]:
     return {name.replace("_", "-"): name for name in names}
 
 
-@click.group(cls=Commands, epilog=speak.EXIT_CODES)
+@click.group(cls=Commands, epilog=console.EXIT_CODES)
 @click.version_option(__version__, prog_name="tuneguard")
 @click.pass_context
 def app(context: click.Context) -> None:
@@ -57,12 +57,12 @@ def app(context: click.Context) -> None:
     \b
     init → seal → run → promote → pull
     """
-    context.ensure_object(speak.Voice)
+    context.ensure_object(console.Voice)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Never raises."""
-    voice = speak.Voice()
+    voice = console.Voice()
     try:
         outcome = app.main(
             args=None if arguments is None else list(arguments),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tuneguard import limits
-from tuneguard.cli.speak import EXIT_CODES, Voice
+from tuneguard.cli.console import EXIT_CODES, Voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, spec
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import durable, tidy, workplace
+from tuneguard.artifact import durable, tidy, workdir
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused, TuneguardError
 from tuneguard.journey.inputs import check_place
@@ -81,7 +81,7 @@ def claiming(run: str, here: Surroundings) -> Iterator[Claimed]:
     checkpoint = place(run, here)
     work = here.room("runs") / run
     _take(work, f"the run id {run} is taken")
-    with workplace.holding(work):
+    with workdir.holding(work):
         try:
             yield _claim(run, work, checkpoint, here)
         finally:

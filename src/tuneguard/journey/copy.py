@@ -13,8 +13,8 @@ from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import case as cases
-from tuneguard.journey import judged
+from tuneguard.journey import evidence_log
+from tuneguard.journey import gate_input as cases
 from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 from tuneguard.ledger.entry import Event
 
@@ -47,7 +47,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
             raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest
     try:
-        judged.keep_manifest(taken.manifest, folder)
+        evidence_log.keep_manifest(taken.manifest, folder)
         if here.ledger is not None:
             here.ledger.append(
                 event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
@@ -55,7 +55,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
     except BaseException:
         snapshot.remove(taken.path)
         raise
-    number = judged.attempts_of(here, digest)
+    number = evidence_log.attempts_of(here, digest)
     here.reporter.say(
         "Copied",
         f"{shown(directory)}  "

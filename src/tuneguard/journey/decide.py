@@ -20,8 +20,8 @@ from tuneguard.attest.predicates.provenance import Dependency, Provenance
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.gates.provenance import tree_of
-from tuneguard.journey import case as cases
-from tuneguard.journey import judged, telling
+from tuneguard.journey import evidence_log, telling
+from tuneguard.journey import gate_input as cases
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.oci import manifest as oci
@@ -74,7 +74,7 @@ def decide(
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.copied(directory, tree, attempt, here, faults)
+        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
         seen = cases.verified(
             directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached
         )
@@ -92,7 +92,7 @@ def decide(
     written = _write(
         directory, manifest, seen, findings, signer, here, name=name, run=run, attempt=attempt, passed=passed
     )
-    number = judged.attempts_of(here, manifest.digest)
+    number = evidence_log.attempts_of(here, manifest.digest)
     if passed:
         here.reporter.say(
             "Decided",
@@ -181,7 +181,7 @@ def _write(
         verifier=f"https://tuneguard.dev/verifier/{__version__}",
     )
     bound_for = oci.build(manifest).digest.removeprefix("sha256:") if passed else None
-    return judged.record(
+    return evidence_log.record(
         verdicts.statement(name, manifest.digest, body, bound_for),
         verdicts.KIND,
         signer,
@@ -214,7 +214,7 @@ def _relied_on(seen: Verification, model: str, here: Surroundings) -> tuple[Reli
     if rule is not None:
         counted += cases.sealers(rule.set, "evaluation", model, here)
         counted += cases.sealers(rule.classifier, "classifier", model, here)
-    return (*judged.relied_on(counted, here.policy), *earlier)
+    return (*evidence_log.relied_on(counted, here.policy), *earlier)
 
 
 def _facts(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
-from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact import snapshot, workdir
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
@@ -22,8 +22,8 @@ from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
-from tuneguard.journey import case as cases
-from tuneguard.journey import judged, telling, weights
+from tuneguard.journey import evidence_log, telling, weights
+from tuneguard.journey import gate_input as cases
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown
 from tuneguard.sandbox.find import find_backend
@@ -58,10 +58,10 @@ def evaluate(
     here = here or Surroundings()
     directory = Path(directory)
     eval_dataset = None if eval_dataset is None else Path(eval_dataset)
-    name = judged.expected(here, model)
+    name = evidence_log.expected(here, model)
     settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
     rule = _rule(here, name)
-    manifest = judged.bound(directory, tree, here)
+    manifest = evidence_log.bound(directory, tree, here)
     selection = weights.selected(directory, manifest)
     weights.check_one_set(selection, directory)
     _demand_scan(directory, manifest, name, attempt, here)
@@ -74,10 +74,10 @@ def evaluate(
         finished=rfc3339(datetime.now(UTC)),
         files=tuple(evaluations.Measured(file.path, file.sha256) for file in selection.measured),
     )
-    written = judged.record(
+    written = evidence_log.record(
         evaluations.PREDICATE.statement(name, manifest.digest, body),
         evaluations.KIND,
-        here.signer(judged.judge_role(here, "evaluator")),
+        here.signer(evidence_log.judge_role(here, "evaluator")),
         here.evidence_of(directory),
         here,
         model=name,
@@ -143,9 +143,9 @@ def _measure(
             "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
         )
     room = here.room()
-    workplace.sweep(room.glob("evaluate-*"))
+    workdir.sweep(room.glob("evaluate-*"))
     work = room / f"evaluate-{secrets.token_hex(6)}"
-    with workplace.working(work):
+    with workdir.working(work):
         source = dataset if dataset is not None else _set_of(here)
         measured = _judged_input(source, work / "set", "evaluation", rule.set, model, here)
         classifier = _judged_input(
@@ -197,7 +197,7 @@ def _judged_input(
             )
     if kind == "classifier":
         found = scanner.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
-        judged.check_clean(found, "classifier", source)
+        evidence_log.check_clean(found, "classifier", source)
     return taken.path
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import durable, snapshot, workplace
-from tuneguard.artifact.opening import stamp_of
+from tuneguard.artifact import durable, snapshot, workdir
+from tuneguard.artifact.safe_open import stamp_of
 from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused, UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tuneguard.artifact.opening import Stamp
+    from tuneguard.artifact.safe_open import Stamp
     from tuneguard.attest.evidence import Piece
     from tuneguard.journey.surroundings import Surroundings
     from tuneguard.oci.client import Registry
@@ -47,10 +47,10 @@ def fetch(
         Refused: bytes are not what the manifest says. Nothing is left behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    workplace.sweep(_left_of(target))
+    workdir.sweep(_left_of(target))
     beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
     folder = evidence.folder_of(target)
-    with workplace.working(beside):
+    with workdir.working(beside):
         with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
             jobs = [
                 (layer.size, partial(_write, registry, layer, beside / layer.path, task))

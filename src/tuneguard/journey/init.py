@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
-from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact import snapshot, workdir
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import keys, walls
@@ -129,9 +129,9 @@ def _begun(folder: Path, directory: Path) -> bool:
 def _make_keys(folder: Path, directory: Path, passphrase: bytes | None) -> None:
     """A key for each role and for the log, under a name of their own until all of them are there."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    workplace.sweep(folder.parent.glob(".*.partial"))
+    workdir.sweep(folder.parent.glob(".*.partial"))
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.partial")
-    with workplace.working(partial):
+    with workdir.working(partial):
         for role in ROLES:
             key.make_pair(partial / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
         key.make_pair(partial / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)

@@ -20,7 +20,7 @@ from tuneguard.attest.predicates import provenance
 from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
-from tuneguard.journey import apart, judged
+from tuneguard.journey import apart, evidence_log
 from tuneguard.journey.input import Input
 from tuneguard.journey.sealed import remove_seal, verify_sealed
 from tuneguard.journey.surroundings import counted, short, shown, signer_named, size
@@ -114,7 +114,7 @@ def still_the_same(inputs: tuple[Input, ...], here: Surroundings) -> None:
 def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
     """The run scans the base itself, before anything opens it (TRUST.md rule 9)."""
     found = engine.scan_tree(base.path, base.manifest, reporter=here.reporter)
-    judged.check_clean(found, "base", source)
+    evidence_log.check_clean(found, "base", source)
     here.reporter.say("Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings")
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
@@ -164,7 +164,7 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
             digest={"dirHash": sealed.manifest.digest},
         ),
         # promotion demands the data's seals anew, the base's only where the key behind it was stolen
-        relied_on=judged.relied_on([sealed.seal], here.policy) if kind == "base" else (),
+        relied_on=evidence_log.relied_on([sealed.seal], here.policy) if kind == "base" else (),
     )
 
 
@@ -240,7 +240,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
                 findings=seen.findings,
             )
     scanned = engine.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
-    judged.check_clean(scanned, "checkpoint to resume from", source)
+    evidence_log.check_clean(scanned, "checkpoint to resume from", source)
     against = {
         claim.body.run: tuple(_against_parent(claim.body, same, here))
         for claim in gates.ordered(seen.counting(provenance.Provenance))
@@ -265,7 +265,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
         how=taken.how,
         dependency=dependency,
         relied_on=(
-            *judged.relied_on(seen.claims, here.policy),
+            *evidence_log.relied_on(seen.claims, here.policy),
             *(each for claim in seen.counting(provenance.Provenance) for each in claim.body.relied_on),
         ),
     )

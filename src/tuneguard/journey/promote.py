@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
-from tuneguard.artifact import workplace
+from tuneguard.artifact import workdir
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
@@ -63,7 +63,7 @@ def promote(
         mount_from=mount_from,
     )
     held = passphrases.collect(here, steps)
-    with workplace.working(_room(here) / attempt) as hold:
+    with workdir.working(_room(here) / attempt) as hold:
         conducted = plan.conduct(steps, LocalEngine(held, keep=(hold,)), here.reporter, last="decide")
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
@@ -107,7 +107,7 @@ def _room(here: Surroundings) -> Path:
     What was judged stays in the evidence, the ledger and the report.
     """
     room = here.room("attempts")
-    workplace.sweep((*room.iterdir(), *here.room().glob("evaluate-*")))
+    workdir.sweep((*room.iterdir(), *here.room().glob("evaluate-*")))
     return room
 
 

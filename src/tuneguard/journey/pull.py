@@ -18,7 +18,7 @@ from tuneguard import paste
 from tuneguard.attest import evidence
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged, releases
+from tuneguard.journey import evidence_log, releases
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.fetch import fetch, refuse_taken
 from tuneguard.journey.promote import expected_model
@@ -89,9 +89,9 @@ def pull(
         release, more = releases.follow(tag, manifest, pieces, here)
         said += more
         releases.remember(tag, release)
-    believed = judged.behind_verdict(pieces, seen)
+    believed = evidence_log.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
-    verdict = judged.verdict_of(seen)
+    verdict = evidence_log.verdict_of(seen)
     note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
     fetch(registry, manifest, believed, target, here)

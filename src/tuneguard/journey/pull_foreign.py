@@ -15,8 +15,8 @@ from tuneguard.attest import evidence, foreign
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.journey.expected_signer import Signer
 from tuneguard.journey.fetch import fetch, refuse_taken
-from tuneguard.journey.named import Signer
 from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci

@@ -18,7 +18,7 @@ from tuneguard.artifact.tree import forbidden, open_file, told_together
 from tuneguard.attest import evidence
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged, releases
+from tuneguard.journey import evidence_log, releases
 from tuneguard.journey.decide import reference
 from tuneguard.journey.promote import expected_model
 from tuneguard.journey.surroundings import Surroundings, short, shown
@@ -81,7 +81,7 @@ def push(
         releases.check_may(tag, signer.public_key, here)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.copied(directory, tree, attempt, here, faults)
+        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
         pieces = evidence.read(here.evidence_of(directory))
         built = build(manifest)
         seen = verify(
@@ -109,7 +109,7 @@ def push(
     note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
     sent = _send(directory, manifest, built, registry, here)
-    attached = _attach(judged.behind_verdict(pieces, seen), built, registry)
+    attached = _attach(evidence_log.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)
     release = None
     if tag is not None and signer is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged
+from tuneguard.journey import evidence_log
 from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
@@ -31,7 +31,7 @@ def record(
     Raises:
         Refused: the ledger knows of no such push in this attempt, or the tree is another one.
     """
-    manifest = judged.copied(directory, tree, attempt, here)
+    manifest = evidence_log.copied(directory, tree, attempt, here)
     outputs: tuple[str, ...] = ()
     facts: dict[str, object] = {"tree": manifest.digest}
     if here.ledger is not None:

@@ -10,7 +10,7 @@ from tuneguard import __version__, files
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, finding_fields
-from tuneguard.journey import judged
+from tuneguard.journey import evidence_log
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown, size
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
@@ -51,11 +51,11 @@ def scan(
     if len(named) != 1 or not named[0].is_dir():
         raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
     faults: list[Finding] = []
-    manifest = judged.bound(named[0], tree, here, faults)
+    manifest = evidence_log.bound(named[0], tree, here, faults)
     found = engine.scan_tree(named[0], manifest, reporter=here.reporter)
     if faults:  # what no manifest can hold has no digest that a statement could name
         return _result(found, (Subject(shown(named[0])),), (), here)
-    written = _sign(named[0], manifest, found, judged.expected(here, model), attempt, here)
+    written = _sign(named[0], manifest, found, evidence_log.expected(here, model), attempt, here)
     return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), here)
 
 
@@ -73,10 +73,10 @@ def _sign(
         scanner=scans.Scanner(__version__, ruleset_digest()),
         finished=rfc3339(datetime.now(UTC)),
     )
-    return judged.record(
+    return evidence_log.record(
         scans.PREDICATE.statement(model, manifest.digest, body),
         scans.KIND,
-        here.signer(judged.judge_role(here, "scanner")),
+        here.signer(evidence_log.judge_role(here, "scanner")),
         here.evidence_of(path),
         here,
         model=model,

@@ -21,7 +21,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import judged, passphrases
+from tuneguard.journey import evidence_log, passphrases
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
@@ -150,7 +150,7 @@ def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, 
     from tuneguard.scanner import engine
 
     found = engine.scan_tree(directory, manifest, reporter=here.reporter)
-    judged.check_clean(found, "base", directory)
+    evidence_log.check_clean(found, "base", directory)
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": engine.ruleset_digest()}
 
 

@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import files, paste, spec
-from tuneguard.artifact import snapshot, workplace
+from tuneguard.artifact import snapshot, workdir
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import apart, claims, environment, judged, walls
+from tuneguard.journey import apart, claims, environment, evidence_log, walls
 from tuneguard.journey.inputs import INSIDE, Gathered, gather, still_the_same
 from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.journey.transcript import Transcript
@@ -67,7 +67,7 @@ def train(
         UsageError: no sandbox works here, or no key is named.
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
-    judged.expected(here, here.pipeline.name)
+    evidence_log.expected(here, here.pipeline.name)
     _check_command(here)
     _check_key(here)
     _check_there(resume, here)
@@ -97,7 +97,7 @@ def _clear(work: Path) -> None:
 def _sweep(runs: Path, here: Surroundings) -> None:
     """Remove the working copies that killed runs left, and give what they wrote its name."""
     for work in runs.iterdir():
-        with workplace.left_behind(work) as free, suppress(TuneguardError):
+        with workdir.left_behind(work) as free, suppress(TuneguardError):
             if free:
                 claims.settle(work.name, here)
                 _clear(work)

@@ -14,10 +14,10 @@ from tuneguard.attest import evidence, foreign
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.errors import UsageError
 from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
-from tuneguard.journey import judged
-from tuneguard.journey.case import LATER
+from tuneguard.journey import evidence_log
 from tuneguard.journey.decide import reference
-from tuneguard.journey.named import Signer
+from tuneguard.journey.expected_signer import Signer
+from tuneguard.journey.gate_input import LATER
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.sign import SEED_MANIFEST
 from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
@@ -71,7 +71,7 @@ def verify_tree(
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = judged.copied(directory, tree, attempt, here, faults)
+        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
         pieces = evidence.read(here.evidence_of(directory))
         expectation = Expectation(
             purpose=wanted,
@@ -115,7 +115,7 @@ def _expected(here: Surroundings, model: str | None) -> str:
         raise UsageError(
             "which model is expected is not said, and the policy has several", help="name it: --model NAME"
         )
-    return judged.expected(here, model)
+    return evidence_log.expected(here, model)
 
 
 def _a_model(here: Surroundings) -> str:
@@ -299,7 +299,7 @@ def verify_data(
     expectation = Expectation(
         purpose="train",
         now=here.now,
-        model=judged.expected(here, name),
+        model=evidence_log.expected(here, name),
         sealed="dataset",
         data_name=pinned.name if pinned else None,
         data_version=pinned.version if pinned else None,

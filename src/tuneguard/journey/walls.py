@@ -12,7 +12,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact import workplace
+from tuneguard.artifact import workdir
 from tuneguard.errors import Interrupted
 from tuneguard.journey.inputs import INSIDE
 from tuneguard.sandbox.environment import clean_environment
@@ -41,9 +41,9 @@ def tried(
     with ExitStack() as stack:
         binds = []
         for at, place in enumerate(places):
-            workplace.sweep(place.glob(f"{_NAME}*"))
+            workdir.sweep(place.glob(f"{_NAME}*"))
             ours = place / f"{_NAME}{secrets.token_hex(6)}"
-            stack.enter_context(workplace.working(ours))
+            stack.enter_context(workdir.working(ours))
             written = ours / "written"
             written.mkdir(mode=0o700)
             binds.append(Bind(written, f"{INSIDE}/{at}", writable=True))

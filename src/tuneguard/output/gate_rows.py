@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.gates import engine
 from tuneguard.output.bars import Bar, bar
-from tuneguard.output.words import Stand, State, figure
+from tuneguard.output.report_values import Stand, State, figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__, limits
-from tuneguard.output import by_hand, gate_rows, lineage, report, text, words
+from tuneguard.output import gate_rows, lineage, manual_verification, report, report_values, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def values(result: Result) -> dict[str, Any]:
         "style": Markup(style),  # noqa: S704 (a file of ours)
         "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         "band": report.band(result),
-        "refusing": words.refusing(result),
+        "refusing": report_values.refusing(result),
         "steps": lineage.steps(result),
         "stages": lineage.stages(result),
         "circumstances": lineage.circumstances(result),
@@ -53,7 +53,7 @@ def values(result: Result) -> dict[str, Any]:
         "walls": report.walls(result),
         "uncounted": report.uncounted(result),
         "others": report.others(result),
-        "by_hand": by_hand.blocks(result),
+        "by_hand": manual_verification.blocks(result),
         "judges": result.command in report.JUDGES or result.findings or result.skipped,
         "decided": result.facts.get("decided"),
     }
@@ -78,7 +78,7 @@ def _environment() -> Environment:
         "plain": plain,
         "rest": rest,
         "short": short,
-        "when": words.when,
+        "when": report_values.when,
     }
     return environment
 

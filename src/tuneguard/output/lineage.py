@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.findings import Verdict
 from tuneguard.journey.surroundings import size
-from tuneguard.output.words import Row, Stand, State, ordinal, refusing, when
+from tuneguard.output.report_values import Row, Stand, State, ordinal, refusing, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

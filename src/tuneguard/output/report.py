@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from tuneguard.findings import Verdict
 from tuneguard.journey.surroundings import size
 from tuneguard.output.lineage import STATES
+from tuneguard.output.report_values import Row, Stand, State, ordinal, when
 from tuneguard.output.text import reasons
-from tuneguard.output.words import Row, Stand, State, ordinal, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from tuneguard.errors import CannotLook, Interrupted, UsageError
 from tuneguard.sandbox.bubblewrap import Bubblewrap
+from tuneguard.sandbox.canaries import CannotPlant
 from tuneguard.sandbox.environment import clean_environment
-from tuneguard.sandbox.planted import CannotPlant
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Confinement
 

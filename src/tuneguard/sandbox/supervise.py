@@ -31,11 +31,11 @@ from tuneguard.errors import CannotLook
 from tuneguard.files import printable
 from tuneguard.limits import LAUNCHER_OUTPUT, OUTPUT_BLOCK
 from tuneguard.sandbox import layout
+from tuneguard.sandbox.canaries import Planted
 from tuneguard.sandbox.cgroup import Limits
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.launch import ENVIRONMENT, LaunchFailed, boot, package_folder, plan_of
 from tuneguard.sandbox.lines import Lines
-from tuneguard.sandbox.planted import Planted
 from tuneguard.sandbox.reports import Reports
 from tuneguard.sandbox.walls import OWN, Bind, Outcome
 

@@ -22,7 +22,7 @@ from tuneguard.attest.predicates.scan import Scan
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict
 from tuneguard.files import printable
-from tuneguard.trust.question import Fault, Question, Stop
+from tuneguard.trust.request import Fault, Question, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict, manifest_of
 from tuneguard.files import printable
 from tuneguard.trust.belief import moment_of, times_of
-from tuneguard.trust.question import Fault
+from tuneguard.trust.request import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.errors import TuneguardError
 from tuneguard.files import printable
 from tuneguard.signing.bundle import Bundle, read_bundle
-from tuneguard.trust.question import Fault, Question, Stop
+from tuneguard.trust.request import Fault, Question, Stop
 
 if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Difference

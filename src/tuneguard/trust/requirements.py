@@ -17,14 +17,14 @@ from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict
 from tuneguard.records import to_json
 from tuneguard.trust.belief import not_believed
-from tuneguard.trust.question import ATTEMPT_BOUND, Fault
+from tuneguard.trust.request import ATTEMPT_BOUND, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tuneguard.trust.claims import Claim
     from tuneguard.trust.policy import Requirement
-    from tuneguard.trust.question import Question
+    from tuneguard.trust.request import Question
     from tuneguard.typed import Said
 
 

@@ -31,7 +31,7 @@ from tuneguard.findings import Finding, Location, Severity, Skipped
 from tuneguard.trust import belief, checks
 from tuneguard.trust.claims import Claim, Expectation, Satisfied, Verification
 from tuneguard.trust.opening import Opened, find_signer, open_bundle, open_statement
-from tuneguard.trust.question import Fault, Question, Stop, check_question
+from tuneguard.trust.request import Fault, Question, Stop, check_question
 from tuneguard.trust.requirements import (
     About,
     Demand,

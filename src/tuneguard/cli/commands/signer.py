@@ -36,6 +36,6 @@ def COMMAND(
     They name it as --key unix:///SOCKET. It signs statements that it builds itself, of the kinds and about
     the models that the policy lets the key's owner speak of, and nothing else.
     """
-    from tuneguard.journey.signer import listen as serve
+    from tuneguard.journey.signing_agent import listen as serve
 
     return serve(listen, users=allow_user, kinds=statement, log=log, here=here)

@@ -14,7 +14,7 @@ import resource
 import signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from tuneguard.sandbox.inside import kernel, seccomp, trials
+from tuneguard.sandbox.inside import kernel, probes, seccomp
 
 if TYPE_CHECKING:
     from tuneguard.sandbox.inside.line import Line, Plan
@@ -48,9 +48,9 @@ def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped
         keep = {line.fileno()}
         _close_all_but(keep)
         unfiltered = _filter()
-        line.say(walls=trials.try_all(plan | {"dropped": dropped}, keep, unfiltered))
+        line.say(walls=probes.try_all(plan | {"dropped": dropped}, keep, unfiltered))
         _execute(plan, line)
-    except trials.Fell as fell:
+    except probes.Fell as fell:
         line.say(fell=[fell.wall, fell.how])
     except OSError as error:
         line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})

@@ -1,7 +1,7 @@
 """A key that a process of another uid keeps: ``unix:///PATH[?uid=USER]``, where ``tuneguard signer`` listens.
 
-It signs statements only, which it builds itself (`tuneguard.signing.agent`): not policies, not the ledger's
-heads, not raw files. With ``uid`` (a number or a name) the agent must run as that user. Whoever listens
+It signs statements only, which it builds itself (`tuneguard.signing.agent_protocol`): not policies, not the
+ledger's heads, not raw files. With ``uid`` (a number or a name) the agent must run as that user. Whoever listens
 there, a signature counts only by a key that the policy lists.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tuneguard.errors import NotUnderstood, TuneguardError, UsageError
 from tuneguard.files import printable
 from tuneguard.records import read_json
-from tuneguard.signing import agent
+from tuneguard.signing import agent_protocol
 from tuneguard.signing.envelope import opened
 from tuneguard.signing.key import PublicKey
 from tuneguard.signing.remote import Faltered, RemoteSigner, attempts
@@ -42,10 +42,10 @@ def open_agent(uri: str, _: PassphraseSource) -> RemoteSigner:
         raise UsageError("is not a signer's socket", where=where, help="write unix:///PATH")
     path, uid = found["path"], _uid(found["uid"], where)
     answer = attempts(where, lambda: _ask(path, {"ask": "key"}, uid, where))
-    key = PublicKey.from_spki(agent.unpacked(answer.get("key")), where)
+    key = PublicKey.from_spki(agent_protocol.unpacked(answer.get("key")), where)
 
     def sign_once(message: bytes) -> bytes:
-        return agent.unpacked(_ask(path, _request(message, where), uid, where).get("signature"))
+        return agent_protocol.unpacked(_ask(path, _request(message, where), uid, where).get("signature"))
 
     return RemoteSigner(where, key, sign_once)
 
@@ -67,7 +67,7 @@ def _request(message: bytes, where: str) -> dict[str, Any]:
 
 def _ask(path: str, request: dict[str, Any], uid: int | None, where: str) -> dict[str, Any]:
     try:
-        return agent.ask(path, request, uid=uid)
+        return agent_protocol.ask(path, request, uid=uid)
     except NotUnderstood as error:
         raise NotUnderstood(f"answers what no signer answers: {error.what}", where=where) from error
     except TuneguardError:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.artifact.opening import size_of
+from tuneguard.artifact.safe_open import size_of
 from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import verdict as verdicts

@@ -18,7 +18,7 @@ from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
-from tuneguard.journey import judged, weights
+from tuneguard.journey import evidence_log, weights
 from tuneguard.journey.sealed import INSIDE
 from tuneguard.oci import manifest as oci
 from tuneguard.trust.verify import Expectation, verify
@@ -83,7 +83,7 @@ def verified(
             model=model,
             run=run,
             attempt=attempt,
-            recorded=judged.recorded(here, attempt),
+            recorded=evidence_log.recorded(here, attempt),
             manifest_digest=oci.build(manifest).digest,
             repository=here.policy.models[model].repository,
             deferred=deferred,

@@ -21,7 +21,7 @@ from tuneguard.findings import Result, Verdict
 from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.records import to_json
 from tuneguard.sandbox.interrupts import Interrupts
-from tuneguard.signing.agent import Agent, Peer
+from tuneguard.signing.agent_protocol import Agent, Peer
 from tuneguard.signing.envelope import pae
 from tuneguard.trust.belief import not_believed
 

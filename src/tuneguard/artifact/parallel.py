@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from tuneguard.artifact.hasher import ANSWER_BYTES, CODE, HEADER, UNSTEADY, Hasher
 from tuneguard.artifact.manifest import File
-from tuneguard.artifact.opening import STAMP_BYTES, Stamp, size_of
+from tuneguard.artifact.safe_open import STAMP_BYTES, Stamp, size_of
 from tuneguard.artifact.tree import changed, raise_opening
 from tuneguard.errors import CannotLook
 from tuneguard.limits import KIB, MIB
