@@ -23,6 +23,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from tuneguard.nodes import Node, Problems, nearest, shown, suggestion
@@ -73,7 +74,7 @@ def examine(node: Node, type: type[_T], problems: Problems) -> _T | None:
 
     A field's key is its name in camelCase, or its metadata's ``key``. A field without a default is
     required. Annotations may be str, int, float, bool, X | None, Literal, tuple[X, ...],
-    frozenset[X], Mapping[str, X], a dataclass, `Node` (kept raw, with its place), or
+    frozenset[X], Mapping[str, X], a StrEnum, a dataclass, `Node` (kept raw, with its place), or
     ``Annotated[X, reader]``, where ``reader(node)`` returns the value or raises `Wrong`. Nothing
     given (``key:`` alone) is never the default: an emptied list must not become "any".
     """
@@ -93,6 +94,8 @@ def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
             return None if node.value is None else _read(node, _not_none(hint), label, problems)
         if origin is typing.Literal:
             return _read_choice(node, arguments)
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            return hint(_read_choice(node, tuple(each.value for each in hint)))
         if origin in (tuple, frozenset):
             return _read_list(node, origin, arguments[0], label, problems)
         if origin is Mapping:

@@ -10,7 +10,7 @@ from tuneguard.attest.predicates.provenance import Comparison, Dependency, Wall
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import TreeSet
 from tuneguard.findings import Severity, Verdict
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
 from world.company import (

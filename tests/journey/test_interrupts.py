@@ -19,7 +19,8 @@ from steps import Promotion, verdicts
 from tuneguard.journey import init as initialising
 from tuneguard.journey import train as training
 from tuneguard.ledger.entry import Event
-from tuneguard.sandbox.walls import WALLS, Outcome, Wall, WallState
+from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.walls import WALLS, Outcome, Wall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

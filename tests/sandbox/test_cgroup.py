@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tuneguard.sandbox.cgroup import Limits
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 
 
 @pytest.fixture

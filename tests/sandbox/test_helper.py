@@ -11,8 +11,9 @@ import pytest
 
 from tuneguard.sandbox.inside import apart
 from tuneguard.sandbox.layout import DROPPED
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind, WallState
+from tuneguard.sandbox.walls import Bind
 from world import users
 from world.cage import confinement, run
 from world.helper import HELPER, WAITING, helped

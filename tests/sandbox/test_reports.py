@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.sandbox.reports import Reports
-from tuneguard.sandbox.walls import MEMORY, PROCESSES, WALLS, Wall, WallState
+from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.walls import MEMORY, PROCESSES, WALLS, Wall
 
 LIMITED = {name: Wall(name, WallState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
 READY = {"ready": {"dropped": True, "shared": None}}

@@ -9,9 +9,10 @@ import pytest
 from tuneguard.errors import CannotLook
 from tuneguard.sandbox import unshare
 from tuneguard.sandbox.layout import DROPPED, UID
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.supervise import supervise
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind, WallState
+from tuneguard.sandbox.walls import Bind
 from world.cage import confinement, run
 
 pytestmark = pytest.mark.sandbox

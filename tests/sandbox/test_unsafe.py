@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from tuneguard.errors import UsageError
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.sandbox.walls import WallState
 from world.cage import confinement, past_deadline, run
 
 

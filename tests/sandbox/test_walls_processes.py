@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from tuneguard.errors import UsageError
-from tuneguard.sandbox.walls import WALLS, WallState
+from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.walls import WALLS
 from world.cage import MIB, confinement, of_its_own_user, package_folders, past_deadline, python, run
 
 pytestmark = pytest.mark.sandbox

@@ -8,7 +8,7 @@ from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicates import evaluation, oms, provenance, release, scan, seal, verdict
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import Sha256Set, TreeSet
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 
 
 def sha(text: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 import tuneguard
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import backends, probe
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.unshare import _is_privileged
-from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome, WallState
+from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome
 
 MIB = 1 << 20
 

@@ -31,7 +31,7 @@ from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.records import to_json
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust.policy import Policy, parse_policy
 from tuneguard.trust.verify import Expectation

@@ -30,6 +30,7 @@ from tuneguard.gates.engine import (
     refuses,
     signer,
 )
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.walls import WALLS
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from tuneguard.findings import Finding
     from tuneguard.trust.claims import Claim
     from tuneguard.trust.policy import Model, Policy
-
-_STRENGTH = {"absent": 0, "weakened": 1, "proven": 2}
 
 
 def judge(case: Case, settings: None) -> GateResult:
@@ -84,7 +83,7 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
 
 def _found(body: Provenance) -> str:
     data = ", ".join(_named(each) for each in body.data) or "none"
-    proven = sum(wall.state == "proven" for wall in body.observed.walls)
+    proven = sum(wall.state is WallState.PROVEN for wall in body.observed.walls)
     resumed = "" if body.chosen.parent is None else f", resumed from run {printable(body.chosen.parent)}"
     return (
         f"run {printable(body.run)}{resumed}, data {data}, base {_named(body.base)}, "
@@ -217,12 +216,12 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
 def _walls(policy: Policy, body: Provenance) -> Iterator[Finding]:
     found = {wall.name: (wall.state, wall.how) for wall in body.observed.walls}
     for wall in WALLS:
-        state, how = found.get(wall, ("absent", "the provenance does not name it"))
+        state, how = found.get(wall, (WallState.ABSENT, "the provenance does not name it"))
         wanted = policy.wall(wall)
-        if _STRENGTH.get(state, 0) < _STRENGTH[wanted]:
+        if not state.meets(wanted):
             yield fault(
                 GATE,
-                f"the wall {wall} was {printable(state)}, the policy wants it {wanted}",
+                f"the wall {wall} was {state}, the policy wants it {wanted}",
                 why=printable(how),
                 fix="run on a machine that can prove it, or ask the policy's owner",
             )

@@ -242,7 +242,7 @@ def _guarded(check: Callable[[Surroundings], Check], here: Surroundings) -> Chec
 def _unproven() -> list[Wall]:
     """The walls that a command which does nothing did not have proven."""
     from tuneguard.sandbox.find import find_backend
-    from tuneguard.sandbox.walls import WallState
+    from tuneguard.sandbox.state import WallState
 
     found = walls.tried(find_backend())
     return [wall for wall in found if wall.state is not WallState.PROVEN]

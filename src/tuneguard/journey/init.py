@@ -25,7 +25,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import keys, walls
 from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
 from tuneguard.sandbox.find import find_backend
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 from tuneguard.signing import key
 from tuneguard.signing.signer import open_signer
 from tuneguard.trust import policy, root, template
@@ -67,7 +67,7 @@ def init(
     signer = open_root() if _has_root(home) else None  # a wrong passphrase shows before anything is touched
     _make_folder(directory)
     found = _walls(directory, here)
-    least = {wall.name: wall.state.value for wall in found}
+    least = {wall.name: wall.state for wall in found}
     made = [] if signer else _root(home, passphrase)
     signer = signer or open_root()
     with ExitStack() as undo:  # nothing half-written: without a policy, keys would be in the way

@@ -32,8 +32,9 @@ from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.sandbox.walls import FILESYSTEM, NETWORK, Bind, Confinement, WallState
+from tuneguard.sandbox.walls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import for_people, needs_passphrase
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from tuneguard.journey.input import Input
     from tuneguard.sandbox.walls import Backend, Outcome, Wall
 
-GRADES = ("proven", "weakened", "absent")
-"""What a wall can be, best first."""
 PROCESSES = 4096
 """Processes and threads of a run, where the pipeline does not say."""
 
@@ -112,9 +111,7 @@ def _check_walls(run: str, backend: Backend, here: Surroundings) -> tuple[Wall, 
     checkpoint = claims.place(run, here)
     beside = next(folder for folder in checkpoint.parents if folder.is_dir())
     found = walls.tried(backend, (here.room("runs"), beside), **_bounds(here))
-    weak = [
-        wall for wall in found if GRADES.index(wall.state.value) > GRADES.index(here.policy.wall(wall.name))
-    ]
+    weak = [wall for wall in found if not wall.state.meets(here.policy.wall(wall.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
             f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
@@ -339,7 +336,7 @@ def _promotion(claimed: claims.Claimed, here: Surroundings) -> str | None:
 def _check_bound(inputs: tuple[Input, ...], here: Surroundings) -> None:
     """An input bound in place is two weaker walls: better refused now than at promotion."""
     bound = _bound_in_place(inputs)
-    wanted = [wall for wall in (NETWORK, FILESYSTEM) if here.policy.wall(wall) == "proven"]
+    wanted = [wall for wall in (NETWORK, FILESYSTEM) if here.policy.wall(wall) is WallState.PROVEN]
     if bound and wanted:
         raise Refused(
             f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven walls: "

@@ -22,6 +22,7 @@ from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.sign import SEED_MANIFEST
 from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
 from tuneguard.oci import manifest as oci
+from tuneguard.sandbox.state import WallState
 from tuneguard.signing.blob import is_blob_signature, read_blob_signature
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
@@ -156,7 +157,7 @@ def _when(claim: Claim[Said]) -> str:
 def _made(claim: Claim[Provenance]) -> str:
     body = claim.body
     data = ", ".join(f"{item.name}@{item.version}" for item in body.data)
-    proven = sum(1 for wall in body.observed.walls if wall.state == "proven")
+    proven = sum(1 for wall in body.observed.walls if wall.state is WallState.PROVEN)
     base = f"{body.base.name}@{body.base.version}"
     walls = f"walls {proven}/{len(body.observed.walls)} proven"
     return f"provenance: run {body.run}, data {data}, base {base}, {walls}"

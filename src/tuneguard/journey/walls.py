@@ -65,4 +65,4 @@ def tried(
 
 def describe(wall: Wall) -> str:
     """A wall that is not proven, for people."""
-    return f"wall {wall.name} is {wall.state.value}: {wall.how}"
+    return f"wall {wall.name} is {wall.state}: {wall.how}"

@@ -19,6 +19,7 @@ from tuneguard.journey.surroundings import size
 from tuneguard.output.lineage import STATES
 from tuneguard.output.report_values import Row, Stand, State, ordinal, when
 from tuneguard.output.text import reasons
+from tuneguard.sandbox.state import WallState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ JUDGES = frozenset(
     {"verify", "verify-data", "scan", "evaluate", "decide", "promote", "push", "pull", "policy check"}
 )
 """The commands that judge something, so that having found nothing says something."""
-WALLS = {"proven": State.GOOD, "weakened": State.DOUBT, "absent": State.BAD}
+WALLS = {WallState.PROVEN: State.GOOD, WallState.WEAKENED: State.DOUBT, WallState.ABSENT: State.BAD}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.sandbox.walls import MEMORY, PROCESSES, Wall, WallState
+from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.walls import MEMORY, PROCESSES, Wall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

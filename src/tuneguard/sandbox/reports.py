@@ -9,7 +9,8 @@ from typing import Any
 
 from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.files import printable
-from tuneguard.sandbox.walls import DEADLINE, FILESYSTEM, NETWORK, PID, WALLS, Outcome, Wall, WallState
+from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.walls import DEADLINE, FILESYSTEM, NETWORK, PID, WALLS, Outcome, Wall
 
 
 @dataclass

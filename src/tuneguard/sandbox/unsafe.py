@@ -21,8 +21,9 @@ from tuneguard.limits import OUTPUT_BLOCK
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.layout import SCRATCH
 from tuneguard.sandbox.lines import Lines
+from tuneguard.sandbox.state import WallState
 from tuneguard.sandbox.supervise import hand_on, widen
-from tuneguard.sandbox.walls import DEADLINE, WALLS, Confinement, Outcome, Wall, WallState
+from tuneguard.sandbox.walls import DEADLINE, WALLS, Confinement, Outcome, Wall
 
 WHY_NOT = "run with --unsafe-no-sandbox"
 

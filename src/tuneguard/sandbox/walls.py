@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 import posixpath
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from tuneguard.errors import UsageError
@@ -31,6 +30,8 @@ from tuneguard.files import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from tuneguard.sandbox.state import WallState
 
 NETWORK, FILESYSTEM, PID = "network", "filesystem", "pid"
 MEMORY, PROCESSES, DEADLINE = "memory", "processes", "deadline"
@@ -47,14 +48,6 @@ OWN = "/run/tuneguard"
 
 SHARED = ("/", "/tmp", "/run")  # noqa: S108 (the sandbox's own)
 """Folders that a bind may be below, and not be."""
-
-
-class WallState(StrEnum):
-    """``proven``: tried in this run and held. ``weakened``: there, but short of the word."""
-
-    PROVEN = "proven"
-    WEAKENED = "weakened"
-    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from tuneguard.fields import (
 from tuneguard.files import printable
 from tuneguard.nodes import Node, Problems, shown
 from tuneguard.records import read_yaml
+from tuneguard.sandbox.state import WallState
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import PublicKey
 from tuneguard.trust import references
@@ -56,7 +57,6 @@ PURPOSES = ("train", "promote", "load", "release")
 RoleName = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter"]
 Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release"]
 WallName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
-WallGrade = Literal["proven", "weakened", "absent"]
 
 _REPOSITORY = re.compile(
     r"[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
@@ -195,7 +195,7 @@ class Policy:
     log: PublicKey | None
     models: Mapping[str, Model]
     require: Mapping[str, tuple[Requirement, ...]]
-    walls: Mapping[str, str] | Literal["all"]
+    walls: Mapping[str, WallState] | Literal["all"]
     gates: Mapping[str, Node]
     sha256: str
     file: str
@@ -216,9 +216,9 @@ class Policy:
         found = [model for model in self.models.values() if model.repository == repository]
         return found[0] if len(found) == 1 else None
 
-    def wall(self, name: str) -> str:
-        """The least state of a wall that this policy accepts: proven, weakened or absent."""
-        return "proven" if self.walls == "all" else self.walls.get(name, "proven")
+    def wall(self, name: str) -> WallState:
+        """The least state of a wall that this policy accepts."""
+        return WallState.PROVEN if self.walls == "all" else self.walls.get(name, WallState.PROVEN)
 
     def signs_blobs(self, key: PublicKey) -> bool | None:
         """Whether a key is marked for raw blobs; None where the policy does not name it.
@@ -387,7 +387,7 @@ class _File:
     log: _Log | None = None
     time_authorities: tuple[Node, ...] = ()
     require: _Require = field(default_factory=_Require)
-    walls: Annotated[Mapping[WallName, WallGrade] | None, Or("all")] = None
+    walls: Annotated[Mapping[WallName, WallState] | None, Or("all")] = None
     gates: Mapping[str, Node] = field(default_factory=dict)
 
 
@@ -461,7 +461,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
         ),
         walls="all"
         if read.walls is None
-        else MappingProxyType({str(wall): str(least) for wall, least in read.walls.items()}),
+        else MappingProxyType({str(wall): least for wall, least in read.walls.items()}),
         gates=read.gates,
         sha256=sha256,
         file=file,

@@ -14,6 +14,7 @@ from tuneguard import paste
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
+from tuneguard.sandbox.state import WallState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -201,7 +202,7 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
             yield "P-CODE", low, said, paste.after("fix both together", "policy", "set-model", name, *both)
     if policy.walls != "all":
         for wall, least in policy.walls.items():
-            if least != "proven":
+            if least is not WallState.PROVEN:
                 severity = low if policy.development else Severity.MEDIUM
                 yield "P-WALL", severity, f"the wall {wall} may be {least}", "walls: all"
     if policy.log is None:
@@ -308,7 +309,11 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
     if policy.walls == "all":
         yield "in a sandbox whose walls are all proven"
     else:
-        graded = [f"{wall} at least {least}" for wall, least in policy.walls.items() if least != "proven"]
+        graded = [
+            f"{wall} at least {least}"
+            for wall, least in policy.walls.items()
+            if least is not WallState.PROVEN
+        ]
         yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other wall proven"
 
 

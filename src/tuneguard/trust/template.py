@@ -12,6 +12,7 @@ from tuneguard.errors import UsageError
 from tuneguard.fields import is_name
 from tuneguard.nodes import shown
 from tuneguard.records import written
+from tuneguard.sandbox.state import WallState
 from tuneguard.trust.policy import parse_policy
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def development_policy(
     keys: Mapping[str, PublicKey],
     *,
     log: PublicKey | None,
-    walls: Mapping[str, str],
+    walls: Mapping[str, WallState],
     expires: datetime,
     repository: str | None = None,
     data: str | None = None,
@@ -192,8 +193,8 @@ def default_data(name: str) -> str:
     return f"{name[:120]}-train"
 
 
-def _walls(walls: Mapping[str, str]) -> str:
-    if set(walls.values()) <= {"proven"}:
+def _walls(walls: Mapping[str, WallState]) -> str:
+    if set(walls.values()) <= {WallState.PROVEN}:
         return "all"
     return "{" + ", ".join(f"{wall}: {least}" for wall, least in walls.items()) + "}"
 

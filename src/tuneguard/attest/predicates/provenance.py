@@ -16,7 +16,7 @@ from msgspec import Meta, field
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import TREE_DIGEST, TreeSet
-from tuneguard.sandbox.walls import WallState
+from tuneguard.sandbox.state import WallState
 from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times, twice
 
 TYPE = "https://slsa.dev/provenance/v1"

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tuneguard.sandbox.inside import kernel
+from tuneguard.sandbox.state import WallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +52,12 @@ def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, lis
         "filesystem": _filesystem(plan, keep, unfiltered),
         "pid": _pid(plan),
     }
-    state = "proven" if unfiltered is None else "weakened"
+    state = WallState.PROVEN if unfiltered is None else WallState.WEAKENED
     lacking = "" if unfiltered is None else f"; no system call filter: {unfiltered}"
     return {
         "network": [state, tried["network"] + lacking],
         "filesystem": [state, tried["filesystem"] + lacking],
-        "pid": ["proven", tried["pid"]],
+        "pid": [WallState.PROVEN, tried["pid"]],
     }
 
 
