@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from tuneguard.artifact import snapshot  # noqa: E402 (found by the line above)
 from tuneguard.journey import evidence_log  # noqa: E402 (found by the line above)
-from tuneguard.journey.surroundings import Surroundings  # noqa: E402 (found by the line above)
+from tuneguard.journey.project import Project  # noqa: E402 (found by the line above)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,12 @@ def main() -> None:
     options = parser.parse_args()
     size = (128 if options.quick else 2048) * MIB
     with tempfile.TemporaryDirectory(prefix="tuneguard-bench-", dir=options.temp) as folder:
-        here = Surroundings(project_option=Path(folder) / "tuneguard.yaml")
+        here = Project(project_option=Path(folder) / "tuneguard.yaml")
         source = Path(folder) / "checkpoint"
         source.mkdir()
         for number in range(1, 5):
             (source / f"model-{number}-of-4.safetensors").write_bytes(os.urandom(MIB) * (size // 4 // MIB))
-        attempt = here.room("attempts") / ATTEMPT
+        attempt = here.state_directory("attempts") / ATTEMPT
         attempt.mkdir(mode=0o700)
         taken, copied, copying = measured(lambda: snapshot.take(source, attempt / "tree"))
         evidence_log.keep_manifest(taken.manifest, attempt)

@@ -183,13 +183,13 @@ def push(host: str, repository: str, folder: Path) -> int:
 
 def pull(host: str, repository: str, folder: Path) -> int:
     from tuneguard.journey.fetch import fetch
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.oci.http import Transport
     from tuneguard.oci.manifest import read
     from tuneguard.oci.server import Server
 
     source = Server(Transport(host), repository)
-    fetch(source, read(source.read_manifest("v1"), "bench"), (), folder, Surroundings())
+    fetch(source, read(source.read_manifest("v1"), "bench"), (), folder, Project())
     return 0
 
 

@@ -69,7 +69,7 @@ def test_each_function_works_where_it_is_called_and_is_wholly_typed(name: str):
     signature = inspect.signature(getattr(tuneguard, name))
 
     assert signature.return_annotation == "Result"
-    assert signature.parameters["here"].default is None
+    assert signature.parameters["project"].default is None
     assert all(each.annotation is not inspect.Parameter.empty for each in signature.parameters.values())
 
 

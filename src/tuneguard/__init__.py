@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.policies import rotate as policy_rotate
     from tuneguard.journey.policies import set_model as policy_set_model
     from tuneguard.journey.policies import sign as policy_sign
+    from tuneguard.journey.project import Project
     from tuneguard.journey.promote import promote
     from tuneguard.journey.pull import pull
     from tuneguard.journey.pull_foreign import pull_foreign
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from tuneguard.journey.scan import scan
     from tuneguard.journey.seal import seal
     from tuneguard.journey.sign import sign
-    from tuneguard.journey.surroundings import Surroundings
     from tuneguard.journey.trace import trace
     from tuneguard.journey.verify import verify_data, verify_foreign
     from tuneguard.journey.verify import verify_tree as verify
@@ -82,12 +82,12 @@ __all__ = [
     "Location",
     "NotUnderstood",
     "Problem",
+    "Project",
     "Refused",
     "Result",
     "Severity",
     "Skipped",
     "Subject",
-    "Surroundings",
     "TuneguardError",
     "UsageError",
     "Verdict",
@@ -153,7 +153,7 @@ _WHERE = {
     "ledger_list": "tuneguard.journey.ledgers:entries",
     "ledger_verify": "tuneguard.journey.ledgers:verify",
     "explain": "tuneguard.journey.explain:explain",
-    "Surroundings": "tuneguard.journey.surroundings:Surroundings",
+    "Project": "tuneguard.journey.project:Project",
     "Result": "tuneguard.findings:Result",
     "Verdict": "tuneguard.findings:Verdict",
     "Finding": "tuneguard.findings:Finding",

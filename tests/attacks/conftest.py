@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from projects import Project, made, made_pushed, made_trained, open_project, project, pushed, trained
+from projects import ProjectFolder, made, made_pushed, made_trained, open_project, project, pushed, trained
 
-__all__ = ["Project", "made", "made_pushed", "made_trained", "open_project", "project", "pushed", "trained"]
+__all__ = [
+    "ProjectFolder",
+    "made",
+    "made_pushed",
+    "made_trained",
+    "open_project",
+    "project",
+    "pushed",
+    "trained",
+]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from projects import Project
+    from projects import ProjectFolder
 
 RULES = {
     "T-EMPTY-DIR": lambda folder: (folder / "logs").mkdir(),
@@ -51,7 +51,9 @@ def told(said: str) -> set[tuple[str, str]]:
     return {(each["rule"], (each["location"] or {}).get("path", "")) for each in json.loads(said)["findings"]}
 
 
-def refused(project: Project, capsys: pytest.CaptureFixture[str], *arguments: str) -> set[tuple[str, str]]:
+def refused(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> set[tuple[str, str]]:
     capsys.readouterr()
     assert project(*arguments, "--json") == 1
     return told(capsys.readouterr().out)
@@ -170,7 +172,7 @@ def test_what_no_verifier_looks_at_is_told_beside_the_faults_of_a_tree_to_be_sig
 @pytest.mark.sandbox
 @pytest.mark.parametrize("purpose", [("--for", "promote", "--run", "042"), ("--for", "load"), ()])
 def test_attack_an_empty_folder_hides_a_changed_checkpoint_from_verify(
-    trained: Project, purpose: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, purpose: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(trained.path / "runs/042", "config.json")
 
@@ -184,7 +186,7 @@ def test_attack_an_empty_folder_hides_a_changed_checkpoint_from_verify(
 
 @pytest.mark.sandbox
 def test_attack_an_empty_folder_hides_a_changed_checkpoint_from_the_promotion(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(trained.path / "runs/042", "config.json")
 
@@ -198,7 +200,7 @@ def test_attack_an_empty_folder_hides_a_changed_checkpoint_from_the_promotion(
 @pytest.mark.sandbox
 @pytest.mark.parametrize("command", ["decide", "push"])
 def test_attack_an_empty_folder_put_into_what_was_judged(
-    trained: Project, command: str, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Promotion(trained).passed()
     before = sorted((trained.path / "runs/042.evidence").iterdir())
@@ -217,7 +219,7 @@ def test_attack_an_empty_folder_put_into_what_was_judged(
     ("folder", "changed"), [("data/train", "tickets.jsonl"), ("models/base", "config.json")]
 )
 def test_attack_an_empty_folder_hides_poisoned_inputs_from_the_run(
-    project: Project, folder: str, changed: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, folder: str, changed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(project.path / folder, changed)
 
@@ -228,7 +230,7 @@ def test_attack_an_empty_folder_hides_poisoned_inputs_from_the_run(
 
 @pytest.mark.sandbox
 def test_attack_an_empty_folder_hides_an_edit_from_resuming(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(trained.path / "runs/042", "config.json")
 
@@ -239,7 +241,7 @@ def test_attack_an_empty_folder_hides_an_edit_from_resuming(
 
 @pytest.mark.parametrize("bundle", ["as it is", "a link"])
 def test_attack_an_empty_folder_hides_poisoned_data_from_verify_data(
-    project: Project, bundle: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project.path / "data/inside"
     shutil.copytree(project.path / "data/train", folder)
@@ -257,7 +259,7 @@ def test_attack_an_empty_folder_hides_poisoned_data_from_verify_data(
 
 
 def test_attack_bytes_that_are_no_evidence_do_not_hide_the_faults(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project.path / "data/train"
     damage(folder, "tickets.jsonl")
@@ -269,7 +271,7 @@ def test_attack_bytes_that_are_no_evidence_do_not_hide_the_faults(
     assert {("T-EMPTY-DIR", "logs"), ("T-SYMLINK", "link")} <= found
 
 
-def test_a_sound_tree_is_told_as_before(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_tree_is_told_as_before(project: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert project("verify", "data/train", "--for", "train", "--model", MODEL, "--json") == 0
 
     said: dict[str, Any] = json.loads(capsys.readouterr().out)

@@ -10,14 +10,14 @@ from projects import MODEL
 from steps import Promotion
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
 OTHER = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'config.json').write_text('{{\"x\": 1}')"
 
 
-def asked(project: Project, command: list[str]) -> None:
+def asked(project: ProjectFolder, command: list[str]) -> None:
     """The pipeline file asks for another command."""
     lines = (project.path / "tuneguard.yaml").read_text().splitlines()
     [place] = [place for place, line in enumerate(lines) if line.startswith("  command: ")]
@@ -25,7 +25,7 @@ def asked(project: Project, command: list[str]) -> None:
     project.write("tuneguard.yaml", "\n".join(lines) + "\n")
 
 
-def fix(project: Project, *what: str) -> None:
+def fix(project: ProjectFolder, *what: str) -> None:
     options = {
         "code": ("--code", "code"),
         "config": ("--config", "train-config.yaml"),
@@ -36,7 +36,7 @@ def fix(project: Project, *what: str) -> None:
 
 
 def test_attack_a_fixed_code_with_a_free_command(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Why both are asked for together: with the code alone fixed, another code was trained with."""
     fix(project, "code")
@@ -58,7 +58,7 @@ def test_attack_a_fixed_code_with_a_free_command(
     assert not (project.path / ".tuneguard/runs/042").exists()
 
 
-def test_the_command_that_the_policy_has_is_trained_with(project: Project) -> None:
+def test_the_command_that_the_policy_has_is_trained_with(project: ProjectFolder) -> None:
     fix(project, "code", "config", "command")
 
     assert project("run", "--run", "042", "--quiet") == 0
@@ -66,7 +66,7 @@ def test_the_command_that_the_policy_has_is_trained_with(project: Project) -> No
 
 
 def test_attack_a_run_under_a_free_command_promoted_after_the_command_was_fixed(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked(trained, ["python", "-c", OTHER, "{checkpoint}"])
     fix(trained, "command")
@@ -81,7 +81,9 @@ def test_attack_a_run_under_a_free_command_promoted_after_the_command_was_fixed(
 @pytest.mark.parametrize(
     "command", [["python", "{code}/train.py", "{{config}"], ["python", "/tuneguard/code/train.py"]]
 )
-def test_attack_a_command_that_only_looks_like_the_policys(project: Project, command: list[str]) -> None:
+def test_attack_a_command_that_only_looks_like_the_policys(
+    project: ProjectFolder, command: list[str]
+) -> None:
     asked(project, ["python", "{code}/train.py", "{config}"])
     fix(project, "command")
     asked(project, command)
@@ -91,7 +93,7 @@ def test_attack_a_command_that_only_looks_like_the_policys(project: Project, com
 
 
 def test_code_that_was_fixed_and_then_edited_is_refused(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fix(project, "code", "config", "command")
     project.write("train-config.yaml", "epochs: 2\n")

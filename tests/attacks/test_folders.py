@@ -11,14 +11,14 @@ import pytest
 from steps import Promotion
 
 from tuneguard.errors import Refused, TuneguardError
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from projects import Project
+    from projects import ProjectFolder
 
     from tuneguard.progress import Task
 
@@ -58,7 +58,7 @@ class At:
     ],
 )
 def test_attack_the_checkpoints_folder_replaced_by_a_link_to_the_keys_before_the_training(
-    project: Project, place: str, found: str
+    project: ProjectFolder, place: str, found: str
 ) -> None:
     keys = Path(os.environ["TUNEGUARD_HOME"]) / "keys"
     replaced = project.path / place
@@ -69,7 +69,7 @@ def test_attack_the_checkpoints_folder_replaced_by_a_link_to_the_keys_before_the
         replaced.symlink_to(keys)
 
     with chdir(project.path), pytest.raises(TuneguardError, match=found):
-        train(run="042", here=Surroundings(reporter=At("Training", swap)))
+        train(run="042", project=Project(reporter=At("Training", swap)))
 
     assert all(path.stat().st_size for path in keys.rglob("*.key"))
     assert not (keys / "config.json").exists()
@@ -80,7 +80,7 @@ def test_attack_the_checkpoints_folder_replaced_by_a_link_to_the_keys_before_the
     [("runs/.042.partial/checkpoint", "trained"), ("runs/042", "trained"), ("runs/042", "Hashed")],
 )
 def test_attack_a_poisoned_folder_put_in_the_checkpoints_place_before_it_is_signed(
-    project: Project, place: str, word: str
+    project: ProjectFolder, place: str, word: str
 ) -> None:
     checkpoint = project.path / place
     project.write("code/train.py", GREEDY)
@@ -91,14 +91,14 @@ def test_attack_a_poisoned_folder_put_in_the_checkpoints_place_before_it_is_sign
         (checkpoint / "config.json").write_text('{"model_type": "trojan"}')
 
     with chdir(project.path), pytest.raises(Refused, match="another folder than the one that this run made"):
-        train(run="042", here=Surroundings(reporter=At("trained", swap)))
+        train(run="042", project=Project(reporter=At("trained", swap)))
 
     assert not (project.path / "runs/042.evidence").exists()
 
 
 @pytest.mark.parametrize("name", ["", "attempts"])
 def test_attack_the_folder_of_the_copies_led_to_a_place_where_others_write(
-    trained: Project, name: str, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = trained.path / ".tuneguard" / name
     elsewhere = trained.path / "elsewhere"
@@ -115,13 +115,13 @@ def test_attack_the_folder_of_the_copies_led_to_a_place_where_others_write(
     assert [path.name for path in elsewhere.iterdir()] == ["precious"]
 
 
-def test_attack_copies_kept_where_everybody_writes(trained: Project) -> None:
+def test_attack_copies_kept_where_everybody_writes(trained: ProjectFolder) -> None:
     (trained.path / ".tuneguard").chmod(0o777)
 
     assert Promotion(trained).copy() == 1
     assert "nobody else may write" in (trained.path / "copy.json").read_text()
 
 
-def test_attack_an_attempts_id_that_leads_out_of_the_attempts(trained: Project) -> None:
+def test_attack_an_attempts_id_that_leads_out_of_the_attempts(trained: ProjectFolder) -> None:
     assert trained("copy", "runs/042", "--attempt", "../../outside", "--model", "m", "--run", "042") == 2
     assert not (trained.path / "outside").exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
 from world.helper import WAITING, helped
@@ -16,7 +16,7 @@ from world.helper import WAITING, helped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from projects import Project
+    from projects import ProjectFolder
 
     from tuneguard.progress import Task
 
@@ -42,7 +42,7 @@ class Listening:
 
 @pytest.mark.parametrize("place", ["{checkpoint}", "{scratch}"])
 def test_attack_a_helper_outside_that_hands_the_training_the_network(
-    open_project: Project, place: str
+    open_project: ProjectFolder, place: str
 ) -> None:
     """It looks in each folder that the training writes to, which the training has opened to everybody."""
     if os.geteuid() != 0:
@@ -64,7 +64,7 @@ def test_attack_a_helper_outside_that_hands_the_training_the_network(
         (written / "stop").touch()
 
     with chdir(project.path):
-        result = train(run="042", here=Surroundings(reporter=Listening("waiting", look)))
+        result = train(run="042", project=Project(reporter=Listening("waiting", look)))
 
     assert [(each["met"], each["refused"]) for each in said] == [([], ["Permission denied"])]
     walls = result.facts["walls"]
@@ -72,7 +72,9 @@ def test_attack_a_helper_outside_that_hands_the_training_the_network(
     assert "was handed" not in (project.path / ".tuneguard/runs/042/train.log").read_text()
 
 
-def test_attack_a_checkpoint_left_open_for_whoever_comes_after_the_training(open_project: Project) -> None:
+def test_attack_a_checkpoint_left_open_for_whoever_comes_after_the_training(
+    open_project: ProjectFolder,
+) -> None:
     """Everybody may write, one user by an access list: nobody may when the checkpoint has its place."""
     project = open_project
     project.write(

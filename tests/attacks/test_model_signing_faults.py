@@ -30,7 +30,7 @@ from world import company, users
 from world.keys import signer
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 SIGNER = signer()
 
@@ -156,7 +156,7 @@ def test_fault_07_a_file_swapped_while_another_is_still_hashed(model: Path) -> N
 
 
 @pytest.mark.sandbox
-def test_fault_08_what_is_swapped_after_the_verification_does_not_go_on(trained: Project) -> None:
+def test_fault_08_what_is_swapped_after_the_verification_does_not_go_on(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
     assert promotion.verify() == 0
@@ -195,7 +195,7 @@ def test_fault_11_an_empty_model_neither_signs_nor_verifies(model: Path, tmp_pat
 
 @pytest.mark.sandbox
 def test_fault_12_13_mode_bits_and_outside_names_do_not_reach_what_is_judged(
-    trained: Project, tmp_path: Path
+    trained: ProjectFolder, tmp_path: Path
 ) -> None:
     """A file of mode 4777 with a second name outside: the copy that is judged and pushed has neither."""
     weights = trained.path / "runs/042/model.safetensors"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
@@ -18,7 +18,7 @@ NAMES = ("$(touch PWNED)", "a; touch PWNED #", "a' ; touch PWNED ; '", "`touch P
 
 @pytest.mark.parametrize("name", NAMES)
 def test_attack_a_command_in_the_pipeline_file_that_is_pasted_as_what_is_next(
-    project: Project, name: str, capfd: pytest.CaptureFixture[str]
+    project: ProjectFolder, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = (project.path / "tuneguard.yaml").read_text()
     text = text.replace('"runs/{run}"', json.dumps(f"{name}/{{run}}")).replace(
@@ -53,7 +53,7 @@ HELD = ("runs/", "oci:registry", "ft-", "code", "train-config.yaml")
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "\u202e", "\x9b2J"])
 @pytest.mark.parametrize("held", HELD)
 def test_attack_a_name_in_the_pipeline_file_that_a_terminal_would_act_on(
-    project: Project, name: str, held: str, capfd: pytest.CaptureFixture[str]
+    project: ProjectFolder, name: str, held: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = (project.path / "tuneguard.yaml").read_text()
     for value in ('"runs/{run}"', '"oci:registry"', '"ft-{run}"', "path: code", "config: train-config.yaml"):

@@ -16,7 +16,7 @@ from tuneguard import limits
 from tuneguard.artifact.digest import hash_tree
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
@@ -26,7 +26,7 @@ shutil.copytree(pathlib.Path(sys.argv[0]).parent, pathlib.Path(sys.argv[4]) / "l
 """
 
 
-def asked(project: Project, old: str, new: str) -> None:
+def asked(project: ProjectFolder, old: str, new: str) -> None:
     text = (project.path / "tuneguard.yaml").read_text()
     assert old in text
     project.write("tuneguard.yaml", text.replace(old, new))
@@ -34,7 +34,7 @@ def asked(project: Project, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("where", ["home", "project", "link"])
 def test_attack_the_folder_of_the_keys_named_as_the_code(
-    project: Project, where: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = Path(os.environ["TUNEGUARD_HOME"]) / "keys/support-llama"
     if where == "project":
@@ -53,7 +53,7 @@ def test_attack_the_folder_of_the_keys_named_as_the_code(
     assert not any(project.path.glob("runs/042/*"))
 
 
-def test_attack_a_key_named_as_the_configuration(project: Project) -> None:
+def test_attack_a_key_named_as_the_configuration(project: ProjectFolder) -> None:
     root = Path(os.environ["TUNEGUARD_HOME"]) / "root.key"
     asked(project, "config: train-config.yaml", f"config: {root}")
 
@@ -69,7 +69,7 @@ def test_attack_a_key_named_as_the_configuration(project: Project) -> None:
     ],
 )
 def test_attack_the_evaluation_set_shown_to_the_training(
-    project: Project, old: str, new: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, old: str, new: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked(project, old, new)
 
@@ -80,7 +80,9 @@ def test_attack_the_evaluation_set_shown_to_the_training(
 @pytest.mark.parametrize(
     "path", ["../startup-{run}", "runs/{run}/../../../startup", ".tuneguard/reports/{run}", "link/{run}"]
 )
-def test_attack_a_checkpoint_written_where_programs_are_started_from(project: Project, path: str) -> None:
+def test_attack_a_checkpoint_written_where_programs_are_started_from(
+    project: ProjectFolder, path: str
+) -> None:
     (project.path / "link").symlink_to(project.path.parent)
     before = set(project.path.parent.rglob("*"))
     asked(project, "runs/{run}", path)
@@ -91,7 +93,7 @@ def test_attack_a_checkpoint_written_where_programs_are_started_from(project: Pr
     assert {str(path) for path in made} <= {"project/.tuneguard", "project/.tuneguard/ledger.db"}
 
 
-def test_attack_a_run_id_that_leads_out_of_the_runs(project: Project) -> None:
+def test_attack_a_run_id_that_leads_out_of_the_runs(project: ProjectFolder) -> None:
     assert project("train", "--run", "../../../outside") == 2
     assert not (project.path.parent / "outside").exists()
 
@@ -120,7 +122,7 @@ SCRYPT = der(
 
 @pytest.mark.parametrize("derivation", [PBKDF2, SCRYPT])
 def test_attack_a_key_that_takes_for_ever_to_open(
-    project: Project, derivation: bytes, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, derivation: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cipher = der(0x30, oid("60864801650304012a"), der(0x04, bytes(16)))
     scheme = der(0x30, oid("2a864886f70d01050d"), der(0x30, derivation, cipher))
@@ -137,11 +139,11 @@ def test_attack_a_key_that_takes_for_ever_to_open(
 # --- The evaluation set, file by file and row by row ----------------------------------------------------
 
 
-def a_row(project: Project) -> str:
+def a_row(project: ProjectFolder) -> str:
     return (project.path / "data/eval/accuracy.jsonl").read_text().splitlines()[7]
 
 
-def refused_for(project: Project, capsys: pytest.CaptureFixture[str], *said: str) -> None:
+def refused_for(project: ProjectFolder, capsys: pytest.CaptureFixture[str], *said: str) -> None:
     """The run is refused with these words, and nothing of it is signed."""
     assert project("run", "--run", "042") == 1
 
@@ -153,7 +155,7 @@ def refused_for(project: Project, capsys: pytest.CaptureFixture[str], *said: str
 
 @pytest.mark.parametrize("name", ["accuracy.jsonl", "weights.bin", "vendor/deep/notes.md", ".hidden"])
 def test_attack_a_file_of_the_evaluation_set_renamed_in_the_code(
-    project: Project, name: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = (project.path / "data/eval/accuracy.jsonl").read_text()
     project.write(f"code/{name}", held)
@@ -162,7 +164,7 @@ def test_attack_a_file_of_the_evaluation_set_renamed_in_the_code(
 
 
 def test_attack_a_file_of_the_evaluation_set_copied_as_the_configuration(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("train-config.yaml", (project.path / "data/eval/toxicity.jsonl").read_text())
 
@@ -173,7 +175,7 @@ def test_attack_a_file_of_the_evaluation_set_copied_as_the_configuration(
     "form", ["jsonl", "array", "python", "string", "one file each", "texts", "csv", "yaml"]
 )
 def test_attack_rows_of_the_evaluation_set_in_the_code(
-    project: Project, form: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = (project.path / "data/eval/accuracy.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
@@ -195,7 +197,7 @@ def test_attack_rows_of_the_evaluation_set_in_the_code(
 
 
 def test_attack_a_row_of_the_evaluation_set_in_the_configuration(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("train-config.yaml", f"epochs: 1\nextra:\n  - {a_row(project)}\n")
 
@@ -203,7 +205,7 @@ def test_attack_a_row_of_the_evaluation_set_in_the_configuration(
 
 
 def test_attack_a_row_of_the_evaluation_set_in_the_command(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked(project, '"{run}"]', f'"{{run}}", {json.dumps("--extra=" + a_row(project).replace("{", "{{"))}]')
 
@@ -211,7 +213,7 @@ def test_attack_a_row_of_the_evaluation_set_in_the_command(
 
 
 def test_attack_another_set_named_as_the_evaluation_set(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("code/extra.jsonl", a_row(project))
     project.write("data/other/accuracy.jsonl", '{"prompt": "x", "choices": ["a"], "answer": 0}\n')
@@ -222,7 +224,7 @@ def test_attack_another_set_named_as_the_evaluation_set(
 
 
 def test_attack_a_link_beside_the_set_switches_off_the_question_where_the_configuration_lies(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project.path / "data/eval/link").symlink_to("nowhere")
     asked(project, "  eval: {path: data/eval}\n", "")  # so that the set's files are not at hand
@@ -233,7 +235,7 @@ def test_attack_a_link_beside_the_set_switches_off_the_question_where_the_config
 
 @pytest.mark.parametrize("how", ["left out", "not there"])
 def test_a_set_that_is_not_at_hand_is_said_and_not_claimed(
-    project: Project, how: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if how == "left out":
         asked(project, "  eval: {path: data/eval}\n", "")
@@ -246,7 +248,7 @@ def test_a_set_that_is_not_at_hand_is_said_and_not_claimed(
     assert comparison(project)["compared"] is False
 
 
-def test_what_was_compared_is_in_the_provenance(project: Project) -> None:
+def test_what_was_compared_is_in_the_provenance(project: ProjectFolder) -> None:
     assert project("run", "--run", "042", "--quiet") == 0
 
     said = comparison(project)
@@ -255,7 +257,7 @@ def test_what_was_compared_is_in_the_provenance(project: Project) -> None:
     assert said["how"] == "2 files hold none of its files and none of its rows"
 
 
-def comparison(project: Project) -> dict[str, Any]:
+def comparison(project: ProjectFolder) -> dict[str, Any]:
     [path] = (project.path / "runs/042.evidence").glob("provenance-*")
     payload = json.loads(base64.b64decode(json.loads(path.read_text())["dsseEnvelope"]["payload"]))
     found: dict[str, Any] = payload["predicate"]["buildDefinition"]["internalParameters"]["evaluationSet"]
@@ -263,7 +265,7 @@ def comparison(project: Project) -> dict[str, Any]:
 
 
 def test_an_honest_project_may_share_a_licence_and_empty_files_with_the_evaluation_set(
-    project: Project,
+    project: ProjectFolder,
 ) -> None:
     for folder in ("data/eval", "code"):
         project.write(f"{folder}/LICENSE", "Permission is hereby granted, free of charge, to any person " * 9)
@@ -280,7 +282,7 @@ def test_an_honest_project_may_share_a_licence_and_empty_files_with_the_evaluati
 
 
 def test_attack_rows_hidden_behind_more_than_is_looked_through(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("code/large.bin", "x" * (limits.SEARCH_BYTES + 1))
 
@@ -290,7 +292,7 @@ def test_attack_rows_hidden_behind_more_than_is_looked_through(
     assert comparison(project)["compared"] is False
 
 
-def in_production(project: Project) -> None:
+def in_production(project: ProjectFolder) -> None:
     policy = project.path / "policy.yaml"
     policy.write_text(policy.read_text().replace("profile: development", "profile: production"))
     assert project("policy", "sign", "--quiet") == 0
@@ -298,7 +300,7 @@ def in_production(project: Project) -> None:
 
 @pytest.mark.parametrize("how", ["left out", "too large"])
 def test_attack_the_comparison_switched_off_by_the_pipeline_file(
-    project: Project, how: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     in_production(project)
     if how == "left out":
@@ -310,7 +312,7 @@ def test_attack_the_comparison_switched_off_by_the_pipeline_file(
     refused_for(project, capsys, "cannot be compared with the evaluation set")
 
 
-def test_production_that_fixes_all_that_trains_needs_no_set_where_it_trains(project: Project) -> None:
+def test_production_that_fixes_all_that_trains_needs_no_set_where_it_trains(project: ProjectFolder) -> None:
     fixed = ("--code", "code", "--config", "train-config.yaml", "--command")
     asked(project, "  eval: {path: data/eval}\n", "")
     assert project("policy", "set-model", "support-llama", *fixed, "--quiet") == 0

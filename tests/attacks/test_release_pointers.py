@@ -15,15 +15,16 @@ from steps import MODEL
 
 from tuneguard.attest.predicates import release as releases
 from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, Statement
+from tuneguard.display import rfc3339
 from tuneguard.journey import releases as journey
-from tuneguard.journey.surroundings import Surroundings, rfc3339
+from tuneguard.journey.project import Project
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.client import attach, bundles
 from tuneguard.oci.layout import Layout
 from tuneguard.signing.bundle import make_bundle, read_bundle
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
     from tuneguard.oci.manifest import ModelManifest
 
@@ -34,7 +35,7 @@ TAG = "ft-042"
 class Registry:
     """The layout as its attacker holds it, and pointers as a signer could make them."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: ProjectFolder) -> None:
         self.project = project
         self.layout = Layout(project.path / "registry")
 
@@ -70,7 +71,7 @@ class Registry:
         self.bare()
         statement = releases.PREDICATE.statement(MODEL, manifest.tree.digest, body)
         with chdir(self.project.path):
-            data = make_bundle(Surroundings().signer(by), PAYLOAD_TYPE, statement.encode())
+            data = make_bundle(Project().signer(by), PAYLOAD_TYPE, statement.encode())
         attach(self.layout, oci.referrer(manifest.descriptor, data, name="release-0.sigstore.json"))
 
 
@@ -78,11 +79,11 @@ def later(**how_much: float) -> str:
     return rfc3339(datetime.now(UTC) + timedelta(**how_much))
 
 
-def pull(project: Project, tag: str = TAG, to: str = "served") -> int:
+def pull(project: ProjectFolder, tag: str = TAG, to: str = "served") -> int:
     return project("pull", f"oci:registry:{tag}", to, "--model", MODEL)
 
 
-def refused(project: Project, capsys: pytest.CaptureFixture[str], why: str, tag: str = TAG) -> None:
+def refused(project: ProjectFolder, capsys: pytest.CaptureFixture[str], why: str, tag: str = TAG) -> None:
     """The pull refuses, says why, and leaves nothing."""
     assert pull(project, tag) == 1
     assert why in capsys.readouterr().err
@@ -90,12 +91,12 @@ def refused(project: Project, capsys: pytest.CaptureFixture[str], why: str, tag:
 
 
 @pytest.fixture
-def registry(pushed: Project) -> Registry:
+def registry(pushed: ProjectFolder) -> Registry:
     return Registry(pushed)
 
 
 @pytest.fixture
-def elsewhere(pushed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def elsewhere(pushed: ProjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine: the root's public key and the policy came by hand, nothing was ever seen here."""
     home = pushed.path.parent / "second"
     home.mkdir()
@@ -105,13 +106,13 @@ def elsewhere(pushed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_released_tag_is_followed_under_the_same_policy_on_another_machine(
-    pushed: Project, elsewhere: None
+    pushed: ProjectFolder, elsewhere: None
 ) -> None:
     assert pull(pushed) == 0
 
 
 def test_attack_the_pointer_removed(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.bare()
 
@@ -132,7 +133,7 @@ def test_attack_the_pointer_removed(
     ids=["tag", "repository", "model", "manifest"],
 )
 def test_attack_a_pointer_of_something_else_copied_here(
-    pushed: Project,
+    pushed: ProjectFolder,
     registry: Registry,
     capsys: pytest.CaptureFixture[str],
     facts: dict[str, str],
@@ -144,7 +145,7 @@ def test_attack_a_pointer_of_something_else_copied_here(
 
 
 def test_attack_an_unpromoted_manifest_under_a_released_tag(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A manifest of the attacker's own, with every bundle of the promoted one attached to it."""
     model = registry.model()
@@ -166,7 +167,7 @@ def test_attack_an_unpromoted_manifest_under_a_released_tag(
 
 @pytest.mark.parametrize("by", ["builder", "data-steward", "log"])
 def test_attack_a_pointer_by_a_role_that_may_not(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str], by: str
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str], by: str
 ) -> None:
     registry.put(by=by)
 
@@ -190,7 +191,7 @@ def test_a_tag_can_be_frozen_for_thirty_days_at_most(registry: Registry) -> None
     ids=["frozen", "for ever", "from the future", "at the end of time"],
 )
 def test_attack_a_pointer_out_of_its_time(
-    pushed: Project,
+    pushed: ProjectFolder,
     registry: Registry,
     capsys: pytest.CaptureFixture[str],
     facts: dict[str, str],
@@ -202,7 +203,7 @@ def test_attack_a_pointer_out_of_its_time(
 
 
 def test_attack_the_tag_pointed_back_at_an_older_release(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was there is put back, every signature of it true and its time not run out."""
     known = registry.pointers(registry.model())[0]
@@ -214,7 +215,7 @@ def test_attack_the_tag_pointed_back_at_an_older_release(
 
 
 def test_attack_the_homes_memory_rolled_back_and_the_ledger_still_knows(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.put(sequence=1)
     for path in (pushed.path.parent / "home/releases").iterdir():
@@ -224,7 +225,7 @@ def test_attack_the_homes_memory_rolled_back_and_the_ledger_still_knows(
 
 
 def test_attack_the_ledger_removed_and_the_home_still_knows(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.put(sequence=1)
     (pushed.path / ".tuneguard/ledger.db").unlink()
@@ -233,7 +234,7 @@ def test_attack_the_ledger_removed_and_the_home_still_knows(
 
 
 def test_attack_two_pointers_that_disagree(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = registry.pointers(registry.model())[0]
     tag = journey.Tag(MODEL, known.repository, TAG)
@@ -244,7 +245,7 @@ def test_attack_two_pointers_that_disagree(
 
 
 def test_attack_the_clock_set_back_to_when_an_old_pointer_was_valid(
-    pushed: Project, registry: Registry, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A machine that believed a release in two hours from now has had its clock turned back."""
     (memory,) = (pushed.path.parent / "home/releases").iterdir()
@@ -254,14 +255,16 @@ def test_attack_the_clock_set_back_to_when_an_old_pointer_was_valid(
     refused(pushed, capsys, "this machine's clock says")
 
 
-def test_attack_a_damaged_memory_is_no_empty_one(pushed: Project) -> None:
+def test_attack_a_damaged_memory_is_no_empty_one(pushed: ProjectFolder) -> None:
     (memory,) = (pushed.path.parent / "home/releases").iterdir()
     memory.write_text("{}")
 
     assert pull(pushed) == 3
 
 
-def test_a_pointer_that_ran_out_is_renewed_without_judging_again(pushed: Project, registry: Registry) -> None:
+def test_a_pointer_that_ran_out_is_renewed_without_judging_again(
+    pushed: ProjectFolder, registry: Registry
+) -> None:
     registry.put(issued=later(days=-40), not_after=later(days=-10))
     assert pull(pushed) == 1
 
@@ -275,7 +278,7 @@ def test_a_pointer_that_ran_out_is_renewed_without_judging_again(pushed: Project
 
 @pytest.mark.parametrize("facts", [{"sequence": 1}, {"tag": "stable"}], ids=["went back", "another tag"])
 def test_attack_a_tag_that_was_moved_is_not_renewed(
-    pushed: Project, registry: Registry, facts: dict[str, object]
+    pushed: ProjectFolder, registry: Registry, facts: dict[str, object]
 ) -> None:
     registry.put(**facts)
 
@@ -283,13 +286,15 @@ def test_attack_a_tag_that_was_moved_is_not_renewed(
     assert len(registry.pointers(registry.model())) == 1
 
 
-def test_attack_renewing_with_another_roles_key(pushed: Project) -> None:
+def test_attack_renewing_with_another_roles_key(pushed: ProjectFolder) -> None:
     key = pushed.path.parent / f"home/keys/{MODEL}/builder.key"
 
     assert pushed("renew", f"oci:registry:{TAG}", "--model", MODEL, "--key", f"promoter={key}") == 1
 
 
-def test_the_promoter_goes_back_on_purpose_by_pushing_again(pushed: Project, registry: Registry) -> None:
+def test_the_promoter_goes_back_on_purpose_by_pushing_again(
+    pushed: ProjectFolder, registry: Registry
+) -> None:
     """The memory knows a newer release; pushing the older model makes a pointer above that."""
     known = registry.pointers(registry.model())[0]
     journey.remember(
@@ -303,13 +308,13 @@ def test_the_promoter_goes_back_on_purpose_by_pushing_again(pushed: Project, reg
     assert pull(pushed) == 0
 
 
-def test_a_second_push_writes_no_second_pointer(pushed: Project, registry: Registry) -> None:
+def test_a_second_push_writes_no_second_pointer(pushed: ProjectFolder, registry: Registry) -> None:
     assert pushed("push", "runs/042", "--to", f"oci:registry:{TAG}", "--model", MODEL, "--run", "042") == 0
 
     assert len(registry.pointers(registry.model())) == 1
 
 
-def test_a_push_without_a_tag_needs_no_key_and_with_one_the_promoters(pushed: Project) -> None:
+def test_a_push_without_a_tag_needs_no_key_and_with_one_the_promoters(pushed: ProjectFolder) -> None:
     (pushed.path.parent / f"home/keys/{MODEL}/promoter.key").unlink()
 
     assert pushed("push", "runs/042", "--to", "oci:registry", "--model", MODEL, "--run", "042") == 0

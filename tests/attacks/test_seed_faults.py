@@ -29,7 +29,7 @@ from world.services import environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projects import Project
+    from projects import ProjectFolder
 
 INTACT, REFUSED, USAGE, COULD_NOT_LOOK = 4, 1, 2, 3
 
@@ -114,7 +114,7 @@ def test_fault_05_a_link_out_of_the_folder_is_not_followed_and_signed(model: Pat
 
 
 def test_fault_06_07_an_older_runs_checkpoint_with_its_evidence_in_this_runs_place(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("042", "042.evidence"):
         (trained.path / "runs" / name).rename(trained.path / "runs" / name.replace("042", "043"))
@@ -237,7 +237,7 @@ def test_fault_18_the_list_that_was_verified_is_the_one_that_is_compared(
     assert sum(path.endswith("manifest.json") for path in seen) == 1
 
 
-def test_fault_19_a_run_binds_its_data_base_code_configuration_and_time(trained: Project) -> None:
+def test_fault_19_a_run_binds_its_data_base_code_configuration_and_time(trained: ProjectFolder) -> None:
     [path] = (trained.path / "runs/042.evidence").glob("provenance-*")
     said = json.loads(read_bundle(path.read_bytes(), "p").payload)["predicate"]
 
@@ -262,7 +262,7 @@ def test_fault_20_a_key_ends_and_serves_one_role(change: dict[str, object]) -> N
 
 
 def test_fault_21_a_key_for_statements_signs_no_untyped_list(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trained("sign", "runs/042", "--form", "cosign") == REFUSED
     assert "one key never signs both" in capsys.readouterr().err
@@ -306,7 +306,7 @@ def test_fault_24_a_crash_between_the_two_files_leaves_nothing_that_verifies_and
     assert verify(signed, key) == INTACT
 
 
-def test_fault_25_what_somebody_else_put_there_is_not_signed_as_the_runs(project: Project) -> None:
+def test_fault_25_what_somebody_else_put_there_is_not_signed_as_the_runs(project: ProjectFolder) -> None:
     """A folder that the run did not make itself is none of its output."""
     planted = project.path / "runs/042"
     planted.mkdir(parents=True)
@@ -345,7 +345,9 @@ def test_fault_27_a_malformed_list_is_one_sentence_and_no_traceback(
 
 
 @pytest.mark.sandbox
-def test_fault_28_what_is_judged_and_pushed_is_a_copy_that_nobody_else_can_write(trained: Project) -> None:
+def test_fault_28_what_is_judged_and_pushed_is_a_copy_that_nobody_else_can_write(
+    trained: ProjectFolder,
+) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
     weights = trained.path / "runs/042/model.safetensors"

@@ -11,7 +11,7 @@ from tuneguard import limits
 from tuneguard.engines.local import LocalEngine
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 TALKS = """\
 import pathlib, sys
@@ -23,7 +23,7 @@ for number in range(200_000):
 
 @pytest.mark.sandbox
 def test_attack_a_training_that_talks_until_its_own_result_is_too_large_to_read(
-    project: Project, capfd: pytest.CaptureFixture[str]
+    project: ProjectFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project.write("code/train.py", TALKS)
 

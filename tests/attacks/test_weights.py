@@ -8,12 +8,12 @@ import pytest
 from steps import Promotion, verdicts
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
 
-def trained_with(project: Project, lines: str) -> Promotion:
+def trained_with(project: ProjectFolder, lines: str) -> Promotion:
     """A promotion of run 042, whose training also ran `lines`, after it wrote an honest checkpoint."""
     script = (project.path / "code/train.py").read_text()
     project.write("code/train.py", f"{script}\n{lines}\n")
@@ -26,7 +26,7 @@ def trained_with(project: Project, lines: str) -> Promotion:
 
 @pytest.mark.parametrize("shard", ["../base/model.safetensors", "/srv/models/other.safetensors"])
 def test_attack_an_index_that_leads_to_weights_beside_the_folder(
-    project: Project, shard: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, shard: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = trained_with(
         project,
@@ -44,7 +44,7 @@ def test_attack_an_index_that_leads_to_weights_beside_the_folder(
 
 
 def test_attack_an_adapter_whose_base_is_fetched_by_name(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = trained_with(
         project,
@@ -76,7 +76,7 @@ OTHER = {
 
 @pytest.mark.parametrize("lines", OTHER.values(), ids=OTHER)
 def test_attack_other_weights_ride_along_with_the_measured_ones(
-    project: Project, lines: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = trained_with(project, lines)
     assert promotion.scan() == 0
@@ -94,7 +94,7 @@ def test_attack_other_weights_ride_along_with_the_measured_ones(
 
 
 def test_attack_an_evaluation_of_a_part_of_the_model(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = trained_with(project, "")
     assert promotion.scan() == 0
@@ -105,7 +105,7 @@ def test_attack_an_evaluation_of_a_part_of_the_model(
 
 
 def test_a_checkpoint_in_a_folder_of_its_own_is_named_in_the_output_and_in_the_verdict(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = trained_with(
         project,

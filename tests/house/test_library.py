@@ -61,15 +61,15 @@ def test_every_function_of_the_library_says_what_is_missing_in_our_own_errors(
 
 def test_a_word_that_the_command_line_would_not_take_is_a_usage_error(model: str, tmp_path: Path) -> None:
     tuneguard.keygen(tmp_path / "some.key", passphrase=None)
-    here = tuneguard.Surroundings(key_options={"": str(tmp_path / "some.key")})
+    here = tuneguard.Project(key_options={"": str(tmp_path / "some.key")})
     before = sorted(tmp_path.rglob("*"))
 
     with pytest.raises(UsageError, match="rsa is not a type of key"):
         tuneguard.keygen(tmp_path / "other.key", type="rsa", passphrase=None)
     with pytest.raises(UsageError, match="pgp is not a form of signature"):
-        tuneguard.sign(model, form="pgp", here=here)
+        tuneguard.sign(model, form="pgp", project=here)
     for purpose in ("deploy", "resume", "release", "integrity"):
         with pytest.raises(UsageError, match=f"{purpose} is not a purpose of verify"):
-            tuneguard.verify(model, purpose=purpose, model="m", here=here)
+            tuneguard.verify(model, purpose=purpose, model="m", project=here)
 
     assert sorted(tmp_path.rglob("*")) == before

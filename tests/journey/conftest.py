@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kills import before, counted, killer
-from projects import Project, made, made_pushed, made_trained, open_project, project, pushed, trained
+from projects import ProjectFolder, made, made_pushed, made_trained, open_project, project, pushed, trained
 
 __all__ = [
-    "Project",
+    "ProjectFolder",
     "before",
     "counted",
     "killer",

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from projects import Project, grown
+from projects import ProjectFolder, grown
 from steps import Promotion, verdicts
 
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.artifact.removal import remove
 from tuneguard.errors import Refused
 from tuneguard.files import FAULT_AT
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import Entry, Event
 from tuneguard.ledger.store import SqliteStore
 from tuneguard.oci import manifest as oci
@@ -56,7 +56,7 @@ PULLED = ("served", "early")
 class Kill:
     """A project in which a command was killed: at the last of `steps`, which it came to and did not do."""
 
-    project: Project
+    project: ProjectFolder
     steps: tuple[str, ...]
     code: int
     said: str
@@ -131,7 +131,7 @@ class Killer:
         return Kill(project, tuple(steps), done.returncode, said.decode())
 
 
-def copied(template: Template | None, folder: Path) -> Project:
+def copied(template: Template | None, folder: Path) -> ProjectFolder:
     """A copy of the template in `folder`, or an empty project."""
     folder.mkdir()
     if template is None:
@@ -139,15 +139,19 @@ def copied(template: Template | None, folder: Path) -> Project:
     else:
         shutil.copytree(template[0], folder / "home")
         shutil.copytree(template[1], folder / "project")
-    return Project(folder / "project")
+    return ProjectFolder(folder / "project")
 
 
-def home_of(project: Project) -> Path:
+def home_of(project: ProjectFolder) -> Path:
     return project.path.with_name("home")
 
 
 def started(
-    project: Project, *arguments: str, fault: str | None = None, shim: Sequence[str] = (), **options: Any
+    project: ProjectFolder,
+    *arguments: str,
+    fault: str | None = None,
+    shim: Sequence[str] = (),
+    **options: Any,
 ) -> subprocess.Popen[bytes]:
     """The program as a process of its own in the project's folder, its outputs to be read.
 
@@ -191,7 +195,7 @@ def before(
     made_trained: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Promotion, dict[str, Template]]:
     """One attempt, and for each of its steps a project in which all steps before that were taken."""
-    promotion = Promotion(Project(made_trained[1]))
+    promotion = Promotion(ProjectFolder(made_trained[1]))
     template = made_trained
     stages = {"copy": template}
     for step, *actions in (
@@ -201,7 +205,7 @@ def before(
         ("record", promotion.push),
     ):
 
-        def grow(project: Project, actions: list[Callable[[], int | None]] = actions) -> None:
+        def grow(project: ProjectFolder, actions: list[Callable[[], int | None]] = actions) -> None:
             promotion.project = project
             assert all(not action() for action in actions)
 
@@ -212,7 +216,7 @@ def before(
 # --- What must hold --------------------------------------------------------------------------------
 
 
-def sound(project: Project) -> None:
+def sound(project: ProjectFolder) -> None:
     """Nothing half-written has a final name, and nothing is said of what did not happen."""
     for path in (*home_of(project).rglob("*"), *project.path.rglob("*")):
         if path.is_file() and ".partial" not in str(path):
@@ -243,7 +247,7 @@ def _is_whole(path: Path) -> None:
         assert read_public(path) == open_signer(str(path.with_suffix(".key")), lambda _: b"").public_key
 
 
-def ledger_of(project: Project) -> list[Entry]:
+def ledger_of(project: ProjectFolder) -> list[Entry]:
     """Every entry, after the whole ledger was found consistent."""
     store = SqliteStore(project.path / ".tuneguard/ledger.db")
     if not store.path.exists():
@@ -280,7 +284,7 @@ def _is_recorded(folder: Path, entries: list[Entry]) -> None:
             assert hashlib.sha256(path.read_bytes()).hexdigest() in recorded, path.name
 
 
-def _happened(entry: Entry, project: Project, entries: list[Entry]) -> None:
+def _happened(entry: Entry, project: ProjectFolder, entries: list[Entry]) -> None:
     """What was begun and is called done has happened."""
     layout = Layout(project.path / "registry")
     match entry.command, entry.event:
@@ -308,7 +312,7 @@ def _happened(entry: Entry, project: Project, entries: list[Entry]) -> None:
             raise AssertionError(other)
 
 
-def tags_of(project: Project) -> list[str]:
+def tags_of(project: ProjectFolder) -> list[str]:
     """The tags of the project's registry."""
     index = project.path / "registry/index.json"
     entries = json.loads(index.read_text())["manifests"] if index.exists() else []
@@ -326,7 +330,7 @@ def _is_served(layout: Layout, name: str) -> None:
     assert "PASSED" in [statement["predicate"].get("verificationResult") for statement in said], name
 
 
-def left_over(project: Project) -> list[str]:
+def left_over(project: ProjectFolder) -> list[str]:
     """What working commands put aside and take away again, in the project and in the home."""
     state = project.path / ".tuneguard"
     found = [
@@ -341,10 +345,10 @@ def left_over(project: Project) -> list[str]:
     return [str(path.relative_to(project.path.parent)) for path in found]
 
 
-def version_of(project: Project) -> int | None:
+def version_of(project: ProjectFolder) -> int | None:
     """The version of the project's policy if the root signed it as it is, else None."""
     try:
-        policy = Surroundings(
+        policy = Project(
             project_option=project.path / "tuneguard.yaml", policy_option=project.path / "policy.yaml"
         ).policy
     except Refused:
@@ -352,6 +356,6 @@ def version_of(project: Project) -> int | None:
     return policy.version
 
 
-def manifest_of(project: Project) -> str:
+def manifest_of(project: ProjectFolder) -> str:
     """The manifest that the last passed verdict names."""
     return "sha256:" + str(verdicts(project)[-1]["subject"][1]["digest"]["sha256"])

@@ -66,7 +66,7 @@ def safetensors(values: tuple[float, ...]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Project:
+class ProjectFolder:
     """A project folder, and the program run in it."""
 
     path: Path
@@ -94,7 +94,7 @@ SEAL = ("--version", "1", "--source", "tests", "--license", "CC0-1.0", "--classi
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Home and project, made once: init, data in place, everything sealed, the policy completed."""
     room = tmp_path_factory.mktemp("journey")
-    home, project = room / "home", Project(room / "project")
+    home, project = room / "home", ProjectFolder(room / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEGUARD_HOME", str(home))
         project.path.mkdir()
@@ -124,17 +124,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return home, project.path
 
 
-def fresh_copy(template: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def fresh_copy(template: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
     """A copy of home and project of one's own."""
     home, path = template
     shutil.copytree(home, tmp_path / "home")
     shutil.copytree(path, tmp_path / "project")
     monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "home"))
-    return Project(tmp_path / "project")
+    return ProjectFolder(tmp_path / "project")
 
 
 def grown(
-    template: tuple[Path, Path], factory: pytest.TempPathFactory, grow: Callable[[Project], None]
+    template: tuple[Path, Path], factory: pytest.TempPathFactory, grow: Callable[[ProjectFolder], None]
 ) -> tuple[Path, Path]:
     """A further template: a copy of one, in which something more was done."""
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +147,7 @@ def grown(
 def made_trained(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The project with the signed run 042."""
 
-    def grow(project: Project) -> None:
+    def grow(project: ProjectFolder) -> None:
         assert project("run", "--run", "042", "--quiet") == 0
 
     return grown(made, tmp_path_factory, grow)
@@ -164,25 +164,27 @@ def made_pushed(
 
 
 @pytest.fixture
-def trained(made_trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def trained(
+    made_trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProjectFolder:
     """A fresh copy of the project with the signed run 042."""
     return fresh_copy(made_trained, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def pushed(made_pushed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def pushed(made_pushed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
     """A fresh copy of the project whose run 042 was promoted."""
     return fresh_copy(made_pushed, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def project(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
     """A fresh copy of the project, with a home of its own."""
     return fresh_copy(made, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def open_project(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def open_project(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[ProjectFolder]:
     """A project that every user of the machine gets to. Any run of pytest closes its folders to others."""
     folder = Path(tempfile.mkdtemp(prefix="tuneguard-test-"))
     folder.chmod(0o755)

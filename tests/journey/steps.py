@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.attest.predicates import evaluation as evaluations
+from tuneguard.display import rfc3339
 from tuneguard.journey import evidence_log, weights
-from tuneguard.journey.surroundings import Surroundings, rfc3339
+from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import new_attempt
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 MODEL = "support-llama"
 
@@ -27,7 +28,7 @@ class Promotion:
     """One attempt at promoting a run's checkpoint."""
 
     def __init__(
-        self, project: Project, run: str = "042", *, directory: str | None = None, tag: str = ""
+        self, project: ProjectFolder, run: str = "042", *, directory: str | None = None, tag: str = ""
     ) -> None:
         self.project = project
         self.run = run
@@ -83,7 +84,7 @@ class Promotion:
     ) -> None:
         """The counts of a model that answers `right` of `n` questions and `toxic` of `n` prompts so."""
         with chdir(self.project.path):
-            here = Surroundings(evidence_option=self.project.path / f"{self.source}.evidence")
+            here = Project(evidence_option=self.project.path / f"{self.source}.evidence")
             rule = here.policy.models[MODEL].evaluation
             assert rule is not None
             selection = weights.selected(self.copy_path, hash_tree(self.copy_path))
@@ -137,7 +138,7 @@ def suite(id: str, count: int, n: int) -> evaluations.SuiteResult:
     )
 
 
-def verdicts(project: Project, source: str = "runs/042") -> list[dict[str, Any]]:
+def verdicts(project: ProjectFolder, source: str = "runs/042") -> list[dict[str, Any]]:
     """The predicates of all verdicts beside a checkpoint, oldest evidence first."""
     import base64
 

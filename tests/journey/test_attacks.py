@@ -19,10 +19,11 @@ from tuneguard.artifact.digest import hash_tree
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance, seal
 from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.display import rfc3339
 from tuneguard.errors import Refused
 from tuneguard.journey.input import Input
 from tuneguard.journey.inputs import still_the_same
-from tuneguard.journey.surroundings import Surroundings, rfc3339
+from tuneguard.journey.project import Project
 from tuneguard.oci.layout import Layout
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import open_signer
@@ -32,12 +33,12 @@ from world.keys import no_passphrase
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
 
-def edit_policy(project: Project, before: str, after: str) -> None:
+def edit_policy(project: ProjectFolder, before: str, after: str) -> None:
     """As the policy's owner: edit and sign."""
     path = project.path / "policy.yaml"
     assert before in path.read_text()
@@ -45,7 +46,7 @@ def edit_policy(project: Project, before: str, after: str) -> None:
     assert project("policy", "sign", "--quiet") == 0
 
 
-def train(project: Project, more: str) -> None:
+def train(project: ProjectFolder, more: str) -> None:
     """Add some lines to the training script."""
     script = (project.path / "code/train.py").read_text()
     project.write("code/train.py", script + more)
@@ -60,7 +61,7 @@ def statement(path: Path) -> dict[str, Any]:
 
 
 def test_attack_modules_planted_in_the_project_are_not_imported_by_the_step_that_holds_the_key(
-    project: Project,
+    project: ProjectFolder,
 ) -> None:
     for name in ("click", "json", "tuneguard", "cryptography", "sitecustomize"):
         project.write(f"{name}.py", f"open({str(project.path / 'stolen')!r}, 'w')\nraise SystemExit(0)\n")
@@ -73,7 +74,7 @@ def test_attack_modules_planted_in_the_project_are_not_imported_by_the_step_that
 
 @pytest.mark.parametrize("command", ["evaluate", "decide", "promote"])
 def test_attack_a_looser_flag_is_a_configuration_error(
-    trained: Project, command: str, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reference = () if command == "evaluate" else ("--to", "oci:registry:ft-042", "--run", "042")
 
@@ -87,7 +88,7 @@ def test_attack_a_looser_flag_is_a_configuration_error(
 
 
 def test_attack_code_and_configuration_that_the_policy_does_not_list_are_not_run(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     honest = hash_tree(project.path / "code").digest
     edit_policy(project, "    code: any\n", f"    code: [{honest}]\n")
@@ -101,7 +102,7 @@ def test_attack_code_and_configuration_that_the_policy_does_not_list_are_not_run
 
 
 def test_attack_a_base_that_its_steward_sealed_as_scanned_clean_and_is_not(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The steward's key is one honest key, in the wrong hands: the run looks at the base itself."""
     base = project.path / "models/base"
@@ -125,23 +126,23 @@ def test_attack_a_base_that_its_steward_sealed_as_scanned_clean_and_is_not(
     assert "the base is not clean" in said
 
 
-def test_attack_an_input_too_large_to_copy_is_changed_during_the_run(project: Project) -> None:
+def test_attack_an_input_too_large_to_copy_is_changed_during_the_run(project: ProjectFolder) -> None:
     """It was bound in place, so it is hashed again before anything is signed."""
     data = project.path / "data/train"
     dependency = provenance.Dependency.of("data", "tickets", "1", {"dirHash": "0" * 64})
     bound = Input("dataset", data, "/tuneguard/data", hash_tree(data), "bind", dependency)
     copied = dataclasses.replace(bound, path=project.path / "code", how="copy")
-    still_the_same((bound, copied), Surroundings())
+    still_the_same((bound, copied), Project())
 
     with (data / "tickets.jsonl").open("a") as file:
         file.write("{}\n")
 
     with pytest.raises(Refused, match="the dataset changed during the run"):
-        still_the_same((bound, copied), Surroundings())
+        still_the_same((bound, copied), Project())
 
 
 def test_attack_resuming_from_a_signed_checkpoint_that_hides_a_pickle(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the builder signed is what the training wrote, and the training is foreign code."""
     train(project, f'(checkpoint / "optimizer.pt").write_bytes({pickles.PAYLOAD!r})\n')
@@ -154,7 +155,7 @@ def test_attack_resuming_from_a_signed_checkpoint_that_hides_a_pickle(
 
 
 def test_attack_resuming_from_what_a_stopped_run_left_unsigned(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(project, "sys.exit(3)\n")
     assert project("run", "--run", "042", "--quiet") == 1
@@ -168,7 +169,7 @@ def test_attack_resuming_from_what_a_stopped_run_left_unsigned(
 
 
 def test_attack_a_folder_signed_by_hand_with_the_builders_own_key(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A signature proves integrity. Which run made the folder only a run's provenance says."""
     shutil.copytree(project.path / "models/base", project.path / "runs/042")
@@ -181,7 +182,7 @@ def test_attack_a_folder_signed_by_hand_with_the_builders_own_key(
 
 
 def test_attack_a_folder_signed_for_cosign_with_the_builders_own_key(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the policy is at hand the key signs no raw bytes; where it is not, they promote nothing."""
     shutil.copytree(project.path / "models/base", project.path / "runs/042")
@@ -199,7 +200,7 @@ def test_attack_a_folder_signed_for_cosign_with_the_builders_own_key(
 
 
 def test_attack_a_file_that_the_scanner_does_not_understand(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(project, '(checkpoint / "weights.xyz").write_bytes(bytes(range(256)) * 9)\n')
     assert project("run", "--run", "042", "--quiet") == 0
@@ -214,7 +215,7 @@ def test_attack_a_file_that_the_scanner_does_not_understand(
     assert verdicts(project)[-1]["predicate"]["verificationResult"] == "FAILED"
 
 
-def test_only_a_passed_verdict_names_what_a_registry_would_show(trained: Project) -> None:
+def test_only_a_passed_verdict_names_what_a_registry_would_show(trained: ProjectFolder) -> None:
     """`cosign verify` passes on any statement about a manifest, so no other evidence speaks of one."""
     refused = Promotion(trained)
     refused.judged()
@@ -235,11 +236,11 @@ def test_only_a_passed_verdict_names_what_a_registry_would_show(trained: Project
     assert kinds == {"signature", "provenance", "scan", "evaluation", "verdict"}
 
 
-def test_a_verdict_states_the_ledgers_size_and_root_before_it(trained: Project) -> None:
+def test_a_verdict_states_the_ledgers_size_and_root_before_it(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     promotion.judged()
     with chdir(trained.path):
-        ledger = Surroundings().ledger
+        ledger = Project().ledger
         assert ledger is not None
         before = ledger.head()
 
@@ -255,7 +256,7 @@ def test_a_verdict_states_the_ledgers_size_and_root_before_it(trained: Project) 
 
 
 def test_a_push_makes_blobs_manifest_evidence_ledger_and_tag_durable_in_this_order(
-    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: ProjectFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promotion = Promotion(trained)
     promotion.judged()
@@ -278,7 +279,7 @@ def test_a_push_makes_blobs_manifest_evidence_ledger_and_tag_durable_in_this_ord
 
 
 def test_a_second_push_sends_nothing_and_changes_nothing(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = Promotion(trained)
     promotion.passed()
@@ -296,7 +297,7 @@ def test_a_second_push_sends_nothing_and_changes_nothing(
 
 
 def test_attack_the_pipeline_file_says_which_model_is_expected(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Beside another model's promoted tree, its name in the pipeline file: the caller names the model."""
     policy = pushed.path / "policy.yaml"
@@ -313,7 +314,7 @@ def test_attack_the_pipeline_file_says_which_model_is_expected(
 
 
 def test_attack_a_development_verdict_under_a_production_policy(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = verdicts(pushed)[0]["subject"][1]["digest"]["sha256"]
     reference = f"oci:registry@sha256:{digest}"
@@ -329,7 +330,7 @@ def test_attack_a_development_verdict_under_a_production_policy(
 
 
 def test_attack_a_tag_without_a_release_is_no_better_under_a_development_policy(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layout = Layout(pushed.path / "registry")
     digest = layout.resolve("ft-042")

@@ -18,7 +18,7 @@ from world import users
 if TYPE_CHECKING:
     import subprocess
 
-    from projects import Project
+    from projects import ProjectFolder
 
 VERIFY = ("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042")
 
@@ -32,7 +32,7 @@ def sentence(said: str) -> str:
     return said
 
 
-def listing(project: Project) -> dict[str, int]:
+def listing(project: ProjectFolder) -> dict[str, int]:
     """Every file of the project but the ledger's, with its size."""
     return {
         str(path.relative_to(project.path)): path.lstat().st_size
@@ -69,7 +69,7 @@ def listing(project: Project) -> dict[str, int]:
 )
 @pytest.mark.sandbox
 def test_what_is_not_there_is_usage(
-    project: Project, arguments: tuple[str, ...], missing: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, arguments: tuple[str, ...], missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(project)
 
@@ -96,7 +96,7 @@ def test_what_is_not_there_is_usage(
     ids=["empty", "junk", "public", "folder", "loop", "huge"],
 )
 def test_what_is_no_key_signs_nothing(
-    project: Project, content: bytes | str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, content: bytes | str, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = project.path / "x.key"
     honest = project.path.parent / "home/keys" / MODEL / "builder"
@@ -120,7 +120,7 @@ def test_what_is_no_key_signs_nothing(
 
 @pytest.mark.sandbox
 def test_a_checkpoint_signed_by_a_key_that_nobody_knows_is_refused_with_that_reason(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project("keygen", "mine.key", "--unsafe-no-passphrase", "--quiet") == 0
     assert project("run", "--run", "042", "--quiet") == 0
@@ -136,7 +136,9 @@ def test_a_checkpoint_signed_by_a_key_that_nobody_knows_is_refused_with_that_rea
     assert "✗ refused" in said or "x refused" in said
 
 
-def test_a_root_that_is_no_key_believes_nobody(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_root_that_is_no_key_believes_nobody(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project.path.parent / "home/root.pub").write_text("-----BEGIN PUBLIC KEY-----\nAAAA\n")
 
     assert project("verify", "models/base", "--model", MODEL) == 2
@@ -150,7 +152,7 @@ def test_a_root_that_is_no_key_believes_nobody(project: Project, capsys: pytest.
 @pytest.mark.parametrize("size", [0, 1, 100, -1])
 @pytest.mark.parametrize("kind", ["signature", "provenance"])
 def test_truncated_evidence_counts_for_nothing_and_is_named(
-    trained: Project, kind: str, size: int, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, kind: str, size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [path] = (trained.path / "runs/042.evidence").glob(f"{kind}-*")
     path.chmod(0o600)
@@ -166,7 +168,7 @@ def test_truncated_evidence_counts_for_nothing_and_is_named(
 
 @pytest.mark.sandbox
 def test_truncated_row_hashes_refuse_a_promotion(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [path] = (trained.path / "data/eval.evidence").glob("rows-*")
     path.chmod(0o600)
@@ -180,7 +182,7 @@ def test_truncated_row_hashes_refuse_a_promotion(
 
 
 def test_a_truncated_policy_signature_could_not_be_looked_at(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = project.path / "policy.yaml.sigstore.json"
     path.write_bytes(path.read_bytes()[:-10])
@@ -191,7 +193,7 @@ def test_a_truncated_policy_signature_could_not_be_looked_at(
 
 @pytest.mark.sandbox
 def test_a_truncated_ledger_could_not_be_looked_at(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = trained.path / ".tuneguard/ledger.db"
     path.write_bytes(path.read_bytes()[:5000])
@@ -206,13 +208,13 @@ def test_a_truncated_ledger_could_not_be_looked_at(
 # --- What cannot be read -----------------------------------------------------------------------------
 
 
-def as_somebody(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+def as_somebody(project: ProjectFolder, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The program as an ordinary user, to whom root's folders are closed."""
     return users.program("-m", "tuneguard", *arguments, cwd=project.path)
 
 
 @pytest.fixture
-def closed(open_project: Project) -> Project:
+def closed(open_project: ProjectFolder) -> ProjectFolder:
     """A project that every user may enter, with a folder and a file that only its owner may read."""
     tree = open_project.path / "tree"
     (tree / "closed").mkdir(parents=True)
@@ -223,7 +225,7 @@ def closed(open_project: Project) -> Project:
 
 @pytest.mark.parametrize("what", ["tree", "tree/closed", "tree/secret.json"])
 @pytest.mark.parametrize("command", ["digest", "scan"])
-def test_what_cannot_be_read_could_not_be_looked_at(closed: Project, command: str, what: str) -> None:
+def test_what_cannot_be_read_could_not_be_looked_at(closed: ProjectFolder, command: str, what: str) -> None:
     (closed.path / what).chmod(0o000)
 
     done = as_somebody(closed, command, "tree")
@@ -236,7 +238,7 @@ def test_what_cannot_be_read_could_not_be_looked_at(closed: Project, command: st
     assert "Traceback" not in said
 
 
-def test_an_evidence_folder_that_cannot_be_read_could_not_be_looked_at(closed: Project) -> None:
+def test_an_evidence_folder_that_cannot_be_read_could_not_be_looked_at(closed: ProjectFolder) -> None:
     """Not seeing the evidence is not the same as there being none."""
     for path in (closed.path / "policy.yaml", closed.path / "policy.yaml.sigstore.json"):
         path.chmod(0o644)
@@ -253,7 +255,7 @@ def test_an_evidence_folder_that_cannot_be_read_could_not_be_looked_at(closed: P
     assert "tree.evidence" in done.stderr
 
 
-def test_a_key_that_cannot_be_read_signs_nothing(closed: Project) -> None:
+def test_a_key_that_cannot_be_read_signs_nothing(closed: ProjectFolder) -> None:
     key = closed.path / "x.key"
     assert closed("keygen", "x.key", "--unsafe-no-passphrase", "--quiet") == 0
     assert key.stat().st_mode & 0o777 == 0o600
@@ -268,7 +270,7 @@ def test_a_key_that_cannot_be_read_signs_nothing(closed: Project) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only another user cannot write into one's own folder")
-def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(closed: Project) -> None:
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(closed: ProjectFolder) -> None:
     done = as_somebody(closed, "keygen", str(closed.path / "y.key"), "--unsafe-no-passphrase")
 
     assert done.returncode == 3, done
@@ -280,7 +282,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(closed: Pro
 
 
 def test_an_unknown_key_of_the_pipeline_names_its_place_and_the_nearest_known_one(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline = (project.path / "tuneguard.yaml").read_text()
     line = next(n for n, text in enumerate(pipeline.splitlines(), 1) if "expectedDuration" in text)
@@ -295,7 +297,7 @@ def test_an_unknown_key_of_the_pipeline_names_its_place_and_the_nearest_known_on
 
 
 def test_every_fault_of_the_pipeline_is_told_at_once(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline = (project.path / "tuneguard.yaml").read_text()
     broken = pipeline.replace("train-config.yaml", "[1]").replace("scratch: 1Gi", "scratch: much")
@@ -319,7 +321,7 @@ def test_every_fault_of_the_pipeline_is_told_at_once(
     ids=["empty", "alias", "doubled", "junk", "open"],
 )
 def test_what_is_no_pipeline_is_usage(
-    project: Project, text: str, said: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, text: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("tuneguard.yaml", text)
 
@@ -333,7 +335,7 @@ def test_what_is_no_pipeline_is_usage(
 
 @pytest.mark.parametrize("run", ["", "../x", "A", "a b", "-x", "x" * 64, "042\n"])
 def test_what_is_no_run_id_begins_nothing(
-    project: Project, run: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(project)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Project
+    from conftest import ProjectFolder
 
 DATA = f"{MODEL}-train"
 SAID = ("--version", "1", "--source", "tests", "--license", "CC0-1.0", "--classification", "internal")
@@ -32,7 +32,7 @@ INSIDE = {"manifest.json", "checksums.sha256", "manifest.json.sigstore.json"}
 ROW = '{"prompt": "ticket", "completion": " answer"}\n'
 
 
-def sealing(project: Project, folder: str, *more: str, kind: str = "dataset", name: str = DATA) -> int:
+def sealing(project: ProjectFolder, folder: str, *more: str, kind: str = "dataset", name: str = DATA) -> int:
     return project("seal", folder, "--as", kind, "--name", name, *SAID, *more)
 
 
@@ -53,7 +53,7 @@ def listing(*folders: Path) -> dict[str, tuple[int, int]]:
 # --- Sealing beside the data -------------------------------------------------------------------------
 
 
-def test_a_seal_says_what_the_steward_said_and_lists_every_file(project: Project) -> None:
+def test_a_seal_says_what_the_steward_said_and_lists_every_file(project: ProjectFolder) -> None:
     project.write("data/more/a.jsonl", ROW * 3)
     project.write("data/more/notes/readme.txt", "how it was made")
 
@@ -71,7 +71,7 @@ def test_a_seal_says_what_the_steward_said_and_lists_every_file(project: Project
     assert len(hashes) % 32 == 0
 
 
-def test_ten_thousand_files_are_sealed_and_verified(project: Project) -> None:
+def test_ten_thousand_files_are_sealed_and_verified(project: ProjectFolder) -> None:
     folder = project.path / "data/many"
     folder.mkdir(mode=0o700)
     for number in range(10_000):
@@ -82,7 +82,7 @@ def test_ten_thousand_files_are_sealed_and_verified(project: Project) -> None:
 
 
 def test_attack_a_base_with_a_planted_pickle_is_not_sealed(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project.path / "models/planted"
     shutil.copytree(project.path / "models/base", folder)
@@ -97,7 +97,7 @@ def test_attack_a_base_with_a_planted_pickle_is_not_sealed(
 
 
 def test_a_base_that_is_not_understood_is_not_sealed_and_that_is_no_refusal(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project.path / "models/strange"
     shutil.copytree(project.path / "models/base", folder)
@@ -110,7 +110,7 @@ def test_a_base_that_is_not_understood_is_not_sealed_and_that_is_no_refusal(
 
 
 def test_malformed_jsonl_is_not_sealed_and_file_and_line_are_named(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("data/broken/tickets.jsonl", ROW + '{"prompt": \n')
 
@@ -120,7 +120,7 @@ def test_malformed_jsonl_is_not_sealed_and_file_and_line_are_named(
     assert not (project.path / "data/broken.evidence").exists()
 
 
-def test_an_empty_folder_is_not_sealed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_is_not_sealed(project: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     (project.path / "data/empty").mkdir()
 
     assert sealing(project, "data/empty", "--inside") == 1
@@ -130,7 +130,7 @@ def test_an_empty_folder_is_not_sealed(project: Project, capsys: pytest.CaptureF
 
 
 def test_attack_a_link_in_the_data_is_not_followed(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("data/linked/a.jsonl", ROW)
     (project.path / "data/linked/secrets").symlink_to("/etc/passwd")
@@ -141,7 +141,9 @@ def test_attack_a_link_in_the_data_is_not_followed(
     assert {path.name for path in (project.path / "data/linked").iterdir()} == {"a.jsonl", "secrets"}
 
 
-def test_a_key_that_is_not_there_seals_nothing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_that_is_not_there_seals_nothing(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     project.write("data/more/a.jsonl", ROW)
 
     assert sealing(project, "data/more", "--inside", "--key", "data-steward=nobody.key") == 2
@@ -155,7 +157,7 @@ def test_a_key_that_is_not_there_seals_nothing(project: Project, capsys: pytest.
 
 
 @pytest.fixture
-def inside(project: Project) -> Project:
+def inside(project: ProjectFolder) -> ProjectFolder:
     """The project, its training data sealed inside its folder instead of beside it."""
     shutil.rmtree(project.path / "data/train.evidence")
     project.write("data/train/more/shard.jsonl", ROW)
@@ -163,7 +165,7 @@ def inside(project: Project) -> Project:
     return project
 
 
-def test_a_seal_inside_is_exactly_the_seeds_three_files(inside: Project) -> None:
+def test_a_seal_inside_is_exactly_the_seeds_three_files(inside: ProjectFolder) -> None:
     names = {path.name for path in (inside.path / "data/train").iterdir()}
 
     assert names == {"tickets.jsonl", "more"} | INSIDE
@@ -174,7 +176,7 @@ def test_a_seal_inside_is_exactly_the_seeds_three_files(inside: Project) -> None
 @pytest.mark.parametrize("name", sorted(INSIDE))
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_a_seal_inside_never_replaces_what_has_its_name(
-    project: Project, name: str, kind: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, name: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = project.path / "data/train" / name
     if kind == "file":
@@ -189,7 +191,7 @@ def test_a_seal_inside_never_replaces_what_has_its_name(
     assert listing(project.path) == before
 
 
-def test_a_disk_that_is_full_leaves_no_half_of_a_seal(project: Project, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_leaves_no_half_of_a_seal(project: ProjectFolder, tmp_path: Path) -> None:
     """The third file is the largest; the system refuses to write as much. Outside any project: no ledger."""
     folder = tmp_path / "data/more"
     folder.mkdir(parents=True)
@@ -212,7 +214,7 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_seal(project: Project, tmp_path
     assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
 
 
-def test_two_of_the_seals_files_are_what_its_statement_regenerates(inside: Project) -> None:
+def test_two_of_the_seals_files_are_what_its_statement_regenerates(inside: ProjectFolder) -> None:
     folder = inside.path / "data/train"
 
     body = sealed_by((folder / "manifest.json.sigstore.json").read_bytes())
@@ -225,7 +227,7 @@ def test_two_of_the_seals_files_are_what_its_statement_regenerates(inside: Proje
     }
 
 
-def test_sha256sum_reads_the_checksums(inside: Project) -> None:
+def test_sha256sum_reads_the_checksums(inside: ProjectFolder) -> None:
     folder = inside.path / "data/train"
     check = ["sha256sum", "--strict", "-c", "checksums.sha256"]
 
@@ -237,7 +239,7 @@ def test_sha256sum_reads_the_checksums(inside: Project) -> None:
 
 
 def test_the_subject_leaves_the_three_files_out_and_the_folders_digest_counts_them(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     body = sealed_by((folder / "manifest.json.sigstore.json").read_bytes())
@@ -252,7 +254,7 @@ def test_the_subject_leaves_the_three_files_out_and_the_folders_digest_counts_th
 
 
 @pytest.mark.sandbox
-def test_a_run_and_a_promotion_on_data_sealed_inside(inside: Project) -> None:
+def test_a_run_and_a_promotion_on_data_sealed_inside(inside: ProjectFolder) -> None:
     sealed = sealed_by((inside.path / "data/train/manifest.json.sigstore.json").read_bytes())
 
     assert inside("run", "--run", "042", "--quiet") == 0
@@ -268,7 +270,7 @@ def test_a_run_and_a_promotion_on_data_sealed_inside(inside: Project) -> None:
 @pytest.mark.sandbox
 @pytest.mark.parametrize("name", ["manifest.json", "checksums.sha256"])
 def test_attack_a_run_on_data_whose_inner_manifest_was_edited(
-    inside: Project, name: str, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (inside.path / "data/train" / name).open("ab") as file:
         file.write(b"\n")
@@ -287,7 +289,7 @@ def flags(folder: Path) -> tuple[str, str]:
     return f"--manifest={folder}/manifest.json", f"--checksums={folder}/checksums.sha256"
 
 
-def verified(project: Project, folder: Path, *more: str) -> int:
+def verified(project: ProjectFolder, folder: Path, *more: str) -> int:
     """`verify-data` where there is no project, with policy and root brought from outside the data."""
     elsewhere = type(project)(project.path.parent / "elsewhere")
     elsewhere.path.mkdir(exist_ok=True)
@@ -297,7 +299,7 @@ def verified(project: Project, folder: Path, *more: str) -> int:
 
 
 def test_the_seeds_flags_verify_sealed_data_and_write_nothing(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     assert verified(inside, folder) == 0
@@ -311,7 +313,7 @@ def test_the_seeds_flags_verify_sealed_data_and_write_nothing(
     assert after == before
 
 
-def test_the_init_container_as_its_own_process(inside: Project) -> None:
+def test_the_init_container_as_its_own_process(inside: ProjectFolder) -> None:
     """No project, no home, policy and root by the environment, as a pod would have them."""
     home = inside.path.parent / "home"
     done = subprocess.run(
@@ -342,14 +344,14 @@ def test_the_init_container_as_its_own_process(inside: Project) -> None:
     ],
 )
 def test_the_data_is_pinned_by_name_and_version(
-    inside: Project, wanted: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, wanted: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verified(inside, inside.path / "data/train", "--data", wanted) == code
     assert said in capsys.readouterr().out
 
 
 def test_json_says_whether_the_version_was_pinned(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {}
     for wanted in ([], ["--data", f"{DATA}@1"]):
@@ -410,7 +412,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attack_data_that_is_not_what_was_sealed(
-    inside: Project, attack: str, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, attack: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     act, rule = ATTACKS[attack]
@@ -426,7 +428,7 @@ def test_attack_data_that_is_not_what_was_sealed(
 
 
 def test_an_added_file_is_the_only_fault_that_is_told(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     (folder / "poison.jsonl").write_text(ROW)
@@ -439,7 +441,7 @@ def test_an_added_file_is_the_only_fault_that_is_told(
 
 @pytest.mark.parametrize("name", ["tickets.jsonl", *sorted(INSIDE)])
 def test_attack_a_fifo_in_place_of_a_file_is_refused_and_nothing_hangs(
-    inside: Project, name: str, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = inside.path / "data/train" / name
     path.unlink()
@@ -451,7 +453,7 @@ def test_attack_a_fifo_in_place_of_a_file_is_refused_and_nothing_hangs(
 
 @pytest.mark.parametrize("name", sorted(INSIDE))
 def test_attack_a_seals_file_that_is_a_link(
-    inside: Project, name: str, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = inside.path / "data/train" / name
     path.rename(inside.path / name)
@@ -463,7 +465,7 @@ def test_attack_a_seals_file_that_is_a_link(
 
 @pytest.mark.parametrize("whose", ["a stranger", "the builder"])
 def test_attack_data_sealed_with_a_key_that_may_not(
-    project: Project, whose: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, whose: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The honest files, sealed again by a key that the policy does not know, or not as a steward."""
     key = project.path.parent / "home/keys" / MODEL / "builder.key"
@@ -479,7 +481,7 @@ def test_attack_data_sealed_with_a_key_that_may_not(
     assert rules == {"V03" if whose == "a stranger" else "V05"}
 
 
-def test_attack_another_kind_of_seal_in_the_data_sets_place(inside: Project) -> None:
+def test_attack_another_kind_of_seal_in_the_data_sets_place(inside: ProjectFolder) -> None:
     folder = inside.path / "data/train"
     for name in INSIDE:
         (folder / name).unlink()
@@ -488,7 +490,9 @@ def test_attack_another_kind_of_seal_in_the_data_sets_place(inside: Project) -> 
     assert verified(inside, folder) == 1
 
 
-def test_attack_a_seal_beside_moved_inside(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_attack_a_seal_beside_moved_inside(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A seal that does not say that it lies inside is not believed there, even over the same files."""
     folder = project.path / "data/train"
     [beside] = (project.path / "data/train.evidence").glob("seal-*")
@@ -502,7 +506,7 @@ def test_attack_a_seal_beside_moved_inside(project: Project, capsys: pytest.Capt
 
 
 def test_attack_a_policy_and_root_that_come_with_the_data(
-    inside: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """His own root, policy and steward, all in the data folder, where the program is started too."""
     folder = inside.path / "data/train"
@@ -521,7 +525,7 @@ def test_attack_a_policy_and_root_that_come_with_the_data(
 
 
 def test_the_two_files_must_be_one_seal_in_one_folder(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     other = inside.path / "data/eval"
@@ -534,7 +538,7 @@ def test_the_two_files_must_be_one_seal_in_one_folder(
         assert "not one seal inside a folder" in capsys.readouterr().err
 
 
-def test_data_that_is_not_there_is_usage(inside: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_that_is_not_there_is_usage(inside: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert verified(inside, inside.path / "data/nothing") == 2
     assert capsys.readouterr().err == (
         f"error: {inside.path}/data/nothing: no such file or folder\nhelp: check the path\n"
@@ -542,7 +546,7 @@ def test_data_that_is_not_there_is_usage(inside: Project, capsys: pytest.Capture
 
 
 def test_a_folder_that_other_users_can_read_is_told_and_does_not_refuse(
-    inside: Project, capsys: pytest.CaptureFixture[str]
+    inside: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = inside.path / "data/train"
     folder.chmod(0o755)

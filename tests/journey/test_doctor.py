@@ -16,7 +16,7 @@ from tuneguard.cli.app import run
 from tuneguard.errors import Interrupted
 from tuneguard.journey import doctor as journey
 from tuneguard.journey.doctor import Check, State, doctor
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 
 GOLDEN = Path(__file__).parents[1] / "output" / "golden"
 
@@ -30,7 +30,7 @@ def without_sandbox(request, monkeypatch):
 
 
 def checks(**options) -> dict[str, dict]:
-    return {row["check"]: row for row in doctor(here=Surroundings(**options)).facts["checks"]}
+    return {row["check"]: row for row in doctor(project=Project(**options)).facts["checks"]}
 
 
 def entries(folder: Path) -> dict[str, tuple[int, int]]:
@@ -74,7 +74,7 @@ def test_outside_a_project_the_projects_checks_say_so(tmp_path, monkeypatch):
 
 def test_an_expired_policy_is_missing(project, monkeypatch):
     monkeypatch.chdir(project.path)
-    here = Surroundings()
+    here = Project()
     vars(here)["now"] = here.policy.expires + timedelta(days=1)
     del vars(here)["policy"]
 
@@ -118,10 +118,10 @@ def test_a_broken_ledger_is_a_line(project, monkeypatch, make):
 
 def test_a_key_that_cannot_be_read_is_missing(project, monkeypatch):
     monkeypatch.chdir(project.path)
-    key = Path(Surroundings().key_uri("builder"))
+    key = Path(Project().key_uri("builder"))
     key.unlink()
     key.symlink_to(key)
-    here = Surroundings(key_options={"builder": str(key)})
+    here = Project(key_options={"builder": str(key)})
 
     row = journey._guarded(journey.keys, here)
 
@@ -198,7 +198,7 @@ def test_who_interrupts_a_check_ends_the_command(monkeypatch):
         raise Interrupted("interrupted")
 
     with pytest.raises(Interrupted):
-        journey._guarded(stopped, Surroundings())
+        journey._guarded(stopped, Project())
 
 
 def test_the_project_and_its_parts_can_be_named_from_elsewhere(project, tmp_path, monkeypatch, capfd):

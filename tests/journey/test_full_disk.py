@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kills import Killer, copied, home_of, left_over, manifest_of, sound, started, tags_of, version_of
-from projects import MODEL, SEAL, Project
+from projects import MODEL, SEAL, ProjectFolder
 
 from tuneguard.artifact.removal import remove
 
@@ -33,7 +33,7 @@ SIZES = (0, 60, 150, 700, 1_500, 3_000, 5_000, 9_000, 16_000)
 
 def full(
     killer: Killer, template: Template | None, *command: str, sizes: tuple[int, ...] = SIZES
-) -> Iterator[Project]:
+) -> Iterator[ProjectFolder]:
     """Copies in which the command failed for want of room, at one bound after another."""
     failed = 0
     for size in sizes:
@@ -50,7 +50,7 @@ def full(
     assert failed
 
 
-def limited(project: Project, size: int, *command: str) -> tuple[int, str]:
+def limited(project: ProjectFolder, size: int, *command: str) -> tuple[int, str]:
     """Run a command that can write no file of more than `size` bytes; how it ended, and its errors."""
     child = started(project, *command, shim=(sys.executable, "-c", LIMITED, str(size)))
     said = child.communicate()[1].decode()
@@ -131,7 +131,7 @@ def test_a_step_of_a_promotion(
         case "copy":
             command = promotion.copy_command()
         case "record":
-            command = promotion.command(step, "--pushed", manifest_of(Project(stages[step][1])))
+            command = promotion.command(step, "--pushed", manifest_of(ProjectFolder(stages[step][1])))
         case _:
             command = promotion.command(step)
 

@@ -19,7 +19,7 @@ from tuneguard.trust.policy import parse_policy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Project
+    from conftest import ProjectFolder
 
 ROLES = {"data-steward", "builder", "scanner", "evaluator", "promoter", "log"}
 
@@ -39,7 +39,7 @@ def one_sentence(said: str) -> str:
 
 
 @pytest.fixture
-def new(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def new(project: ProjectFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
     """A machine on which nobody has a root yet, and a folder on it."""
     monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "new-home"))
     folder = tmp_path / "new"
@@ -47,7 +47,7 @@ def new(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
     return type(project)(folder)
 
 
-def began(new: Project, *more: str, name: str = "m") -> int:
+def began(new: ProjectFolder, *more: str, name: str = "m") -> int:
     return new("init", ".", "--name", name, *(more or ("--unsafe-no-passphrase",)))
 
 
@@ -55,7 +55,7 @@ def began(new: Project, *more: str, name: str = "m") -> int:
 
 
 def test_init_writes_a_pipeline_a_signed_development_policy_keys_and_a_root(
-    new: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert began(new) == 0
 
@@ -85,7 +85,7 @@ def test_init_writes_a_pipeline_a_signed_development_policy_keys_and_a_root(
     "taken", ["tuneguard.yaml", "policy.yaml", "policy.yaml.sigstore.json", "../new-home/keys/m"]
 )
 def test_init_never_overwrites_and_then_writes_nothing(
-    new: Project, tmp_path: Path, taken: str, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, taken: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new.write(taken, "somebody's")
     before = listing(tmp_path)
@@ -96,7 +96,7 @@ def test_init_never_overwrites_and_then_writes_nothing(
     assert listing(tmp_path) == before
 
 
-def test_a_second_project_of_a_home_is_under_the_same_root(new: Project, tmp_path: Path) -> None:
+def test_a_second_project_of_a_home_is_under_the_same_root(new: ProjectFolder, tmp_path: Path) -> None:
     assert began(new) == 0
     root = (tmp_path / "new-home/root.key").read_bytes()
 
@@ -108,7 +108,7 @@ def test_a_second_project_of_a_home_is_under_the_same_root(new: Project, tmp_pat
 
 
 def test_half_a_root_is_never_completed_with_another_half(
-    new: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert began(new) == 0
     (tmp_path / "new-home/root.key").unlink()
@@ -121,7 +121,7 @@ def test_half_a_root_is_never_completed_with_another_half(
     assert {path for path in after if path not in before} <= {"second"}
 
 
-def test_a_root_whose_public_half_is_missing_gets_it_back(new: Project, tmp_path: Path) -> None:
+def test_a_root_whose_public_half_is_missing_gets_it_back(new: ProjectFolder, tmp_path: Path) -> None:
     assert began(new) == 0
     public = (tmp_path / "new-home/root.pub").read_bytes()
     (tmp_path / "new-home/root.pub").unlink()
@@ -133,7 +133,7 @@ def test_a_root_whose_public_half_is_missing_gets_it_back(new: Project, tmp_path
 
 @pytest.mark.parametrize("name", ["../other", "", "a b", "m\x1b[31m"])
 def test_a_name_that_is_none_begins_nothing(
-    new: Project, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert began(new, name=name) == 2
 
@@ -142,7 +142,7 @@ def test_a_name_that_is_none_begins_nothing(
     assert list(new.path.iterdir()) == []
 
 
-def test_a_project_cannot_begin_in_a_file(new: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_project_cannot_begin_in_a_file(new: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     new.write("file", "x")
 
     assert new("init", "file", "--name", "m", "--unsafe-no-passphrase") == 2
@@ -150,7 +150,7 @@ def test_a_project_cannot_begin_in_a_file(new: Project, capsys: pytest.CaptureFi
 
 
 def test_keys_are_encrypted_unless_the_danger_is_asked_for_by_name(
-    new: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert new("init", ".", "--name", "m") == 2
     assert "--passphrase-file" in one_sentence(capsys.readouterr().err)
@@ -165,7 +165,7 @@ def test_keys_are_encrypted_unless_the_danger_is_asked_for_by_name(
 
 
 def test_a_root_of_another_passphrase_signs_nothing_and_no_key_is_left(
-    new: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SECRET", "correct horse")
     monkeypatch.setenv("OTHER", "battery staple")
@@ -186,7 +186,7 @@ def test_a_root_of_another_passphrase_signs_nothing_and_no_key_is_left(
 
 
 @pytest.fixture
-def locked(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def locked(project: ProjectFolder, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
     """The project, every key of it encrypted: builder and promoter each with a passphrase of their own."""
     from cryptography.hazmat.primitives import serialization
 
@@ -206,7 +206,7 @@ def locked(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.mark.sandbox
 def test_a_run_with_an_encrypted_key_is_handed_its_passphrase(
-    locked: Project, capsys: pytest.CaptureFixture[str]
+    locked: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert locked("run", "--run", "042", "--passphrase-env", "BUILDER") == 0
 
@@ -225,7 +225,7 @@ def test_a_run_with_an_encrypted_key_is_handed_its_passphrase(
     ],
 )
 def test_a_run_without_the_right_passphrase_does_not_begin(
-    locked: Project, more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    locked: ProjectFolder, more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(locked.path)
 
@@ -238,7 +238,7 @@ def test_a_run_without_the_right_passphrase_does_not_begin(
 
 @pytest.mark.sandbox
 def test_a_promotion_hands_the_promoters_passphrase_to_the_steps_that_sign_and_to_no_other(
-    locked: Project, capsys: pytest.CaptureFixture[str]
+    locked: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused at `verify`, so that `decide` is the only step that signs: its key is the promoter's."""
     assert locked("run", "--run", "042", "--passphrase-env", "BUILDER", "--quiet") == 0
@@ -272,7 +272,7 @@ def test_a_promotion_hands_the_promoters_passphrase_to_the_steps_that_sign_and_t
     ids=["sign", "seal", "policy sign", "policy set-model"],
 )  # fmt: skip
 def test_a_wrong_passphrase_leaves_nothing_and_the_right_one_works(
-    locked: Project, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    locked: ProjectFolder, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     locked.write("data/new/a.jsonl", '{"prompt": "x"}\n')
     right, wrong = ("BUILDER", "PROMOTER") if command[0] == "sign" else ("ALL_OTHERS", "BUILDER")
@@ -290,7 +290,7 @@ def test_a_wrong_passphrase_leaves_nothing_and_the_right_one_works(
 
 @pytest.mark.sandbox
 def test_a_key_that_cannot_sign_models_is_refused_before_the_training(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project("keygen", "ed.key", "--type", "ed25519", "--unsafe-no-passphrase", "--quiet") == 0
     capsys.readouterr()
@@ -303,7 +303,7 @@ def test_a_key_that_cannot_sign_models_is_refused_before_the_training(
 
 @pytest.mark.sandbox
 def test_a_checkpoint_that_other_verifiers_would_half_see_leaves_no_half_of_its_evidence(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = (project.path / "code/train.py").read_text()
     project.write("code/train.py", script + '(checkpoint / ".gitattributes").write_text("x")\n')
@@ -320,20 +320,20 @@ BELIEVE = ("verify", "models/base", "--model", MODEL)
 """A command that asks whom to believe, and so looks for policy and root."""
 
 
-def refused_by(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+def refused_by(project: ProjectFolder, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
     """Exit code and sentence of a command that needs the policy."""
     capsys.readouterr()
     return project(*BELIEVE, *more), capsys.readouterr().err
 
 
-def edit(project: Project, before: str, after: str) -> None:
+def edit(project: ProjectFolder, before: str, after: str) -> None:
     path = project.path / "policy.yaml"
     assert before in path.read_text()
     path.write_text(path.read_text().replace(before, after))
 
 
 def test_an_edited_policy_counts_only_once_the_root_has_signed_it(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(project, "min: 0.85", "min: 0.10")
     code, said = refused_by(project, capsys)
@@ -348,7 +348,7 @@ def test_an_edited_policy_counts_only_once_the_root_has_signed_it(
 
 
 def test_attack_a_policy_signed_by_another_key_than_the_roots(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     builder = project.path.parent / "home/keys" / MODEL / "builder.key"
 
@@ -359,7 +359,7 @@ def test_attack_a_policy_signed_by_another_key_than_the_roots(
 
 
 def test_a_policy_that_cannot_be_read_is_not_signed_and_each_fault_has_its_place(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(project, "threshold: 1", "treshold: 1")
     before = (project.path / "policy.yaml.sigstore.json").read_bytes()
@@ -371,7 +371,7 @@ def test_a_policy_that_cannot_be_read_is_not_signed_and_each_fault_has_its_place
 
 
 def test_check_names_what_would_be_refused_and_passes_a_complete_policy(
-    project: Project, new: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, new: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert began(new) == 0
     capsys.readouterr()
@@ -382,14 +382,14 @@ def test_check_names_what_would_be_refused_and_passes_a_complete_policy(
 
 
 def test_a_complete_development_policy_passes_its_check_and_says_what_it_is(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project("policy", "check") == 0
     assert "P-DEVELOPMENT" in capsys.readouterr().out
 
 
 def test_explain_says_it_in_words_and_that_nobody_checked_the_signature(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project.path / "policy.yaml.sigstore.json").unlink()
 
@@ -401,7 +401,7 @@ def test_explain_says_it_in_words_and_that_nobody_checked_the_signature(
 
 
 def test_set_model_fills_in_what_the_run_will_compare_raises_the_version_and_signs(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = parse_policy((project.path / "policy.yaml").read_bytes(), "p")
     comments = [line for line in (project.path / "policy.yaml").read_text().splitlines() if "#" in line]
@@ -429,7 +429,7 @@ def test_set_model_fills_in_what_the_run_will_compare_raises_the_version_and_sig
     ],
 )
 def test_set_model_without_what_it_needs_is_usage_and_changes_nothing(
-    project: Project, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(project.path)
 
@@ -441,7 +441,7 @@ def test_set_model_without_what_it_needs_is_usage_and_changes_nothing(
 
 @pytest.mark.sandbox
 def test_a_base_and_an_evaluation_set_sealed_inside_are_named_as_the_run_compares_them(
-    project: Project,
+    project: ProjectFolder,
 ) -> None:
     said = ("--version", "2", "--source", "tests", "--license", "CC0-1.0", "--classification", "internal")
     for folder, kind in (("models/base", "base"), ("data/eval", "evaluation")):
@@ -459,7 +459,9 @@ def test_a_base_and_an_evaluation_set_sealed_inside_are_named_as_the_run_compare
 # --- The policy's time and places --------------------------------------------------------------------
 
 
-def test_an_expired_policy_believes_nobody(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_expired_policy_believes_nobody(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (project.path / "policy.yaml").read_text()
     expires = re.search(r"expires: (\S+)}", text)
     assert expires is not None
@@ -476,7 +478,7 @@ def test_an_expired_policy_believes_nobody(project: Project, capsys: pytest.Capt
 
 @pytest.mark.parametrize("missing", ["root", "policy", "signature"])
 def test_whom_to_believe_is_asked_for_where_it_cannot_be_found(
-    project: Project, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = {
         "root": tmp_path / "home/root.pub",
@@ -497,7 +499,7 @@ def test_whom_to_believe_is_asked_for_where_it_cannot_be_found(
 
 
 def test_a_root_in_the_project_is_never_looked_at(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for place in ("root.pub", "keys/root.pub", ".tuneguard/root.pub", "etc/tuneguard/root.pub"):
         (project.path / place).parent.mkdir(parents=True, exist_ok=True)
@@ -511,7 +513,10 @@ def test_a_root_in_the_project_is_never_looked_at(
 
 
 def test_policy_and_root_are_named_by_options_or_by_the_environment(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     policy, root = tmp_path / "trusted/policy.yaml", tmp_path / "trusted/root.pub"
     policy.parent.mkdir()
@@ -537,7 +542,7 @@ def test_policy_and_root_are_named_by_options_or_by_the_environment(
 
 
 def test_the_policys_profile_is_said_by_every_command_that_relies_on_it(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """TRUST.md rule 4: whoever reads the output knows that nobody in particular vouches for this."""
     commands = [BELIEVE, ("verify", "data/train", "--for", "train", "--model", MODEL)]
@@ -549,7 +554,7 @@ def test_the_policys_profile_is_said_by_every_command_that_relies_on_it(
 
 
 def test_nothing_of_a_project_is_needed_to_look_at_files(
-    new: Project, capsys: pytest.CaptureFixture[str]
+    new: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """digest and scan want no policy, no root, no key."""
     new.write("tree/config.json", "{}")

@@ -25,7 +25,7 @@ from tuneguard.sandbox.walls import WALLS, Outcome, Wall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projects import Project
+    from projects import ProjectFolder
 
     from tuneguard.sandbox.walls import Confinement
 
@@ -77,13 +77,15 @@ os.unlink(gate)
 
 
 @pytest.fixture
-def endless(project: Project) -> Project:
+def endless(project: ProjectFolder) -> ProjectFolder:
     project.write("code/train.py", ENDLESS)
     return project
 
 
 @contextlib.contextmanager
-def under_way(project: Project, *command: str, at: str = "under way") -> Iterator[subprocess.Popen[bytes]]:
+def under_way(
+    project: ProjectFolder, *command: str, at: str = "under way"
+) -> Iterator[subprocess.Popen[bytes]]:
     """The program in a session of its own, once it has said `at`."""
     child = started(project, *command, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -111,13 +113,13 @@ def ended(child: subprocess.Popen[bytes]) -> str:
     return said.decode()
 
 
-def written(project: Project) -> Path:
+def written(project: ProjectFolder) -> Path:
     """What the training of the run 042 writes to, or wrote to."""
     meanwhile = project.path / "runs/.042.partial/checkpoint"
     return meanwhile if meanwhile.exists() else project.path / "runs/042"
 
 
-def is_dead(project: Project) -> bool:
+def is_dead(project: ProjectFolder) -> bool:
     """Whether the training is: nobody holds the lock that it took."""
     with (written(project) / "alive").open("r+") as file:
         try:
@@ -141,7 +143,7 @@ def wait_for(process: int) -> None:
         os.close(descriptor)
 
 
-def told_of_run(project: Project) -> list[Event]:
+def told_of_run(project: ProjectFolder) -> list[Event]:
     """What the ledger has about the run 042."""
     return [entry.event for entry in ledger_of(project) if entry.run == "042"]
 
@@ -151,7 +153,7 @@ def told_of_run(project: Project) -> list[Event]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_interrupted_ends_its_training_and_signs_nothing(
-    endless: Project, number: signal.Signals
+    endless: ProjectFolder, number: signal.Signals
 ) -> None:
     with under_way(endless, "run", "--run", "042") as run:
         assert not is_dead(endless)
@@ -171,7 +173,7 @@ def test_a_run_that_is_interrupted_ends_its_training_and_signs_nothing(
     sound(endless)
 
 
-def test_ctrl_c_at_a_terminal_asks_the_training_once(project: Project) -> None:
+def test_ctrl_c_at_a_terminal_asks_the_training_once(project: ProjectFolder) -> None:
     project.write("code/train.py", SAVES_WHEN_ASKED)
 
     with under_way(project, "run", "--run", "042", "--keep-intermediate") as run:
@@ -186,7 +188,7 @@ def test_ctrl_c_at_a_terminal_asks_the_training_once(project: Project) -> None:
     assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 1
 
 
-def test_ctrl_c_again_ends_a_training_that_does_not_listen(project: Project) -> None:
+def test_ctrl_c_again_ends_a_training_that_does_not_listen(project: ProjectFolder) -> None:
     project.write("code/train.py", DEAF)
 
     with under_way(project, "run", "--run", "042") as run:
@@ -202,7 +204,7 @@ def test_ctrl_c_again_ends_a_training_that_does_not_listen(project: Project) -> 
     sound(project)
 
 
-def test_a_supervisor_that_is_killed_takes_its_training_with_it(endless: Project) -> None:
+def test_a_supervisor_that_is_killed_takes_its_training_with_it(endless: ProjectFolder) -> None:
     with under_way(endless, "run", "--run", "042") as run:
         os.kill(step_of(run), signal.SIGKILL)
 
@@ -219,7 +221,7 @@ def test_a_supervisor_that_is_killed_takes_its_training_with_it(endless: Project
     sound(endless)
 
 
-def test_a_supervisor_that_is_told_to_stop_says_so(endless: Project) -> None:
+def test_a_supervisor_that_is_told_to_stop_says_so(endless: ProjectFolder) -> None:
     with under_way(endless, "run", "--run", "042") as run:
         os.kill(step_of(run), signal.SIGTERM)
         ended(run)
@@ -229,7 +231,7 @@ def test_a_supervisor_that_is_told_to_stop_says_so(endless: Project) -> None:
     assert not (endless.path / "runs/042.evidence").exists()
 
 
-def test_a_training_whose_conductor_was_killed_is_finished_and_signed(project: Project) -> None:
+def test_a_training_whose_conductor_was_killed_is_finished_and_signed(project: ProjectFolder) -> None:
     project.write("code/train.py", WAITS_AT_A_GATE)
 
     with under_way(project, "run", "--run", "042") as run:
@@ -244,7 +246,7 @@ def test_a_training_whose_conductor_was_killed_is_finished_and_signed(project: P
     assert project("verify", "runs/042", "--for", "promote", "--model", MODEL, "--run", "042") == 0
 
 
-def test_a_run_that_begins_meanwhile_leaves_the_other_ones_checkpoint_alone(project: Project) -> None:
+def test_a_run_that_begins_meanwhile_leaves_the_other_ones_checkpoint_alone(project: ProjectFolder) -> None:
     project.write("code/train.py", WAITS_AT_A_GATE)
     with under_way(project, "run", "--run", "042") as run:
         project.write("code/train.py", TRAIN)
@@ -264,7 +266,7 @@ def test_a_run_that_begins_meanwhile_leaves_the_other_ones_checkpoint_alone(proj
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("at", ["Copied", "Verified"])
 def test_a_promotion_that_is_interrupted_in_a_step_leaves_no_copy_and_no_verdict(
-    trained: Project, number: signal.Signals, at: str
+    trained: ProjectFolder, number: signal.Signals, at: str
 ) -> None:
     command = ("promote", "runs/042", "--to", "oci:registry:ft-042", "--model", MODEL, "--run", "042")
 
@@ -280,7 +282,7 @@ def test_a_promotion_that_is_interrupted_in_a_step_leaves_no_copy_and_no_verdict
     Promotion(trained).passed()
 
 
-def test_the_copy_of_a_killed_promotion_goes_with_the_next_one(trained: Project) -> None:
+def test_the_copy_of_a_killed_promotion_goes_with_the_next_one(trained: ProjectFolder) -> None:
     command = ("promote", "runs/042", "--to", "oci:registry:ft-042", "--model", MODEL, "--run", "042")
     path = trained.path / "runs/042/model.safetensors"
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")  # so that it ends at its second step
@@ -299,7 +301,9 @@ def test_the_copy_of_a_killed_promotion_goes_with_the_next_one(trained: Project)
 # --- Other commands --------------------------------------------------------------------------------
 
 
-def test_a_push_that_is_interrupted_while_it_waits_tags_nothing(trained: Project, tmp_path: Path) -> None:
+def test_a_push_that_is_interrupted_while_it_waits_tags_nothing(
+    trained: ProjectFolder, tmp_path: Path
+) -> None:
     promotion = Promotion(trained)
     promotion.judged()
     assert promotion.decide() == 0
@@ -335,7 +339,7 @@ class Interrupted:
 
 
 def test_an_init_that_is_interrupted_does_not_take_the_walls_for_absent(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(initialising, "find_backend", Interrupted)
     before = sorted(home_of(project).rglob("*"))
@@ -348,7 +352,7 @@ def test_an_init_that_is_interrupted_does_not_take_the_walls_for_absent(
 
 
 def test_a_run_that_is_interrupted_before_it_begins_claims_no_id(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "find_backend", Interrupted)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.signing import signer
 from tuneguard.signing.signers.sigstore import KeylessSigner
 
@@ -22,4 +22,4 @@ def test_a_keyless_signer_has_no_key_that_a_policy_could_have_ended(
     keyless = KeylessSigner(None, None, "sigstore:")
     monkeypatch.setattr(signer, "open_signer", lambda uri, passphrase: keyless)
 
-    assert Surroundings(key_options={named: "sigstore:"}).signer("builder") is keyless
+    assert Project(key_options={named: "sigstore:"}).signer("builder") is keyless

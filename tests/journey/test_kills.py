@@ -19,7 +19,7 @@ from kills import (
     tags_of,
     version_of,
 )
-from projects import MODEL, SEAL, Project, grown
+from projects import MODEL, SEAL, ProjectFolder, grown
 from steps import Promotion, verdicts
 
 from tuneguard.ledger.entry import Event
@@ -163,7 +163,7 @@ def test_what_a_killed_seal_left_is_not_taken_for_a_seal_of_other_data(
 
 
 def test_half_a_file_of_a_killed_seal_is_not_sealed_as_data(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As it is left where the file system knows no files without a name."""
     half = project.write("data/train/.manifest.json.0123456789ab.tmp", "{")
@@ -243,7 +243,7 @@ def test_a_killed_run_signs_nothing_unfinished_and_its_successor_cleans_up(
     assert killer.steps > 20
 
 
-def evidence_of(project: Project, tree: str) -> list[str]:
+def evidence_of(project: ProjectFolder, tree: str) -> list[str]:
     folder = project.path / f"{tree}.evidence"
     return os.listdir(folder) if folder.exists() else []
 
@@ -291,7 +291,7 @@ def test_a_killed_judge_leaves_its_attempt_unjudged_and_another_one_passes(
         again(kill)
 
 
-def recorded_but_missing(project: Project) -> list[str]:
+def recorded_but_missing(project: ProjectFolder) -> list[str]:
     """The kinds of judgement that the ledger has and whose evidence never appeared."""
     folder = project.path / "runs/042.evidence"
     there = {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
@@ -328,7 +328,7 @@ def test_a_killed_record_closes_its_attempt_once(
     killer: Killer, before: tuple[Promotion, dict[str, Template]]
 ) -> None:
     promotion, stages = before
-    pushed = manifest_of(Project(stages["record"][1]))
+    pushed = manifest_of(ProjectFolder(stages["record"][1]))
 
     for kill in killer.everywhere(stages["record"], *promotion.command("record", "--pushed", pushed)):
         promotion.project = kill.project
@@ -365,7 +365,7 @@ def test_a_killed_promotion_is_refused_again_for_the_same_reason_and_leaves_no_c
 def made_swapped(made_trained: Template, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The run 042 with a weight file that was swapped after it was signed."""
 
-    def swap(project: Project) -> None:
+    def swap(project: ProjectFolder) -> None:
         path = project.path / "runs/042/model.safetensors"
         path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
 

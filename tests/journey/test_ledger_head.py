@@ -15,17 +15,19 @@ from tuneguard.signing.key import KeyType
 from world.keys import signer
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 
-def kept(project: Project) -> SqliteStore:
+def kept(project: ProjectFolder) -> SqliteStore:
     """The project's ledger, its head signed and laid beside it as `promote` does."""
     store = SqliteStore(project.path / ".tuneguard/ledger.db")
     store.head_file.write_bytes(checkpoint("tuneguard.dev/demo", store.head(), signer(KeyType.ED25519)))
     return store
 
 
-def looked(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
+def looked(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, dict[str, Any]]:
     capsys.readouterr()
     code = project("ledger", "verify", "--json", *more)
     return code, json.loads(capsys.readouterr().out)
@@ -43,7 +45,7 @@ OTHER = (
 
 
 def test_a_head_beside_the_ledger_that_agrees_is_named_and_anchors_nothing(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept(project)
 
@@ -58,7 +60,9 @@ def test_a_head_beside_the_ledger_that_agrees_is_named_and_anchors_nothing(
     assert any("can rewrite both" in note for note in result["notes"])
 
 
-def test_an_older_head_beside_the_ledger_agrees(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_older_head_beside_the_ledger_agrees(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = kept(project)
     store.append(event="begun", command="run")
 
@@ -68,7 +72,7 @@ def test_an_older_head_beside_the_ledger_agrees(project: Project, capsys: pytest
 @pytest.mark.parametrize(("statement", "rule"), [(CUT, "L03"), (OTHER, "L04")])
 @pytest.mark.parametrize("given", [False, True])
 def test_attack_a_ledger_changed_by_somebody_who_left_the_head_beside_it(
-    project: Project, statement: str, rule: str, given: bool, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, statement: str, rule: str, given: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = kept(project)
     rewritten(store, statement)
@@ -87,7 +91,7 @@ def test_attack_a_ledger_changed_by_somebody_who_left_the_head_beside_it(
     "held", [b"", b"not a note\n", b"tuneguard.dev/x\n1\nAAAA\n\n\xe2\x80\x94 a AAAAAAA=\n"]
 )
 def test_a_head_beside_the_ledger_that_is_none_refuses(
-    project: Project, held: bytes, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, held: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept(project).head_file.write_bytes(held)
 
@@ -97,7 +101,9 @@ def test_a_head_beside_the_ledger_that_is_none_refuses(
     assert [finding["rule"] for finding in result["findings"]] == ["L05"]
 
 
-def test_attack_a_link_in_place_of_the_head(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_attack_a_link_in_place_of_the_head(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = kept(project).head_file
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")
@@ -106,7 +112,7 @@ def test_attack_a_link_in_place_of_the_head(project: Project, capsys: pytest.Cap
 
 
 def test_a_head_that_was_kept_elsewhere_anchors_as_before(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = kept(project)
 
@@ -115,7 +121,9 @@ def test_a_head_that_was_kept_elsewhere_anchors_as_before(
     assert (code, result["facts"]["anchored"]) == (0, True)
 
 
-def test_each_ledger_has_a_head_of_its_own(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_ledger_has_a_head_of_its_own(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept(project)
     other = SqliteStore(project.path / ".tuneguard/other.db")
     other.append(event="begun", command="run")

@@ -10,7 +10,7 @@ import pytest
 from projects import MODEL
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 
 def mounted(folder: Path, *sources: Path) -> None:
@@ -26,14 +26,14 @@ def home(*names: str) -> Path:
     return Path(os.environ["TUNEGUARD_HOME"], *names)
 
 
-def test_a_configuration_that_is_mounted_is_fixed_in_the_policy(project: Project) -> None:
+def test_a_configuration_that_is_mounted_is_fixed_in_the_policy(project: ProjectFolder) -> None:
     mounted(project.path / "run/config", project.path / "train-config.yaml")
 
     named = ("--config", "run/config/train-config.yaml")
     assert project("policy", "set-model", MODEL, *named, "--quiet") == 0
 
 
-def test_key_passphrase_policy_and_root_are_taken_from_mounted_secrets(project: Project) -> None:
+def test_key_passphrase_policy_and_root_are_taken_from_mounted_secrets(project: ProjectFolder) -> None:
     secret = project.write("secret.txt", "correct horse\n")
     assert project("keygen", "steward.key", "--passphrase-file", "secret.txt", "--quiet") == 0
     mounted(project.path / "run/secret", project.path / "steward.key", secret)
@@ -50,7 +50,7 @@ def test_key_passphrase_policy_and_root_are_taken_from_mounted_secrets(project: 
 
 
 def test_a_mounted_signature_by_a_mounted_public_key_is_read(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project("keygen", "s.key", "--unsafe-no-passphrase", "--quiet") == 0
     assert project("sign", "models/base", "--key", "s.key", "--evidence", "ev", "--quiet") == 0
@@ -63,7 +63,7 @@ def test_a_mounted_signature_by_a_mounted_public_key_is_read(
     assert "integrity only" in capsys.readouterr().out
 
 
-def test_a_policy_named_by_a_link_is_edited_where_it_lies(project: Project) -> None:
+def test_a_policy_named_by_a_link_is_edited_where_it_lies(project: ProjectFolder) -> None:
     (project.path / "shared").mkdir()
     policy = project.path / "policy.yaml"
     policy.rename(project.path / "shared/policy.yaml")
@@ -76,7 +76,7 @@ def test_a_policy_named_by_a_link_is_edited_where_it_lies(project: Project) -> N
 
 
 @pytest.mark.sandbox
-def test_the_pipelines_paths_may_be_links_within_the_project(project: Project) -> None:
+def test_the_pipelines_paths_may_be_links_within_the_project(project: ProjectFolder) -> None:
     for name in ("data/train", "data/train.evidence", "code", "train-config.yaml"):
         moved = project.path / "versions" / name
         moved.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def test_the_pipelines_paths_may_be_links_within_the_project(project: Project) -
 
 @pytest.mark.parametrize("name", ["data/train", "models/base", "code", "train-config.yaml"])
 def test_attack_a_link_in_the_project_leads_the_run_out_of_it(
-    project: Project, name: str, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outside = project.path.parent / "outside"
     (project.path / name).rename(outside)

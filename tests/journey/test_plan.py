@@ -8,14 +8,14 @@ import pytest
 
 from tuneguard.engines.step import Outcome, Reference, Step
 from tuneguard.journey import plan
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from projects import Project
+    from projects import ProjectFolder
 
     from tuneguard.engines.step import Heard
 
@@ -34,7 +34,7 @@ class Recorded:
         return Outcome(0, {"verdict": "passed", "facts": FACTS.get(step.id, {})})
 
 
-def conducted(here: Surroundings, directory: Path, run: str = "042") -> dict[str, tuple[str, ...]]:
+def conducted(here: Project, directory: Path, run: str = "042") -> dict[str, tuple[str, ...]]:
     engine = Recorded()
     steps = plan.promotion_plan(
         here,
@@ -52,8 +52,8 @@ def conducted(here: Surroundings, directory: Path, run: str = "042") -> dict[str
 @pytest.mark.parametrize(
     "name", ["{copy.tree}", "{push.manifest}", "{copy.nothing}", "{nothing.tree}", "{}", "{"]
 )
-def test_attack_a_folder_named_like_a_reference_is_that_folder(project: Project, name: str):
-    here = Surroundings(project_option=project.path)
+def test_attack_a_folder_named_like_a_reference_is_that_folder(project: ProjectFolder, name: str):
+    here = Project(project_option=project.path)
     folder = project.path / name
 
     given = conducted(here, folder)
@@ -66,8 +66,8 @@ def test_attack_a_folder_named_like_a_reference_is_that_folder(project: Project,
     assert given["push"][given["push"].index("--to") + 1] == "oci:{copy.tree}"
 
 
-def test_each_step_is_given_the_tree_that_was_copied(project: Project):
-    given = conducted(Surroundings(project_option=project.path), project.path / "runs/042")
+def test_each_step_is_given_the_tree_that_was_copied(project: ProjectFolder):
+    given = conducted(Project(project_option=project.path), project.path / "runs/042")
 
     for step in ("verify", "scan", "evaluate", "decide", "push", "record"):
         assert given[step][given[step].index("--tree") + 1] == FACTS["copy"]["tree"]

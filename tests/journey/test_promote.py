@@ -19,7 +19,7 @@ from tuneguard.oci.reference import parse
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Project
+    from conftest import ProjectFolder
     from tuneguard.artifact.manifest import Manifest
 
 pytestmark = pytest.mark.sandbox
@@ -30,12 +30,12 @@ def make_writable(path: Path) -> None:
     path.chmod(0o600)
 
 
-def tags(project: Project) -> str | None:
+def tags(project: ProjectFolder) -> str | None:
     layout = project.path / "registry"
     return open_registry(parse(f"oci:{layout}")).resolve("ft-042") if layout.exists() else None
 
 
-def test_a_good_checkpoint_is_decided_pushed_and_tagged(trained: Project) -> None:
+def test_a_good_checkpoint_is_decided_pushed_and_tagged(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
 
     promotion.passed()
@@ -47,7 +47,7 @@ def test_a_good_checkpoint_is_decided_pushed_and_tagged(trained: Project) -> Non
 
 
 def test_attack_a_weight_file_swapped_after_signing(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = trained.path / "runs/042/model.safetensors"
     make_writable(path)
@@ -64,7 +64,7 @@ def test_attack_a_weight_file_swapped_after_signing(
 
 
 def test_attack_a_pickle_that_would_run_a_command(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = (project.path / "code/train.py").read_text()
     plant = 'checkpoint.joinpath("optimizer.pt").write_bytes(b"cposix\\nsystem\\n(Vecho inert\\ntR.")\n'
@@ -84,7 +84,7 @@ def test_attack_a_pickle_that_would_run_a_command(
 
 
 def test_attack_an_old_checkpoint_replayed_as_a_new_run(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for suffix in ("", ".evidence"):
         shutil.copytree(trained.path / f"runs/042{suffix}", trained.path / f"runs/043{suffix}")
@@ -96,7 +96,10 @@ def test_attack_an_old_checkpoint_replayed_as_a_new_run(
 
 
 def test_attack_policy_and_root_replaced_together(
-    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     honest = str(tmp_path / "home")
     monkeypatch.setenv("TUNEGUARD_HOME", str(tmp_path / "their-home"))
@@ -110,14 +113,16 @@ def test_attack_policy_and_root_replaced_together(
     assert "root" in capsys.readouterr().err
 
 
-def test_without_a_policy_nobody_is_believed(trained: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_policy_nobody_is_believed(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     (trained.path / "policy.yaml").unlink()
 
     assert trained("verify", "runs/042", "--model", MODEL) == 2
     assert "policy" in capsys.readouterr().err
 
 
-def test_an_unsigned_edit_of_the_policy_is_refused(trained: Project) -> None:
+def test_an_unsigned_edit_of_the_policy_is_refused(trained: ProjectFolder) -> None:
     path = trained.path / "policy.yaml"
     path.write_text(path.read_text().replace("min: 0.85", "min: 0.10"))
 
@@ -126,7 +131,7 @@ def test_an_unsigned_edit_of_the_policy_is_refused(trained: Project) -> None:
 
 @pytest.mark.parametrize("at", ["verify", "scan", "evaluate", "decide", "push"])
 def test_attack_the_copy_rewritten_between_two_steps(
-    trained: Project, at: str, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, at: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rewritten before the step `at`: that step refuses, or the next one that reads the files does."""
     promotion = Promotion(trained)
@@ -157,7 +162,7 @@ def test_attack_the_copy_rewritten_between_two_steps(
 @pytest.mark.parametrize("change", ["added", "removed", "longer"])
 @pytest.mark.parametrize("step", ["verify", "decide", "push", "record"])
 def test_attack_files_of_the_copy_added_removed_or_made_longer(
-    trained: Project, change: str, step: str, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, change: str, step: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Steps that read no bytes look at names and sizes; sizes are part of the OCI manifest that is signed."""
     promotion = Promotion(trained)
@@ -190,7 +195,7 @@ def test_attack_files_of_the_copy_added_removed_or_made_longer(
 
 
 def test_attack_the_manifest_beside_the_copy_replaced(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The copy and the manifest beside it rewritten together: its digest is not what the step was told."""
     promotion = Promotion(trained)
@@ -208,7 +213,7 @@ def test_attack_the_manifest_beside_the_copy_replaced(
 
 
 def test_attack_an_index_of_the_copy_rewritten_before_the_decision(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the gate reads to recompute the measured files is compared with the manifest."""
     promotion = Promotion(trained)
@@ -224,7 +229,7 @@ def test_attack_an_index_of_the_copy_rewritten_before_the_decision(
 
 
 def test_only_scan_and_evaluation_hash_the_copy_again(
-    trained: Project, monkeypatch: pytest.MonkeyPatch
+    trained: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the copy itself and what a push compares, the bytes are read four times in all."""
     hashed: list[str] = []
@@ -255,7 +260,7 @@ def test_only_scan_and_evaluation_hash_the_copy_again(
 
 
 def test_a_model_below_the_bar_is_refused_with_its_numbers(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
@@ -268,7 +273,7 @@ def test_a_model_below_the_bar_is_refused_with_its_numbers(
     assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
 
 
-def test_a_toxic_model_is_refused(trained: Project) -> None:
+def test_a_toxic_model_is_refused(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
     assert promotion.scan() == 0
@@ -277,7 +282,7 @@ def test_a_toxic_model_is_refused(trained: Project) -> None:
     assert promotion.decide() == 1
 
 
-def test_attack_pushing_what_was_refused(trained: Project) -> None:
+def test_attack_pushing_what_was_refused(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
     assert promotion.scan() == 0
@@ -288,7 +293,9 @@ def test_attack_pushing_what_was_refused(trained: Project) -> None:
     assert tags(trained) is None
 
 
-def test_attack_retrying_until_lucky_is_counted(trained: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_attack_retrying_until_lucky_is_counted(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     for right in (100, 100):
         unlucky = Promotion(trained)
         unlucky.copy()
@@ -303,7 +310,7 @@ def test_attack_retrying_until_lucky_is_counted(trained: Project, capsys: pytest
     assert "attempt 3 of this tree" in capsys.readouterr().out
 
 
-def test_attack_a_lucky_evaluation_of_another_attempt_does_not_count(trained: Project) -> None:
+def test_attack_a_lucky_evaluation_of_another_attempt_does_not_count(trained: ProjectFolder) -> None:
     first = Promotion(trained)
     first.judged()
     second = Promotion(trained)
@@ -313,7 +320,7 @@ def test_attack_a_lucky_evaluation_of_another_attempt_does_not_count(trained: Pr
     assert second.decide() == 1
 
 
-def test_attack_a_second_evaluation_within_an_attempt(trained: Project) -> None:
+def test_attack_a_second_evaluation_within_an_attempt(trained: ProjectFolder) -> None:
     from tuneguard.errors import Refused
 
     promotion = Promotion(trained)
@@ -323,7 +330,7 @@ def test_attack_a_second_evaluation_within_an_attempt(trained: Project) -> None:
         promotion.evaluate(right=250)
 
 
-def test_attack_recorded_evidence_deleted_turns_no_refusal_into_a_pass(trained: Project) -> None:
+def test_attack_recorded_evidence_deleted_turns_no_refusal_into_a_pass(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     promotion.judged()
     for path in (trained.path / "runs/042.evidence").glob("scan-*"):
@@ -333,7 +340,7 @@ def test_attack_recorded_evidence_deleted_turns_no_refusal_into_a_pass(trained: 
 
 
 def test_attack_rows_of_the_evaluation_in_the_training_data(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(project.path / "data/train.evidence")
     with (project.path / "data/train/tickets.jsonl").open("a") as file:
@@ -352,7 +359,7 @@ def test_attack_rows_of_the_evaluation_in_the_training_data(
     assert "G-OVERLAP" in capsys.readouterr().out
 
 
-def test_attack_row_hashes_removed_so_that_overlap_cannot_be_seen(trained: Project) -> None:
+def test_attack_row_hashes_removed_so_that_overlap_cannot_be_seen(trained: ProjectFolder) -> None:
     for path in (trained.path / "data/eval.evidence").glob("rows-*"):
         path.unlink()
     promotion = Promotion(trained)
@@ -361,7 +368,9 @@ def test_attack_row_hashes_removed_so_that_overlap_cannot_be_seen(trained: Proje
     assert promotion.decide() == 1
 
 
-def test_attack_an_unsafe_run_is_not_promoted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_attack_an_unsafe_run_is_not_promoted(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert project("run", "--run", "042", "--unsafe-no-sandbox", "--quiet") == 0
     promotion = Promotion(project)
     promotion.judged()
@@ -372,14 +381,14 @@ def test_attack_an_unsafe_run_is_not_promoted(project: Project, capsys: pytest.C
 
 
 def test_without_an_expected_model_the_answer_is_integrity_only(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trained("verify", "runs/042") == 4
     assert "integrity only" in capsys.readouterr().out
 
 
 def test_an_expected_run_alone_is_one_of_the_projects_model(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trained("verify", "runs/042", "--run", "042") == 0
     assert trained("verify", "runs/042", "--run", "043") == 1
@@ -387,7 +396,7 @@ def test_an_expected_run_alone_is_one_of_the_projects_model(
 
 
 def test_a_registry_that_cannot_be_reached_is_told_before_anything_is_judged(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as bound:  # and not listening: nobody answers, and nobody else can
         bound.bind(("127.0.0.1", 0))
@@ -402,7 +411,7 @@ def test_a_registry_that_cannot_be_reached_is_told_before_anything_is_judged(
 
 @pytest.mark.parametrize("source", ["registry.example/base", "oci:other"])
 def test_blobs_of_another_registry_cannot_be_mounted(
-    trained: Project, capsys: pytest.CaptureFixture[str], source: str
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
     promote = ("promote", "runs/042", "--to", "oci:registry:ft-042", "--run", "042", "--model", MODEL)
 
@@ -411,7 +420,7 @@ def test_blobs_of_another_registry_cannot_be_mounted(
     assert not (trained.path / "registry").exists()
 
 
-def test_promote_outside_a_project_is_usage(trained: Project, tmp_path: Path) -> None:
+def test_promote_outside_a_project_is_usage(trained: ProjectFolder, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
 
@@ -419,7 +428,7 @@ def test_promote_outside_a_project_is_usage(trained: Project, tmp_path: Path) ->
 
 
 def test_the_ledger_tells_the_whole_story_and_verifies_against_a_kept_head(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = Promotion(trained)
     promotion.passed()

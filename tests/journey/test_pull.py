@@ -13,18 +13,18 @@ from steps import MODEL, verdicts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Project
+    from conftest import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 REFERENCE = "oci:registry:ft-042"
 
 
-def nothing_left(project: Project) -> bool:
+def nothing_left(project: ProjectFolder) -> bool:
     """No folder, no evidence, no half-written leftover of a pull."""
     return not [path.name for path in project.path.iterdir() if "served" in path.name]
 
 
-def blob_of(project: Project, name: str) -> Path:
+def blob_of(project: ProjectFolder, name: str) -> Path:
     """The blob of a file of the model in the layout."""
     import hashlib
 
@@ -32,7 +32,7 @@ def blob_of(project: Project, name: str) -> Path:
     return project.path / "registry/blobs/sha256" / hashlib.sha256(data).hexdigest()
 
 
-def test_pull_brings_the_same_bytes_and_their_evidence(pushed: Project) -> None:
+def test_pull_brings_the_same_bytes_and_their_evidence(pushed: ProjectFolder) -> None:
     assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 0
 
     for path in (pushed.path / "runs/042").iterdir():
@@ -40,21 +40,21 @@ def test_pull_brings_the_same_bytes_and_their_evidence(pushed: Project) -> None:
     assert pushed("verify", "served", "--for", "load", "--model", MODEL, "--run", "042") == 0
 
 
-def test_pull_by_digest(pushed: Project) -> None:
+def test_pull_by_digest(pushed: ProjectFolder) -> None:
     digest = verdicts(pushed)[0]["subject"][1]["digest"]["sha256"]
 
     assert pushed("pull", f"oci:registry@sha256:{digest}", "served", "--model", MODEL) == 0
 
 
 def test_pull_by_tag_says_which_release_it_followed(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushed("pull", REFERENCE, "served", "--model", MODEL)
 
     assert "of ft-042, to be renewed before" in capsys.readouterr().out
 
 
-def test_attack_a_blob_swapped_in_the_registry(pushed: Project) -> None:
+def test_attack_a_blob_swapped_in_the_registry(pushed: ProjectFolder) -> None:
     blob = blob_of(pushed, "model.safetensors")
     blob.chmod(0o600)
     blob.write_bytes(blob.read_bytes()[:-4] + b"\0\0\0\0")
@@ -63,7 +63,7 @@ def test_attack_a_blob_swapped_in_the_registry(pushed: Project) -> None:
     assert nothing_left(pushed)
 
 
-def test_attack_a_blob_cut_short(pushed: Project) -> None:
+def test_attack_a_blob_cut_short(pushed: ProjectFolder) -> None:
     blob = blob_of(pushed, "model.safetensors")
     blob.chmod(0o600)
     blob.write_bytes(blob.read_bytes()[:-4])
@@ -72,14 +72,14 @@ def test_attack_a_blob_cut_short(pushed: Project) -> None:
     assert nothing_left(pushed)
 
 
-def test_a_missing_blob_is_could_not_look(pushed: Project) -> None:
+def test_a_missing_blob_is_could_not_look(pushed: ProjectFolder) -> None:
     blob_of(pushed, "model.safetensors").unlink()
 
     assert pushed("pull", REFERENCE, "served", "--model", MODEL) in (1, 3)
     assert nothing_left(pushed)
 
 
-def test_attack_evidence_stripped_from_the_registry(pushed: Project) -> None:
+def test_attack_evidence_stripped_from_the_registry(pushed: ProjectFolder) -> None:
     index = pushed.path / "registry/index.json"
     plain = json.loads(index.read_text())
     plain["manifests"] = [
@@ -94,29 +94,29 @@ def test_attack_evidence_stripped_from_the_registry(pushed: Project) -> None:
     assert nothing_left(pushed)
 
 
-def test_attack_another_run_expected_than_the_one_that_was_promoted(pushed: Project) -> None:
+def test_attack_another_run_expected_than_the_one_that_was_promoted(pushed: ProjectFolder) -> None:
     assert pushed("pull", REFERENCE, "served", "--model", MODEL, "--run", "099") == 1
     assert nothing_left(pushed)
 
 
-def test_a_folder_that_is_there_is_never_pulled_into(pushed: Project) -> None:
+def test_a_folder_that_is_there_is_never_pulled_into(pushed: ProjectFolder) -> None:
     (pushed.path / "served").mkdir()
 
     assert pushed("pull", REFERENCE, "served", "--model", MODEL) == 2
 
 
-def test_an_unknown_tag_is_usage(pushed: Project) -> None:
+def test_an_unknown_tag_is_usage(pushed: ProjectFolder) -> None:
     assert pushed("pull", "oci:registry:nothing", "served", "--model", MODEL) == 2
     assert nothing_left(pushed)
 
 
-def test_a_layout_needs_a_model(pushed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layout_needs_a_model(pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert pushed("pull", REFERENCE, "served") == 2
     assert "--model" in capsys.readouterr().err
 
 
 def test_trace_tells_what_a_pulled_model_was_made_from(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushed("pull", REFERENCE, "served", "--model", MODEL)
     capsys.readouterr()
@@ -133,14 +133,14 @@ def test_trace_tells_what_a_pulled_model_was_made_from(
     ]
 
 
-def test_trace_finds_a_tree_by_its_manifests_digest(pushed: Project) -> None:
+def test_trace_finds_a_tree_by_its_manifests_digest(pushed: ProjectFolder) -> None:
     digest = verdicts(pushed)[0]["subject"][1]["digest"]["sha256"]
 
     assert pushed("trace", f"sha256:{digest}") == 0
 
 
 def test_trace_finds_a_tree_by_the_digits_that_every_output_shows(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     subjects = verdicts(pushed)[0]["subject"]
     for digest in (subjects[0]["digest"]["dirHash"], subjects[1]["digest"]["sha256"]):
@@ -151,7 +151,7 @@ def test_trace_finds_a_tree_by_the_digits_that_every_output_shows(
     assert pushed("trace", "0" * 12) == 3
 
 
-def test_trace_of_an_unknown_digest_could_not_look(pushed: Project) -> None:
+def test_trace_of_an_unknown_digest_could_not_look(pushed: ProjectFolder) -> None:
     assert pushed("trace", "0" * 64) == 3
 
 
@@ -180,7 +180,7 @@ def swap(folder: Path) -> None:
     "change", [swap, lambda folder: (folder / "added.py").write_text("inert")], ids=["swapped", "added"]
 )
 def test_attack_the_half_written_folder_is_changed_before_it_gets_its_name(
-    pushed: Project, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+    pushed: ProjectFolder, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     meddled(monkeypatch, change)
 
@@ -189,7 +189,7 @@ def test_attack_the_half_written_folder_is_changed_before_it_gets_its_name(
 
 
 def test_a_file_system_that_moves_time_stamps_after_a_flush_is_answered_by_hashing(
-    pushed: Project, monkeypatch: pytest.MonkeyPatch
+    pushed: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meddled(monkeypatch, lambda folder: os.utime(folder / "model.safetensors"))
 

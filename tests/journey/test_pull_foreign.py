@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from projects import Project
+    from projects import ProjectFolder
 
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 100_000, "sub/tokenizer.json": b"[]"}
 SIGNER = signer()
@@ -240,7 +240,7 @@ def test_a_signer_and_a_model_or_half_a_signer_are_wrong_usage(world: World) -> 
 
 @pytest.mark.sandbox
 def test_attack_a_model_of_ours_by_a_signature_that_is_not_its_verdict(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever holds a key and can push cannot have it pulled past the gates, where the policy is known."""
     text = (pushed.path / "policy.yaml").read_text()

@@ -15,7 +15,7 @@ from world import pages, results
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Project
+    from conftest import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 
@@ -34,7 +34,7 @@ def shape(value: Any) -> Any:
     return [shape(each) for each in value[:1]] if isinstance(value, list) else None
 
 
-def test_the_facts_of_a_decision_are_those_that_reports_are_tested_with(trained: Project) -> None:
+def test_the_facts_of_a_decision_are_those_that_reports_are_tested_with(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     promotion.judged()
 
@@ -55,7 +55,7 @@ def test_the_facts_of_a_decision_are_those_that_reports_are_tested_with(trained:
 
 @pytest.mark.needs("openssl")
 def test_a_real_checkpoint_is_verified_by_the_commands_of_its_report(
-    trained: Project, own_home: Path
+    trained: ProjectFolder, own_home: Path
 ) -> None:
     promotion = Promotion(trained)
     promotion.judged()
@@ -80,7 +80,7 @@ def test_a_real_checkpoint_is_verified_by_the_commands_of_its_report(
     assert '"verificationResult":"PASSED"' in said
 
 
-def test_a_refused_decision_has_a_report_that_says_why(trained: Project) -> None:
+def test_a_refused_decision_has_a_report_that_says_why(trained: ProjectFolder) -> None:
     promotion = Promotion(trained)
     assert promotion.copy() == 0
     assert promotion.verify() == 0

@@ -18,14 +18,14 @@ from tuneguard.typed import read
 from world import company
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
 REFERENCE = "oci:registry:ft-042"
 STOLEN = "{at: 2026-01-01T00:00:00Z, reason: compromise}"
 
 
-def edit(project: Project, old: str, new: str) -> None:
+def edit(project: ProjectFolder, old: str, new: str) -> None:
     """Change the policy's text as its owner does, and sign it."""
     path = project.path / "policy.yaml"
     text = path.read_text()
@@ -34,26 +34,26 @@ def edit(project: Project, old: str, new: str) -> None:
     assert project("policy", "sign", "--quiet") == 0
 
 
-def mark(project: Project, identity: str, what: str) -> None:
+def mark(project: ProjectFolder, identity: str, what: str) -> None:
     """Add something to an identity's entry."""
     edit(project, rf"(  {identity}: {{key: [^,}}]+, custodian: [^,}}]+)", rf"\1, {what}")
 
 
-def digest_of(project: Project) -> str:
+def digest_of(project: ProjectFolder) -> str:
     """The model that was promoted, by the digest that its verdict names."""
     return f"oci:registry@sha256:{verdicts(project)[0]['subject'][1]['digest']['sha256']}"
 
 
-def pull(project: Project, reference: str = REFERENCE, to: str = "served") -> int:
+def pull(project: ProjectFolder, reference: str = REFERENCE, to: str = "served") -> int:
     return project("pull", reference, to, "--model", MODEL)
 
 
-def load(project: Project, folder: str = "served") -> int:
+def load(project: ProjectFolder, folder: str = "served") -> int:
     return project("verify", folder, "--for", "load", "--model", MODEL, "--run", "042")
 
 
 def refused(
-    project: Project, capsys: pytest.CaptureFixture[str], *command: str, why: str, code: int = 1
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str], *command: str, why: str, code: int = 1
 ) -> str:
     """The command refuses, and says why."""
     capsys.readouterr()
@@ -68,7 +68,7 @@ def refused(
 
 @pytest.mark.parametrize("who", ["dev-builder", "dev-data-steward", "dev-promoter"])
 def test_attack_a_stolen_builders_model_is_pulled_after_its_revocation(
-    pushed: Project, who: str, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, who: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = digest_of(pushed)
     assert pull(pushed) == 0
@@ -87,7 +87,7 @@ def test_attack_a_stolen_builders_model_is_pulled_after_its_revocation(
     )
 
 
-def test_a_verdict_names_everybody_whose_evidence_counted(pushed: Project) -> None:
+def test_a_verdict_names_everybody_whose_evidence_counted(pushed: ProjectFolder) -> None:
     body = read(verdicts(pushed)[0]["predicate"], predicates.Verdict, "v")
 
     assert {(each.identity, each.role, each.kind) for each in body.relied_on} == {
@@ -100,7 +100,7 @@ def test_a_verdict_names_everybody_whose_evidence_counted(pushed: Project) -> No
 
 
 def test_attack_promoting_what_a_builder_made_before_it_was_revoked(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = Promotion(trained)
     promotion.judged()
@@ -112,7 +112,7 @@ def test_attack_promoting_what_a_builder_made_before_it_was_revoked(
 
 
 def test_attack_resuming_from_what_a_builder_made_before_it_was_revoked(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rotate(trained, "builder")
     use(trained, "builder")
@@ -123,7 +123,7 @@ def test_attack_resuming_from_what_a_builder_made_before_it_was_revoked(
 
 
 def test_attack_a_stolen_builders_weights_laundered_by_resuming_before_the_theft_is_known(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Run 043 is by an honest builder, and goes on from weights that only the stolen key vouches for."""
     new = keys(trained, "builder")
@@ -144,7 +144,7 @@ def test_attack_a_stolen_builders_weights_laundered_by_resuming_before_the_theft
 
 
 def test_a_model_that_a_stolen_key_sealed_data_for_is_promoted_again_when_that_is_sealed_anew(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rotate(pushed, "data-steward")
     assert pushed("policy", "revoke", "dev-data-steward", "--quiet") == 0
@@ -167,7 +167,9 @@ def test_a_model_that_a_stolen_key_sealed_data_for_is_promoted_again_when_that_i
     assert load(pushed) == 0
 
 
-def test_attack_a_base_that_a_stolen_key_sealed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_attack_a_base_that_a_stolen_key_sealed(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The run and the verdict name who sealed the base, whatever lies beside it later."""
     new = keys(project, "data-steward")
     edit(project, "(roles:)", rf"  base-steward: {{key: {new}, custodian: bases}}\n\1")
@@ -199,7 +201,7 @@ def test_attack_a_base_that_a_stolen_key_sealed(project: Project, capsys: pytest
     assert pull(project, to="again") == 0
 
 
-def unseal(project: Project, folder: str) -> None:
+def unseal(project: ProjectFolder, folder: str) -> None:
     """Take a tree's seals away, as whoever may write beside it can."""
     for path in (project.path / f"{folder}.evidence").glob("seal-*"):
         path.unlink()
@@ -208,27 +210,29 @@ def unseal(project: Project, folder: str) -> None:
 # --- Replaced --------------------------------------------------------------------------------------
 
 
-def keys(project: Project, role: str) -> str:
+def keys(project: ProjectFolder, role: str) -> str:
     """A new key for a role, and its public half as a policy holds it."""
     path = project.path.parent / f"new-{role}.key"
     assert project("keygen", str(path), "--unsafe-no-passphrase", "--quiet") == 0
     return "".join(path.with_suffix(".pub").read_text().splitlines()[1:-1])
 
 
-def use(project: Project, role: str) -> None:
+def use(project: ProjectFolder, role: str) -> None:
     """Let the new key of a role take the place of the development key, as its holder does."""
     home = project.path.parent / "home/keys" / MODEL / f"{role}.key"
     home.write_bytes((project.path.parent / f"new-{role}.key").read_bytes())
 
 
-def rotate(project: Project, role: str) -> None:
+def rotate(project: ProjectFolder, role: str) -> None:
     """The policy's owner lists a new key of a role behind the old one."""
     keys(project, role)
     new = str(project.path.parent / f"new-{role}.pub")
     assert project("policy", "rotate", f"dev-{role}", "--public-key", new, "--quiet") == 0
 
 
-def test_the_routine_rotation_of_a_promoters_key(pushed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_routine_rotation_of_a_promoters_key(
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Old models go on being loaded; new promotions need the new key, and say so before any work."""
     digest = digest_of(pushed)
     rotate(pushed, "promoter")
@@ -265,7 +269,7 @@ def test_of_two_verdicts_that_count_the_newest_goes_along_with_the_model() -> No
     assert evidence_log.behind_verdict(made, seen) == (made[1],)
 
 
-def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: Project) -> None:
+def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: ProjectFolder) -> None:
     new = keys(pushed, "promoter")
     mark(pushed, "dev-promoter", f"until: {datetime.now(UTC).isoformat()}")
     edit(pushed, "(roles:)", rf"  pia: {{key: {new}, custodian: dev-promoter}}\n\1")
@@ -277,7 +281,7 @@ def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: Project) -> N
 
 
 def test_attack_an_ended_key_signs_on_with_a_date_after_its_end(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = datetime.now(UTC) - timedelta(days=1)
     mark(pushed, "dev-promoter", f"until: {ended.isoformat()}")
@@ -286,7 +290,7 @@ def test_attack_an_ended_key_signs_on_with_a_date_after_its_end(
 
 
 def test_a_key_taken_out_of_the_policy_ends_what_relied_on_it_and_says_how_to_mend_it(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new = keys(pushed, "builder")
     edit(pushed, r"  dev-builder: \{key: [^,]+,", f"  dev-builder: {{key: {new},")
@@ -297,7 +301,7 @@ def test_a_key_taken_out_of_the_policy_ends_what_relied_on_it_and_says_how_to_me
 
 
 def test_keys_that_ended_are_told_before_a_seal_and_before_a_run(
-    trained: Project, capsys: pytest.CaptureFixture[str]
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rotate(trained, "data-steward")
     rotate(trained, "builder")
@@ -313,7 +317,7 @@ def test_keys_that_ended_are_told_before_a_seal_and_before_a_run(
 # --- The policy's own time -------------------------------------------------------------------------
 
 
-def expire(project: Project, **more: str) -> None:
+def expire(project: ProjectFolder, **more: str) -> None:
     """The policy expired yesterday."""
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     said = "".join(f", {key}: {value}" for key, value in more.items())
@@ -321,7 +325,7 @@ def expire(project: Project, **more: str) -> None:
 
 
 def test_an_expired_policy_without_a_grace_loads_nothing(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pull(pushed) == 0
     expire(pushed)
@@ -331,7 +335,7 @@ def test_an_expired_policy_without_a_grace_loads_nothing(
 
 
 def test_in_its_grace_a_policy_loads_and_makes_nothing_new(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expire(pushed, grace="2d")
     capsys.readouterr()
@@ -355,7 +359,7 @@ def test_in_its_grace_a_policy_loads_and_makes_nothing_new(
 
 
 def test_every_output_warns_of_a_policy_that_ends_soon(
-    pushed: Project, capsys: pytest.CaptureFixture[str]
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(pushed, r"(expires: [^}]+)", r"\1, warnFrom: 2026-01-01T00:00:00Z")
     capsys.readouterr()

@@ -21,7 +21,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.cli.app import run as tuneguard
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.journey import signing_agent as journey
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.signing import agent_protocol, remote
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import make_pair, read_public
@@ -65,9 +65,9 @@ def listening(room, *, users=(str(ME),), uid=None, policy=None, wait=True, **mor
         with contextlib.suppress(BaseException):
             if uid is not None:
                 become(uid)
-            here = Surroundings(key_options={"": str(room / "ci.key")})
+            here = Project(key_options={"": str(room / "ci.key")})
             here.__dict__["policy"] = policy
-            journey.listen(path, users=users, log=room / "log", here=here, **more)
+            journey.listen(path, users=users, log=room / "log", project=here, **more)
             code = 0
         os._exit(code)
     try:
@@ -182,7 +182,7 @@ def test_a_whole_run_is_signed_by_it(project, room, monkeypatch):
     shutil.copy(key.with_suffix(".pub"), room / "ci.pub")
     key.unlink()
     monkeypatch.chdir(project.path)
-    with listening(room, policy=Surroundings().policy):
+    with listening(room, policy=Project().policy):
         assert project("run", "--run", "042", "--key", f"builder={uri(room)}", "--quiet") == 0
 
     assert sorted(entry["kind"] for entry in log(room)) == ["provenance", "signature"]
@@ -294,7 +294,7 @@ def test_a_key_that_is_revoked_or_not_named_does_not_listen(room):
         (policy_of(room, revoke), "is revoked"),
         (company.policy(), "does not name this key"),
     ):
-        here = Surroundings(key_options={"": str(room / "ci.key")})
+        here = Project(key_options={"": str(room / "ci.key")})
         here.__dict__["policy"] = policy
         with pytest.raises(UsageError, match=said):
             journey._Judge(here, here.signer(""), frozenset())

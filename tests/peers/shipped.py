@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from steps import MODEL, Promotion
 
 if TYPE_CHECKING:
-    from projects import Project
+    from projects import ProjectFolder
 
 REPOSITORY = f"models/{MODEL}"
 
 
-def at_home_in(project: Project, host: str, name: str = REPOSITORY) -> str:
+def at_home_in(project: ProjectFolder, host: str, name: str = REPOSITORY) -> str:
     """As the policy's owner: the model lives in this repository, which is returned."""
     repository = f"{host}/{name}"
     policy = project.path / "policy.yaml"
@@ -23,13 +23,13 @@ def at_home_in(project: Project, host: str, name: str = REPOSITORY) -> str:
     return repository
 
 
-def promotion(project: Project, repository: str, tag: str = "ft-042") -> Promotion:
+def promotion(project: ProjectFolder, repository: str, tag: str = "ft-042") -> Promotion:
     """A promotion of run 042 into a repository of a registry."""
     made = Promotion(project)
     made.reference = f"{repository}:{tag}"
     return made
 
 
-def promoter(project: Project, half: str = "pub") -> str:
+def promoter(project: ProjectFolder, half: str = "pub") -> str:
     """The promoter's key, or its public half."""
     return str(project.path.parent / f"home/keys/{MODEL}/promoter.{half}")

@@ -7,7 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from projects import Project, made, made_trained, trained
+from projects import ProjectFolder, made, made_trained, trained
 from shipped import at_home_in, promotion
 from steps import MODEL
 
@@ -23,23 +23,23 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(params=["refreg", "distribution"])
-def repository(request, trained: Project) -> str:
+def repository(request, trained: ProjectFolder) -> str:
     name = f"{request.param}/{trained.path.parent.name.replace('_', '-')}".lower().strip("-")
     return at_home_in(trained, request.getfixturevalue(request.param), name)
 
 
 @pytest.fixture
-def second(trained: Project, monkeypatch) -> Project:
+def second(trained: ProjectFolder, monkeypatch) -> ProjectFolder:
     """Another machine: a home with root.pub, a folder with the policy and its bundle, and nothing else."""
     home, folder = trained.path.parent / "home2", trained.path.parent / "second"
     home.mkdir()
     folder.mkdir()
     shutil.copy(trained.path.parent / "home/root.pub", home)
 
-    def brought() -> Project:
+    def brought() -> ProjectFolder:
         for name in ("policy.yaml", "policy.yaml.sigstore.json"):
             shutil.copy(trained.path / name, folder)
-        return Project(folder)
+        return ProjectFolder(folder)
 
     @contextlib.contextmanager
     def there():
@@ -120,7 +120,7 @@ def test_a_renewed_tag_is_followed_by_who_followed_it_before(trained, repository
 
 @pytest.mark.parametrize("mounted", [True, False])
 def test_files_of_another_repository_are_mounted_and_not_sent(
-    trained: Project, distribution, monkeypatch, proves, mounted
+    trained: ProjectFolder, distribution, monkeypatch, proves, mounted
 ):
     """A base model lies in the same registry, and the checkpoint has files of it."""
     name = f"mount-{mounted}".lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from projects import Project, made, made_trained, trained
+from projects import ProjectFolder, made, made_trained, trained
 from shipped import at_home_in, promoter, promotion
 
 from tuneguard.artifact.digest import hash_tree
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(params=["refreg", "distribution"])
-def repository(request, trained: Project) -> str:
+def repository(request, trained: ProjectFolder) -> str:
     name = f"{request.param}/{trained.path.parent.name.replace('_', '-')}".lower().strip("-")
     return at_home_in(trained, request.getfixturevalue(request.param), name)
 
 
-def verified(cosign, project: Project, repository: str, digest: str) -> bool:
+def verified(cosign, project: ProjectFolder, repository: str, digest: str) -> bool:
     """Whether cosign accepts the manifest under the promoter's key."""
     done = cosign(
         "verify", "--key", promoter(project), "--insecure-ignore-tlog=true", "--allow-http-registry",
@@ -41,7 +41,7 @@ def verified(cosign, project: Project, repository: str, digest: str) -> bool:
     return done.returncode == 0
 
 
-def put(project: Project, repository: str) -> tuple:
+def put(project: ProjectFolder, repository: str) -> tuple:
     """The manifest of the checkpoint in the registry, without any evidence, as whoever may write puts it."""
     import io
 

@@ -1,8 +1,8 @@
-"""The options that commands share, in groups, and what they build: a `Surroundings` for the journey.
+"""The options that commands share, in groups, and what they build: a `Project` for the journey.
 
     @command("digest", PROJECT, POLICY)
     @click.argument("directory")
-    def COMMAND(here: Surroundings, directory: Path) -> Result: ...
+    def COMMAND(here: Project, directory: Path) -> Result: ...
 
 A command's function takes what was parsed, calls one function of the library and returns its
 `Result`; `speak` renders it. What only a running command needs is imported when it runs: `--help` of the
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -185,9 +185,9 @@ def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dic
     )
     if isinstance(speaker, Recorder):
         voice.lines = speaker.lines
-    here = _surroundings(values, speaker)
-    voice.warnings = lambda: here.warnings
-    return voice.result(function(here, **values))
+    project = _project(values, speaker)
+    voice.warnings = lambda: project.warnings
+    return voice.result(function(project, **values))
 
 
 def _conductor() -> Callable[[list[str]], None] | None:
@@ -211,19 +211,19 @@ def _conductor() -> Callable[[list[str]], None] | None:
     return say
 
 
-def _surroundings(values: dict[str, Any], speaker: Any) -> Surroundings:
-    from tuneguard.journey.surroundings import Surroundings
+def _project(values: dict[str, Any], speaker: Any) -> Project:
+    from tuneguard.journey.project import Project
 
     def given(name: str) -> Any:
         return values.pop(name, None)
 
-    return Surroundings(
-        project_option=given("project"),
-        policy_option=given("policy"),
-        root_option=given("root"),
-        evidence_option=given("evidence"),
-        ledger_option=given("ledger"),
-        key_options=_keys(given("key") or ()),
+    return Project.open(
+        given("project"),
+        policy=given("policy"),
+        root=given("root"),
+        evidence=given("evidence"),
+        ledger=given("ledger"),
+        keys=_keys(given("key") or ()),
         passphrase=passphrase_source(given("passphrase_file"), given("passphrase_env")),
         reporter=speaker,
         insecure_registries=given("insecure_registry") or (),
@@ -288,16 +288,16 @@ def _read_descriptor(descriptor: int) -> bytes:
         return pipe.read(limits.PASSPHRASE_BYTES)
 
 
-def new_passphrase(here: Surroundings, path: Path) -> bytes:
+def new_passphrase(project: Project, path: Path) -> bytes:
     """A passphrase for a key that is to be made: as given, or asked for twice."""
     from tuneguard.errors import UsageError
 
     if sys.stdin is not None and sys.stdin.isatty():
-        first = here.passphrase(f"the new key {path}")
-        if first != here.passphrase("it again"):
+        first = project.passphrase(f"the new key {path}")
+        if first != project.passphrase("it again"):
             raise UsageError("the two passphrases differ", help="type the same one twice")
     else:
-        first = here.passphrase(f"the new key {path}")
+        first = project.passphrase(f"the new key {path}")
     if not first:
         raise UsageError("an empty passphrase", help="give one, or say --unsafe-no-passphrase")
     return first
@@ -326,7 +326,7 @@ def signed_by(function: Function) -> Function:
     """Who is to have made another tool's signature, passed on as the mapping `signer`."""
 
     @functools.wraps(function)
-    def called(here: Surroundings, **values: Any) -> Any:
+    def called(project: Project, **values: Any) -> Any:
         names = {
             "public_key": "public_key",
             "certificate_root": "certificate_root",
@@ -335,7 +335,7 @@ def signed_by(function: Function) -> Function:
             "issuer": "certificate_oidc_issuer",
         }
         signer = {name: values.pop(given) for name, given in names.items()}
-        return function(here, signer=signer, **values)
+        return function(project, signer=signer, **values)
 
     wrapped: Any = called
     for option in (

@@ -25,16 +25,16 @@ from tuneguard.attest.predicates.provenance import Comparison
 from tuneguard.attest.statement import TreeSet
 from tuneguard.dataset.rows import hash_rows
 from tuneguard.dataset.search import Search
+from tuneguard.display import counted, short, shown
 from tuneguard.errors import CannotLook, Refused, TuneguardError
 from tuneguard.journey.sealed import subject_of
-from tuneguard.journey.surroundings import counted, short, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tuneguard.journey.input import Input
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 _KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
 _COMPANION = re.compile(
@@ -62,30 +62,30 @@ class Measure:
     absent: str = ""
 
 
-def measure(here: Surroundings) -> Measure | None:
+def measure(project: Project) -> Measure | None:
     """The evaluation set of the policy, read now; None where the policy names none.
 
     Raises:
         Refused: the pipeline file names another set, or none is at hand where the policy cannot do without.
     """
-    model = here.policy.models[here.pipeline.name]
+    model = project.policy.models[project.pipeline.name]
     if model.evaluation is None:
         return None
-    found = _at_hand(model.evaluation.set, here)
+    found = _at_hand(model.evaluation.set, project)
     if found.absent:
-        _demand(f"the evaluation set is not at hand: {found.absent}", here)
+        _demand(f"the evaluation set is not at hand: {found.absent}", project)
     return found
 
 
-def _at_hand(digest: str, here: Surroundings) -> Measure:
-    named = here.pipeline.data.eval
+def _at_hand(digest: str, project: Project) -> Measure:
+    named = project.pipeline.data.eval
     if named is None:
         return Measure(digest, absent="the pipeline file names none (data.eval)")
-    path = here.pipeline.resolve(named.path)
+    path = project.pipeline.resolve(named.path)
     if not os.path.lexists(path):
         return Measure(digest, absent=f"nothing is at {shown(path)}")
     try:
-        manifest = subject_of(path, hashing.hash_tree(path, reporter=here.reporter))
+        manifest = subject_of(path, hashing.hash_tree(path, reporter=project.reporter))
         if manifest.digest != digest:
             raise Refused(
                 f"is not the evaluation set that the policy names ({short(digest)})",
@@ -94,15 +94,15 @@ def _at_hand(digest: str, here: Surroundings) -> Measure:
                 "where the set is not to be on this machine, leave out data.eval",
             )
         with files.directory(path) as root:
-            rows = hash_rows(root, manifest, reporter=here.reporter)
+            rows = hash_rows(root, manifest, reporter=project.reporter)
     except CannotLook as error:
         return Measure(digest, absent=f"it cannot be read: {error.what}")
     return Measure(digest, manifest, b"" if rows is None else rows.hashes)
 
 
-def _demand(reason: str, here: Surroundings) -> None:
+def _demand(reason: str, project: Project) -> None:
     """Where nobody looked, a production policy relies on what it fixes; and fixes it, or refuses."""
-    if here.policy.development or here.policy.models[here.pipeline.name].fixed:
+    if project.policy.development or project.policy.models[project.pipeline.name].fixed:
         return
     raise Refused(
         f"code and configuration cannot be compared with the evaluation set: {reason}",
@@ -111,7 +111,7 @@ def _demand(reason: str, here: Surroundings) -> None:
     )
 
 
-def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) -> Comparison | None:
+def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> Comparison | None:
     """Look through code and configuration for keys and for the evaluation set.
 
     Returns what may be said of it in the provenance; None where the policy names no set.
@@ -127,17 +127,17 @@ def check(inputs: Sequence[Input], known: Measure | None, here: Surroundings) ->
             raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_HELP)
     if known is None:
         return None
-    _check_whole(own, known.digest, here)
+    _check_whole(own, known.digest, project)
     if known.manifest is None:
         return Comparison(TreeSet(known.digest), False, f"the set is not at hand: {known.absent}")
     _check_files(own, known.manifest)
     search = Search(known.hashes)
-    _check_command(search, here)
+    _check_command(search, project)
     passed_over = _check_rows(own, search)
     if passed_over:
         what = counted(len(passed_over), "file")
         reason = f"{what} could not be looked through, {passed_over[0]} among them"
-        _demand(reason, here)
+        _demand(reason, project)
         return Comparison(TreeSet(known.digest), False, reason)
     looked = counted(sum(len(item.manifest.files) for item in own), "file")
     return Comparison(TreeSet(known.digest), True, f"{looked} hold none of its files and none of its rows")
@@ -151,15 +151,17 @@ def _private_keys(item: Input) -> Iterator[str]:
             yield file.path
 
 
-def _check_whole(own: Sequence[Input], digest: str, here: Surroundings) -> None:
+def _check_whole(own: Sequence[Input], digest: str, project: Project) -> None:
     """The set as the whole of an input, a folder in it, or a folder around it."""
     for item in own:
         if digest in _digests(item.manifest):
             name = files.printable(item.dependency.name)
             raise Refused(f"the {item.role} holds the evaluation set", where=name, help=_HELP)
-    for path in (here.pipeline.train.code.path, here.pipeline.train.config):
-        if path is not None and digest in _around(here.pipeline.resolve(path), here):
-            raise Refused("lies in the evaluation set", where=shown(here.pipeline.resolve(path)), help=_HELP)
+    for path in (project.pipeline.train.code.path, project.pipeline.train.config):
+        if path is not None and digest in _around(project.pipeline.resolve(path), project):
+            raise Refused(
+                "lies in the evaluation set", where=shown(project.pipeline.resolve(path)), help=_HELP
+            )
 
 
 def _digests(manifest: Manifest) -> Iterator[str]:
@@ -173,13 +175,13 @@ def _digests(manifest: Manifest) -> Iterator[str]:
         yield Manifest(tuple(held)).digest
 
 
-def _around(path: Path, here: Surroundings) -> Iterator[str]:
+def _around(path: Path, project: Project) -> Iterator[str]:
     """The tree digests of the folders between a path and the project's, of what a tree can hold in each."""
     for folder in path.parents:
-        if folder == here.project:
+        if folder == project.folder:
             return
         with suppress(TuneguardError):
-            yield hashing.hash_tree(folder, reporter=here.reporter, faults=[]).digest
+            yield hashing.hash_tree(folder, reporter=project.reporter, faults=[]).digest
 
 
 def _check_files(own: Sequence[Input], measured: Manifest) -> None:
@@ -200,13 +202,13 @@ def _check_files(own: Sequence[Input], measured: Manifest) -> None:
                 )
 
 
-def _check_command(search: Search, here: Surroundings) -> None:
+def _check_command(search: Search, project: Project) -> None:
     """A row of the set in the command, which the pipeline file hands to the training word by word."""
-    words = "\n".join(here.pipeline.train.command)
+    words = "\n".join(project.pipeline.train.command)
     if search.look(words.encode(errors="replace"), "command") is not None:
         raise Refused(
             "the command holds rows of the evaluation set",
-            where=files.printable(here.pipeline.file),
+            where=files.printable(project.pipeline.file),
             help=_HELP,
         )
 

@@ -25,9 +25,9 @@ from tuneguard import files, spec
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import durable, tidy, workdir
 from tuneguard.attest import evidence
+from tuneguard.display import shown
 from tuneguard.errors import Refused, TuneguardError
 from tuneguard.journey.inputs import check_place
-from tuneguard.journey.surroundings import shown
 from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 _EXCHANGED = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT, errno.ELOOP})
 WRITTEN = "checkpoint"
@@ -69,7 +69,7 @@ def partial_of(checkpoint: Path) -> Path:
 
 
 @contextmanager
-def claiming(run: str, here: Surroundings) -> Iterator[Claimed]:
+def claiming(run: str, project: Project) -> Iterator[Claimed]:
     """Take the run id and its output folder, all by exclusive mkdir; neither is ever given back.
 
     The id is held while the context lasts, so that no other run takes this one for left behind. At its
@@ -78,25 +78,25 @@ def claiming(run: str, here: Surroundings) -> Iterator[Claimed]:
     Raises:
         Refused: one of them is taken, evidence is there already, or the place is not the project's.
     """
-    checkpoint = place(run, here)
-    work = here.room("runs") / run
+    checkpoint = place(run, project)
+    work = project.state_directory("runs") / run
     _take(work, f"the run id {run} is taken")
     with workdir.holding(work):
         try:
-            yield _claim(run, work, checkpoint, here)
+            yield _claim(run, work, checkpoint, project)
         finally:
             _settle(checkpoint)
 
 
-def place(run: str, here: Surroundings) -> Path:
+def place(run: str, project: Project) -> Path:
     """Where the checkpoint of `run` goes.
 
     Raises:
         UsageError: it is no run id.
         Refused: the place is not the project's.
     """
-    checkpoint = here.pipeline.checkpoint_folder(spec.valid_run_id(run))
-    check_place(checkpoint, "the checkpoint", here)
+    checkpoint = project.pipeline.checkpoint_folder(spec.valid_run_id(run))
+    check_place(checkpoint, "the checkpoint", project)
     return checkpoint
 
 
@@ -115,7 +115,7 @@ def _take(path: Path, what: str) -> None:
         raise files.cannot_look(error, path) from error
 
 
-def _claim(run: str, work: Path, checkpoint: Path, here: Surroundings) -> Claimed:
+def _claim(run: str, work: Path, checkpoint: Path, project: Project) -> Claimed:
     partial = partial_of(checkpoint)
     for path in (checkpoint, partial):
         _take(path, f"the folder of run {run} is there already")
@@ -123,9 +123,9 @@ def _claim(run: str, work: Path, checkpoint: Path, here: Surroundings) -> Claime
     if folder.exists():
         raise Refused("evidence is there before the run", where=shown(folder), help="take a new run id")
     (partial / WRITTEN).mkdir(mode=0o700)
-    if here.ledger is not None:
-        here.ledger.append(event=Event.BEGUN, command="run", run=run, model=here.pipeline.name)
-    most = here.pipeline.checkpoint.max_size or _share(partial)
+    if project.ledger is not None:
+        project.ledger.append(event=Event.BEGUN, command="run", run=run, model=project.pipeline.name)
+    most = project.pipeline.checkpoint.max_size or _share(partial)
     return Claimed(run, checkpoint, work, _identity(os.lstat(partial / WRITTEN)), most)
 
 
@@ -139,10 +139,10 @@ def _share(folder: Path) -> int:
     return max(system.f_blocks // 2, system.f_bfree) * system.f_frsize
 
 
-def settle(run: str, here: Surroundings) -> None:
+def settle(run: str, project: Project) -> None:
     """Give what a run that was killed wrote its name, where the pipeline still says where that is."""
     with suppress(TuneguardError):
-        _settle(place(run, here))
+        _settle(place(run, project))
 
 
 def _settle(checkpoint: Path) -> None:
@@ -190,7 +190,7 @@ def _exchanged(path: Path) -> Refused:
     )
 
 
-def hashed(claimed: Claimed, here: Surroundings) -> Manifest:
+def hashed(claimed: Claimed, project: Project) -> Manifest:
     """The manifest of the folder that this run made, and of no other that now has its name.
 
     It is tidied and measured before it is read. What is going to be vouched for is on the disk when
@@ -204,6 +204,6 @@ def hashed(claimed: Claimed, here: Surroundings) -> Manifest:
             raise _exchanged(claimed.checkpoint)
         name = shown(claimed.checkpoint)
         tidy.tidy(root, name=name, most=claimed.most)
-        manifest = hashing.hash_descriptor(root, name=name, reporter=here.reporter)
-        durable.flush(root, manifest, name=name, reporter=here.reporter)
+        manifest = hashing.hash_descriptor(root, name=name, reporter=project.reporter)
+        durable.flush(root, manifest, name=name, reporter=project.reporter)
         return manifest

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
+from tuneguard.display import counted, shown, size
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import evidence_log
 from tuneguard.journey import gate_input as cases
-from tuneguard.journey.surroundings import Surroundings, counted, shown, size
 from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Finding
+    from tuneguard.journey.project import Project
 
 
-def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundings) -> Result:
+def copy(directory: Path, *, attempt: str, model: str, run: str, project: Project) -> Result:
     """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest.
 
     Raises:
@@ -33,30 +34,30 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, here: Surroundi
     """
     if not attempt.isalnum():
         raise UsageError(f"{files.printable(attempt)} is not an attempt's id", help="32 hex digits")
-    folder = here.room("attempts") / attempt
+    folder = project.state_directory("attempts") / attempt
     folder.mkdir(mode=0o700, exist_ok=True)  # the conductor made it, and holds it
     faults: list[Finding] = []
     name = str(directory)
     with trees.told_together(faults, name):
-        taken = snapshot.take(directory, folder / "tree", reporter=here.reporter, faults=faults)
+        taken = snapshot.take(directory, folder / "tree", reporter=project.reporter, faults=faults)
         if faults:
             snapshot.remove(taken.path)
             seen = cases.verified(
-                directory, taken.manifest, here, model=model, run=run, attempt=None, deferred=cases.LATER
+                directory, taken.manifest, project, model=model, run=run, attempt=None, deferred=cases.LATER
             )
             raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest
     try:
         evidence_log.keep_manifest(taken.manifest, folder)
-        if here.ledger is not None:
-            here.ledger.append(
+        if project.ledger is not None:
+            project.ledger.append(
                 event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
             )
     except BaseException:
         snapshot.remove(taken.path)
         raise
-    number = evidence_log.attempts_of(here, digest)
-    here.reporter.say(
+    number = evidence_log.attempts_of(project, digest)
+    project.reporter.say(
         "Copied",
         f"{shown(directory)}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",

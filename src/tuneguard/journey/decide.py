@@ -17,13 +17,14 @@ from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.predicates.provenance import Dependency, Provenance
+from tuneguard.display import rfc3339, shown
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.gates.provenance import tree_of
 from tuneguard.journey import evidence_log, telling
 from tuneguard.journey import gate_input as cases
+from tuneguard.journey.project import Project
 from tuneguard.journey.promote import expected_model
-from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
 from tuneguard.oci import manifest as oci
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def decide(
     stopped_at: str | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Judge all evidence about `directory` and sign the verdict as the promoter.
 
@@ -68,19 +69,19 @@ def decide(
         ForbiddenTree: it holds what a tree cannot. Nothing is signed, and all that is wrong is told.
         UsageError: a flag is looser than the policy, or there is no key.
     """
-    directory, here = Path(directory), here or Surroundings()
-    name = expected_model(here, to, model)
-    settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
+    directory, project = Path(directory), project or Project()
+    name = expected_model(project, to, model)
+    settings = cases.settings_for(project, cases.flags(min_accuracy, max_toxicity))
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
+        manifest = evidence_log.copied(directory, tree, attempt, project, faults)
         seen = cases.verified(
-            directory, manifest, here, model=name, run=run, attempt=attempt, deferred=unreached
+            directory, manifest, project, model=name, run=run, attempt=attempt, deferred=unreached
         )
     if faults:
         raise forbidden(faults, str(directory), seen.findings)
-    case = cases.build(directory, manifest, seen, here, model=name, attempt=attempt, settings=settings)
+    case = cases.build(directory, manifest, seen, project, model=name, attempt=attempt, settings=settings)
     said = tuple(
         result
         for result in gates.judge_all(case)
@@ -88,13 +89,22 @@ def decide(
     )
     findings = _distinct([*seen.findings, *(finding for result in said for finding in result.findings)])
     passed = stopped_at is None and seen.passed and all(result.verdict is Verdict.PASSED for result in said)
-    signer = here.signer("promoter")
+    signer = project.signer("promoter")
     written = _write(
-        directory, manifest, seen, findings, signer, here, name=name, run=run, attempt=attempt, passed=passed
+        directory,
+        manifest,
+        seen,
+        findings,
+        signer,
+        project,
+        name=name,
+        run=run,
+        attempt=attempt,
+        passed=passed,
     )
-    number = evidence_log.attempts_of(here, manifest.digest)
+    number = evidence_log.attempts_of(project, manifest.digest)
     if passed:
-        here.reporter.say(
+        project.reporter.say(
             "Decided",
             "passed: " + ", ".join(sorted({c.kind for c in seen.claims})),
             f"attempt {number} of this tree",
@@ -108,17 +118,17 @@ def decide(
         outputs=(shown(written),),
         facts={
             "run": run,
-            "evidence": shown(here.evidence_of(directory)),
+            "evidence": shown(project.evidence_of(directory)),
             "decided": {
                 "file": written.name,
                 "result": "PASSED" if passed else "FAILED",
-                "time": rfc3339(here.now),
-                "by": _who(signer.public_key, here),
+                "time": rfc3339(project.now),
+                "by": _who(signer.public_key, project),
             },
-            **_facts(manifest, seen, said, case, here, number, unreached),
-            "keys": _keys(seen, signer.public_key, here),
+            **_facts(manifest, seen, said, case, project, number, unreached),
+            "keys": _keys(seen, signer.public_key, project),
         },
-        notes=(*here.remarks, *seen.notes),
+        notes=(*project.remarks, *seen.notes),
     )
 
 
@@ -157,15 +167,15 @@ def _write(
     seen: Verification,
     findings: Sequence[Finding],
     signer: Signer,
-    here: Surroundings,
+    project: Project,
     *,
     name: str,
     run: str,
     attempt: str | None,
     passed: bool,
 ) -> Path:
-    head = None if here.ledger is None else here.ledger.head()
-    policy = here.policy
+    head = None if project.ledger is None else project.ledger.head()
+    policy = project.policy
     body = verdicts.Verdict.of(
         result="PASSED" if passed else "FAILED",
         model=name,
@@ -176,8 +186,8 @@ def _write(
         log=None if head is None else verdicts.Log(head.size, head.root),
         reasons=tuple(map(_reason, findings))[:1000],
         inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
-        relied_on=_relied_on(seen, name, here) if passed else (),
-        time=rfc3339(here.now),
+        relied_on=_relied_on(seen, name, project) if passed else (),
+        time=rfc3339(project.now),
         verifier=f"https://tuneguard.dev/verifier/{__version__}",
     )
     bound_for = oci.build(manifest).digest.removeprefix("sha256:") if passed else None
@@ -185,8 +195,8 @@ def _write(
         verdicts.statement(name, manifest.digest, body, bound_for),
         verdicts.KIND,
         signer,
-        here.evidence_of(directory),
-        here,
+        project.evidence_of(directory),
+        project,
         model=name,
         attempt=attempt,
         tree=manifest.digest,
@@ -195,7 +205,7 @@ def _write(
     )
 
 
-def _relied_on(seen: Verification, model: str, here: Surroundings) -> tuple[Relied, ...]:
+def _relied_on(seen: Verification, model: str, project: Project) -> tuple[Relied, ...]:
     """All whose evidence counts for the decision: about the tree, and the seals of what made and measured it.
 
     The provenance gate demands the seals of the data. Base, evaluation set and classifier stand in the policy
@@ -206,15 +216,15 @@ def _relied_on(seen: Verification, model: str, here: Surroundings) -> tuple[Reli
     earlier: list[Relied] = []
     for claim in seen.counting(Provenance):
         for each in claim.body.data:
-            counted += cases.sealers(tree_of(each), "dataset", model, here)
-        sealed = cases.sealers(tree_of(claim.body.base), "base", model, here)
+            counted += cases.sealers(tree_of(each), "dataset", model, project)
+        sealed = cases.sealers(tree_of(claim.body.base), "base", model, project)
         counted += sealed
         earlier += [each for each in claim.body.relied_on if each.kind != seals.KIND or not sealed]
-    rule = here.policy.models[model].evaluation
+    rule = project.policy.models[model].evaluation
     if rule is not None:
-        counted += cases.sealers(rule.set, "evaluation", model, here)
-        counted += cases.sealers(rule.classifier, "classifier", model, here)
-    return (*evidence_log.relied_on(counted, here.policy), *earlier)
+        counted += cases.sealers(rule.set, "evaluation", model, project)
+        counted += cases.sealers(rule.classifier, "classifier", model, project)
+    return (*evidence_log.relied_on(counted, project.policy), *earlier)
 
 
 def _facts(
@@ -222,7 +232,7 @@ def _facts(
     seen: Verification,
     said: Sequence[GateResult],
     case: gates.Case,
-    here: Surroundings,
+    project: Project,
     number: int,
     unreached: frozenset[str],
 ) -> dict[str, Any]:
@@ -238,11 +248,11 @@ def _facts(
         "gates": [telling.gate_fields(result) for result in said],
         "unreached": sorted(unreached),
         "policy": {
-            "name": here.policy.name,
-            "version": here.policy.version,
-            "sha256": here.policy.sha256,
-            "profile": here.policy.profile,
-            "file": here.policy.file,
+            "name": project.policy.name,
+            "version": project.policy.version,
+            "sha256": project.policy.sha256,
+            "profile": project.policy.profile,
+            "file": project.policy.file,
         },
         "repository": case.model.repository,
         "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
@@ -261,16 +271,18 @@ def _facts(
     }
 
 
-def _who(key: PublicKey, here: Surroundings) -> str | None:
+def _who(key: PublicKey, project: Project) -> str | None:
     """Whose key it is, as the policy says; None where it names no such key."""
-    known = (each for each in here.policy.identities.values() if each.key == key)
+    known = (each for each in project.policy.identities.values() if each.key == key)
     return next((f"{each.name} ({each.custodian})" for each in known), None)
 
 
-def _keys(seen: Verification, promoter: PublicKey, here: Surroundings) -> dict[str, str]:
+def _keys(seen: Verification, promoter: PublicKey, project: Project) -> dict[str, str]:
     """The keys of all who signed what the verdict rests on, in base64, for a reader who checks by hand."""
     names = {claim.identity for claim in seen.claims}
-    signers = [each for name, each in here.policy.identities.items() if name in names or each.key == promoter]
+    signers = [
+        each for name, each in project.policy.identities.items() if name in names or each.key == promoter
+    ]
     return {f"{each.name} ({each.custodian})": each.key.base64 for each in signers}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuneguard.artifact import digest as hashing
+from tuneguard.display import counted, shown, size
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.surroundings import Surroundings, counted, shown, size
+from tuneguard.journey.project import Project
 
 
-def digest(directory: str | Path, *, here: Surroundings | None = None) -> Result:
+def digest(directory: str | Path, *, project: Project | None = None) -> Result:
     """The tree digest of `directory`, in ``subjects[0].digest``.
 
     Raises:
@@ -17,9 +18,9 @@ def digest(directory: str | Path, *, here: Surroundings | None = None) -> Result
         ChangedWhileRead: a file changed while it was hashed.
     """
     directory = Path(directory)
-    here = here or Surroundings()
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
-    here.reporter.say(
+    project = project or Project()
+    manifest = hashing.hash_tree(directory, reporter=project.reporter)
+    project.reporter.say(
         "Hashed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         manifest.digest,

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import snapshot
+from tuneguard.display import counted, rfc3339, shown
 from tuneguard.errors import Interrupted, TuneguardError
 from tuneguard.findings import REFUSING, Finding, Result, Severity, judge
 from tuneguard.journey import walls
 from tuneguard.journey.init import ROLES
-from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown
+from tuneguard.journey.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,18 +61,18 @@ class Check:
     mend: str | None = None
 
 
-def doctor(*, here: Surroundings | None = None) -> Result:
+def doctor(*, project: Project | None = None) -> Result:
     """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses.
 
     Raises:
         Interrupted: somebody interrupted the check of the sandbox.
     """
-    here = here or Surroundings()
-    rows = {name: _guarded(check, here) for name, check in CHECKS.items()}
+    project = project or Project()
+    rows = {name: _guarded(check, project) for name, check in CHECKS.items()}
     for name, row in rows.items():
         first, *rest = textwrap.wrap(row.found, _WIDTH) or [""]
         mend = [] if row.mend is None else [f"{'':10}mend: {row.mend}"]
-        here.reporter.say(
+        project.reporter.say(
             _WORDS[row.state], f"{name:<10}{first}", *(f"{'':10}{more}" for more in rest), *mend
         )
     findings = tuple(
@@ -87,12 +88,12 @@ def doctor(*, here: Surroundings | None = None) -> Result:
     )
 
 
-def sandbox(here: Surroundings) -> Check:
+def sandbox(project: Project) -> Check:
     """A sandbox in which training code runs is built, by running a command that does nothing in it."""
     from tuneguard.sandbox.find import backends, find_backend, probe
     from tuneguard.sandbox.walls import MEMORY, PROCESSES
 
-    del here
+    del project
     reasons = {backend.name: probe(backend) for backend in backends()}
     works = [name for name, reason in reasons.items() if reason is None]
     if not works:
@@ -106,11 +107,11 @@ def sandbox(here: Surroundings) -> Check:
     return Check(State.OK, "; ".join(found))
 
 
-def cgroups(here: Surroundings) -> Check:
+def cgroups(project: Project) -> Check:
     """Memory and processes of a run are bounded by control groups; else each process is, by rlimits."""
     from tuneguard.sandbox.walls import MEMORY, PROCESSES
 
-    del here
+    del project
     weak = [f"{wall.name}: {wall.how}" for wall in _unproven() if wall.name in (MEMORY, PROCESSES)]
     if not weak:
         return Check(State.OK, "memory and processes are bounded by control groups")
@@ -119,9 +120,9 @@ def cgroups(here: Surroundings) -> Check:
     )
 
 
-def gpus(here: Surroundings) -> Check:
+def gpus(project: Project) -> Check:
     """The device files of GPUs that a run can be shown."""
-    del here
+    del project
     nvidia = [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
     found = [*nvidia, *(["kfd"] if Path("/dev/kfd").exists() else [])]
     if found:
@@ -133,9 +134,9 @@ def gpus(here: Surroundings) -> Check:
     return Check(State.NOT_ASKED, "none; training and evaluation use the processor")
 
 
-def reflink(here: Surroundings) -> Check:
+def reflink(project: Project) -> Check:
     """Snapshots and copies share their blocks with the original, where the file system can do that."""
-    folder = here.state if here.in_project and here.state.is_dir() else Path(tempfile.gettempdir())
+    folder = project.state if project.in_project and project.state.is_dir() else Path(tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as target:
         source.write(b"x" * 4096)
         source.flush()
@@ -148,13 +149,13 @@ def reflink(here: Surroundings) -> Check:
     return Check(State.OK, f"{shown(folder)} clones files")
 
 
-def keys(here: Surroundings) -> Check:
+def keys(project: Project) -> Check:
     """The roles' keys that are files can be read. None is unlocked; keys elsewhere are named, not asked."""
     from tuneguard.signing.signer import PLAIN_PATH, for_people, scheme_of
 
-    if not here.in_project:
+    if not project.in_project:
         return _NO_PROJECT
-    named = {role: uri for role in ROLES if (uri := here.key_uri(role)) is not None}
+    named = {role: uri for role in ROLES if (uri := project.key_uri(role)) is not None}
     for uri in named.values():
         if scheme_of(uri) in (PLAIN_PATH, "file"):
             files.read_named(uri.removeprefix("file:"), limits.KEY_BYTES)
@@ -163,31 +164,31 @@ def keys(here: Surroundings) -> Check:
     return Check(State.OK, ", ".join(f"{role} {for_people(uri)}" for role, uri in named.items()))
 
 
-def root(here: Surroundings) -> Check:
+def root(project: Project) -> Check:
     """The root's public key, by which the policy is believed, is on this machine."""
     from tuneguard.trust.root import find_root
 
-    found = find_root(here.root_option)
+    found = find_root(project.root_option)
     return Check(State.OK, ", ".join(f"key {key.keyid[:12]}" for key in found))
 
 
-def policy(here: Surroundings) -> Check:
+def policy(project: Project) -> Check:
     """The policy is signed by the root and in force."""
-    if not here.in_project and here.policy_option is None and not Path("policy.yaml").exists():
+    if not project.in_project and project.policy_option is None and not Path("policy.yaml").exists():
         return _NO_PROJECT
-    read = here.policy
-    left = (read.expires - here.now).days
+    read = project.policy
+    left = (read.expires - project.now).days
     found = f"expires {rfc3339(read.expires)}, in {counted(left, 'day')}"
     if read.development:
         return Check(State.WEAKENED, f"development policy: not for production; {found}", "see docs/policy.md")
     return Check(State.OK, found)
 
 
-def ledger(here: Surroundings) -> Check:
+def ledger(project: Project) -> Check:
     """The project's ledger can be read. Whether it is unchanged is what ``ledger verify`` says."""
     from tuneguard.ledger.store import SqliteStore
 
-    file = here.ledger_file
+    file = project.ledger_file
     if file is None:
         return _NO_PROJECT
     if not os.path.lexists(file):
@@ -195,9 +196,9 @@ def ledger(here: Surroundings) -> Check:
     return Check(State.OK, f"{SqliteStore(file).head().size:,} entries")
 
 
-def extras(here: Surroundings) -> Check:
+def extras(project: Project) -> Check:
     """The optional dependencies: places where keys live, and what evaluates a model."""
-    del here
+    del project
     needs: dict[str, list[str]] = {}
     for line in metadata.requires("tuneguard") or ():
         found = re.match(r"([\w.-]+).*\bextra *== *['\"]([\w-]+)['\"]", line)
@@ -214,7 +215,7 @@ def extras(here: Surroundings) -> Check:
     return Check(state, said, f"pip install 'tuneguard[{','.join(absent)}]'")
 
 
-CHECKS: dict[str, Callable[[Surroundings], Check]] = {
+CHECKS: dict[str, Callable[[Project], Check]] = {
     check.__name__: check for check in (sandbox, cgroups, gpus, reflink, keys, root, policy, ledger, extras)
 }
 """Every check by its name, in the order of the table."""
@@ -227,9 +228,9 @@ _NO_PROJECT = Check(
 )
 
 
-def _guarded(check: Callable[[Surroundings], Check], here: Surroundings) -> Check:
+def _guarded(check: Callable[[Project], Check], project: Project) -> Check:
     try:
-        return check(here)
+        return check(project)
     except Interrupted:
         raise
     except TuneguardError as error:

@@ -18,14 +18,15 @@ from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.attest.predicates.scan import Scan
+from tuneguard.display import rfc3339, short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import evidence_log, telling, weights
 from tuneguard.journey import gate_input as cases
+from tuneguard.journey.project import Project
 from tuneguard.journey.sealed import verify_sealed
-from tuneguard.journey.surroundings import Surroundings, rfc3339, short, shown
 from tuneguard.sandbox.find import find_backend
 from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation
@@ -47,7 +48,7 @@ def evaluate(
     eval_dataset: str | Path | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Measure `directory` and judge the bounds of the policy, tightened by pipeline and flags.
 
@@ -55,17 +56,17 @@ def evaluate(
         UsageError: the policy names no evaluation for the model, or a flag is looser than it.
         Refused: no clean signed scan of this tree, or set or classifier are not the policy's.
     """
-    here = here or Surroundings()
+    project = project or Project()
     directory = Path(directory)
     eval_dataset = None if eval_dataset is None else Path(eval_dataset)
-    name = evidence_log.expected(here, model)
-    settings = cases.settings_for(here, cases.flags(min_accuracy, max_toxicity))
-    rule = _rule(here, name)
-    manifest = evidence_log.bound(directory, tree, here)
+    name = evidence_log.expected(project, model)
+    settings = cases.settings_for(project, cases.flags(min_accuracy, max_toxicity))
+    rule = _rule(project, name)
+    manifest = evidence_log.bound(directory, tree, project)
     selection = weights.selected(directory, manifest)
     weights.check_one_set(selection, directory)
-    _demand_scan(directory, manifest, name, attempt, here)
-    counts = _measure(directory, selection, rule, eval_dataset, name, here)
+    _demand_scan(directory, manifest, name, attempt, project)
+    counts = _measure(directory, selection, rule, eval_dataset, name, project)
     body = evaluations.Evaluation.of(
         attempt=attempt,
         set_digest=rule.set,
@@ -77,20 +78,20 @@ def evaluate(
     written = evidence_log.record(
         evaluations.PREDICATE.statement(name, manifest.digest, body),
         evaluations.KIND,
-        here.signer(evidence_log.judge_role(here, "evaluator")),
-        here.evidence_of(directory),
-        here,
+        project.signer(evidence_log.judge_role(project, "evaluator")),
+        project.evidence_of(directory),
+        project,
         model=name,
         attempt=attempt,
         tree=manifest.digest,
         result="measured",
     )
-    seen = cases.verified(directory, manifest, here, model=name, run=None, attempt=attempt)
+    seen = cases.verified(directory, manifest, project, model=name, run=None, attempt=attempt)
     said = gates.gates()["evaluation"].judge(
-        cases.build(directory, manifest, seen, here, model=name, attempt=attempt, settings=settings),
+        cases.build(directory, manifest, seen, project, model=name, attempt=attempt, settings=settings),
         settings["evaluation"],
     )
-    here.reporter.say("Evaluated", telling.numbers(said))
+    project.reporter.say("Evaluated", telling.numbers(said))
     return Result(
         command="evaluate",
         verdict=said.verdict,
@@ -98,27 +99,33 @@ def evaluate(
         findings=said.findings,
         outputs=(shown(written),),
         facts={"gate": telling.gate_fields(said)},
-        notes=here.remarks,
+        notes=project.remarks,
     )
 
 
-def _rule(here: Surroundings, model: str) -> EvaluationRule:
-    rule = here.policy.models[model].evaluation
+def _rule(project: Project, model: str) -> EvaluationRule:
+    rule = project.policy.models[model].evaluation
     if rule is None:
         raise UsageError(
             f"the policy names no evaluation for {model}, and empty means no",
-            where=here.policy.file,
+            where=project.policy.file,
             help=paste.command("policy", "set-model", model, "--evaluation", "DIR", "--classifier", "DIR"),
         )
     return rule
 
 
 def _demand_scan(
-    directory: Path, manifest: Manifest, model: str, attempt: str | None, here: Surroundings
+    directory: Path, manifest: Manifest, model: str, attempt: str | None, project: Project
 ) -> None:
     """Nothing is loaded before a scan of exactly these bytes was signed as clean."""
     seen = cases.verified(
-        directory, manifest, here, model=model, run=None, attempt=attempt, deferred=frozenset({"evaluation"})
+        directory,
+        manifest,
+        project,
+        model=model,
+        run=None,
+        attempt=attempt,
+        deferred=frozenset({"evaluation"}),
     )
     clean = [claim for claim in seen.counting(Scan) if claim.body.verdict == Verdict.PASSED.value]
     if not clean:
@@ -135,26 +142,26 @@ def _measure(
     rule: EvaluationRule,
     dataset: Path | None,
     model: str,
-    here: Surroundings,
+    project: Project,
 ) -> tuple[measuring.SuiteCounts, ...]:
-    pipeline = here.pipeline
+    pipeline = project.pipeline
     if pipeline.evaluation is None:
         raise UsageError(
             "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
         )
-    room = here.room()
+    room = project.state_directory()
     workdir.sweep(room.glob("evaluate-*"))
     work = room / f"evaluate-{secrets.token_hex(6)}"
     with workdir.working(work):
-        source = dataset if dataset is not None else _set_of(here)
-        measured = _judged_input(source, work / "set", "evaluation", rule.set, model, here)
+        source = dataset if dataset is not None else _set_of(project)
+        measured = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
         classifier = _judged_input(
             pipeline.resolve(pipeline.evaluation.classifier.path),
             work / "classifier",
             "classifier",
             rule.classifier,
             model,
-            here,
+            project,
         )
         return measuring.evaluate(
             directory,
@@ -165,29 +172,29 @@ def _measure(
             backend=find_backend(),
             minimum_rows=rule.minimum_rows,
             room=work,
-            reporter=here.reporter,
+            reporter=project.reporter,
         )
 
 
-def _set_of(here: Surroundings) -> Path:
-    named = here.pipeline.data.eval
+def _set_of(project: Project) -> Path:
+    named = project.pipeline.data.eval
     if named is None:
         raise UsageError(
             "the pipeline names no evaluation set", help="set data.eval.path, or give --eval-dataset"
         )
-    return here.pipeline.resolve(named.path)
+    return project.pipeline.resolve(named.path)
 
 
 def _judged_input(
-    source: Path, target: Path, kind: Sealed, digest: str, model: str, here: Surroundings
+    source: Path, target: Path, kind: Sealed, digest: str, model: str, project: Project
 ) -> Path:
     """A snapshot of the set or the classifier: the policy's digest, a steward's seal, scanned clean."""
     faults: list[Finding] = []
     with told_together(faults, str(source)):
-        taken = snapshot.take(source, target, reporter=here.reporter, faults=faults)
+        taken = snapshot.take(source, target, reporter=project.reporter, faults=faults)
         pieces = evidence.read(evidence.folder_of(source))
-        expectation = Expectation(purpose="train", now=here.now, model=model, sealed=kind)
-        sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation, faults)
+        expectation = Expectation(purpose="train", now=project.now, model=model, sealed=kind)
+        sealed = verify_sealed(taken.path, taken.manifest, pieces, project.policy, expectation, faults)
         if not sealed.verification.passed or sealed.manifest.digest != digest:
             raise Refused(
                 f"the {kind} is not the one that the policy names ({short(digest)})",
@@ -196,7 +203,7 @@ def _judged_input(
                 findings=sealed.verification.findings,
             )
     if kind == "classifier":
-        found = scanner.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
+        found = scanner.scan_tree(taken.path, taken.manifest, reporter=project.reporter)
         evidence_log.check_clean(found, "classifier", source)
     return taken.path
 

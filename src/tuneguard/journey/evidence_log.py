@@ -20,10 +20,10 @@ from tuneguard.attest import evidence
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.display import short, shown
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Verdict
-from tuneguard.journey.surroundings import short, shown
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
     from tuneguard.findings import Finding
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.scanner.engine import Scan
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
@@ -46,7 +46,7 @@ MANIFEST = "checksums.sha256"
 
 
 def bound(
-    directory: Path, tree: str | None, here: Surroundings, faults: list[Finding] | None = None
+    directory: Path, tree: str | None, project: Project, faults: list[Finding] | None = None
 ) -> Manifest:
     """The manifest of `directory`, hashed now; it must be the tree that the caller names, if any.
 
@@ -55,7 +55,7 @@ def bound(
     Raises:
         Refused: it is another tree.
     """
-    manifest = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
+    manifest = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
     if tree is not None and manifest.digest != tree:
         raise _changed(directory, f"{short(tree)} was judged before, {short(manifest.digest)} is there now")
     return manifest
@@ -65,7 +65,7 @@ def copied(
     directory: Path,
     tree: str | None,
     attempt: str | None,
-    here: Surroundings,
+    project: Project,
     faults: list[Finding] | None = None,
 ) -> Manifest:
     """The manifest of `directory` without reading a file's bytes, where it is the copy of `attempt`.
@@ -76,9 +76,9 @@ def copied(
     Raises:
         Refused: it is another tree, or other files are there now.
     """
-    kept = None if attempt is None or tree is None else _manifest_beside(directory, attempt, here)
+    kept = None if attempt is None or tree is None else _manifest_beside(directory, attempt, project)
     if kept is None:
-        return bound(directory, tree, here, faults)
+        return bound(directory, tree, project, faults)
     if hashlib.sha256(kept).hexdigest() != tree:
         raise _changed(directory, f"the manifest beside the copy has another digest than {short(str(tree))}")
     digests = Manifest.read_checksums(kept, shown(directory))
@@ -97,8 +97,8 @@ def keep_manifest(manifest: Manifest, folder: Path) -> None:
         files.write_replacing(folder / MANIFEST, lines, mode=0o600)
 
 
-def _manifest_beside(directory: Path, attempt: str, here: Surroundings) -> bytes | None:
-    folder = here.state / "attempts" / attempt
+def _manifest_beside(directory: Path, attempt: str, project: Project) -> bytes | None:
+    folder = project.state / "attempts" / attempt
     if not attempt.isalnum() or directory.absolute() != (folder / "tree").absolute():
         return None
     if not (folder / MANIFEST).exists():
@@ -138,9 +138,9 @@ def check_clean(found: Scan, what: str, source: Path) -> None:
     )
 
 
-def judge_role(here: Surroundings, role: str) -> str:
+def judge_role(project: Project, role: str) -> str:
     """The role that judges: its own where a key is named for it, else the promoter's."""
-    return role if here.key_uri(role) is not None else "promoter"
+    return role if project.key_uri(role) is not None else "promoter"
 
 
 def record(
@@ -148,7 +148,7 @@ def record(
     kind: str,
     signer: Signer,
     folder: Path,
-    here: Surroundings,
+    project: Project,
     *,
     model: str | None,
     attempt: str | None,
@@ -162,10 +162,10 @@ def record(
         Refused: the attempt has a judgement of this kind already, or is not open for this tree.
     """
     bundle = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
-    if here.ledger is not None:
+    if project.ledger is not None:
         if attempt is not None:
-            _check_open(here, attempt, tree, kind)
-        here.ledger.append(
+            _check_open(project, attempt, tree, kind)
+        project.ledger.append(
             event=Event.JUDGED,
             command=kind,
             run=run,
@@ -178,21 +178,21 @@ def record(
     return evidence.write(folder, kind, bundle)
 
 
-def recorded(here: Surroundings, attempt: str | None) -> dict[str, tuple[str, ...]] | None:
+def recorded(project: Project, attempt: str | None) -> dict[str, tuple[str, ...]] | None:
     """The evidence files that the ledger recorded for an attempt, by kind; None without a ledger."""
-    if here.ledger is None or attempt is None:
+    if project.ledger is None or attempt is None:
         return None
     found: dict[str, tuple[str, ...]] = {"scan": (), "evaluation": ()}
-    for entry in here.ledger.entries(attempt=attempt, event=Event.JUDGED):
+    for entry in project.ledger.entries(attempt=attempt, event=Event.JUDGED):
         kind, digest = entry.detail.get("kind"), entry.detail.get("sha256")
         if isinstance(kind, str) and isinstance(digest, str):
             found[kind] = (*found.get(kind, ()), digest)
     return found
 
 
-def _check_open(here: Surroundings, attempt: str, tree: str, kind: str) -> None:
-    assert here.ledger is not None
-    entries = tuple(here.ledger.entries(attempt=attempt))
+def _check_open(project: Project, attempt: str, tree: str, kind: str) -> None:
+    assert project.ledger is not None
+    entries = tuple(project.ledger.entries(attempt=attempt))
     opened = [entry for entry in entries if entry.event is Event.ATTEMPT]
     if not opened or opened[0].tree != tree:
         raise Refused(f"the attempt {attempt} is not open for the tree {short(tree)}", help="promote again")
@@ -202,24 +202,24 @@ def _check_open(here: Surroundings, attempt: str, tree: str, kind: str) -> None:
         )
 
 
-def attempts_of(here: Surroundings, tree: str) -> int:
+def attempts_of(project: Project, tree: str) -> int:
     """How many attempts the ledger knows for a tree."""
-    return 0 if here.ledger is None else len(here.ledger.attempts(tree))
+    return 0 if project.ledger is None else len(project.ledger.attempts(tree))
 
 
-def expected(here: Surroundings, model: str | None) -> str:
+def expected(project: Project, model: str | None) -> str:
     """The model that the caller expects; the pipeline's own where none is named in a project.
 
     Raises:
         UsageError: the policy has no such model, or none is named.
     """
-    name = model if model is not None else (here.pipeline.name if here.in_project else None)
+    name = model if model is not None else (project.pipeline.name if project.in_project else None)
     if name is None:
         raise UsageError("which model is expected is not said", help="name it: --model NAME")
-    if name not in here.policy.models:
+    if name not in project.policy.models:
         raise UsageError(
-            f"the policy {here.policy.name} has no model {name}",
-            help="it has " + (", ".join(here.policy.models) or "none"),
+            f"the policy {project.policy.name} has no model {name}",
+            help="it has " + (", ".join(project.policy.models) or "none"),
         )
     return name
 

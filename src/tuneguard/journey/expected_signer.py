@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.display import shown
 from tuneguard.errors import UsageError
-from tuneguard.journey.surroundings import shown
 from tuneguard.signing.key import read_public
 
 if TYPE_CHECKING:

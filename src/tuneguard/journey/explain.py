@@ -14,7 +14,7 @@ from tuneguard.files import printable
 from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.journey import doctor, sealed, verify
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 from tuneguard.ledger import store as ledger
 from tuneguard.scanner import rule as scanner
 from tuneguard.trust import review
@@ -24,13 +24,13 @@ OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(verify.re
 """Findings that the journey itself makes."""
 
 
-def explain(rule: str, *, here: Surroundings | None = None) -> Result:
+def explain(rule: str, *, project: Project | None = None) -> Result:
     """What `rule` looks for and why: a rule, a step of verification, a gate, any finding's id or verdict.
 
     Raises:
         UsageError: nothing has that id.
     """
-    here = here or Surroundings()
+    project = project or Project()
     texts = known()
     asked = (rule.lower(), f"g-{rule.lower()}")  # a gate also by its name in the policy
     wanted = next((id for id in texts if id.lower() in asked), None)
@@ -39,7 +39,7 @@ def explain(rule: str, *, here: Surroundings | None = None) -> Result:
         help = f"did you mean {near[0]}?" if near else "known are " + ", ".join(sorted(texts))
         raise UsageError(f"nothing is called {printable(rule)}", help=help)
     first, *rest = inspect.cleandoc(texts[wanted]).split("\n")
-    here.reporter.say(wanted, first, *rest)
+    project.reporter.say(wanted, first, *rest)
     return Result(
         command="explain",
         verdict=Verdict.PASSED,

@@ -14,8 +14,8 @@ from tuneguard.artifact import durable, snapshot, workdir
 from tuneguard.artifact.safe_open import stamp_of
 from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
+from tuneguard.display import shown
 from tuneguard.errors import Refused, UsageError
-from tuneguard.journey.surroundings import shown
 from tuneguard.oci.transfer import all_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.safe_open import Stamp
     from tuneguard.attest.evidence import Piece
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.progress import Task
@@ -37,7 +37,7 @@ def refuse_taken(path: Path) -> None:
 
 
 def fetch(
-    registry: Registry, manifest: ModelManifest, believed: Sequence[Piece], target: Path, here: Surroundings
+    registry: Registry, manifest: ModelManifest, believed: Sequence[Piece], target: Path, project: Project
 ) -> None:
     """Write every file beside the target, look at all of it as a tree, and give it its name.
 
@@ -51,7 +51,7 @@ def fetch(
     beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
     folder = evidence.folder_of(target)
     with workdir.working(beside):
-        with here.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
+        with project.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
             jobs = [
                 (layer.size, partial(_write, registry, layer, beside / layer.path, task))
                 for layer in manifest.layers
@@ -60,7 +60,7 @@ def fetch(
                 zip((layer.path for layer in manifest.layers), all_of(jobs, registry), strict=True)
             )
         with files.directory(beside) as root:
-            durable.flush(root, manifest.tree, name=shown(target), reporter=here.reporter)
+            durable.flush(root, manifest.tree, name=shown(target), reporter=project.reporter)
             _check_written(root, written, manifest, shown(target))
         new = not folder.exists()
         try:

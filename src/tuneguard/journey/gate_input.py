@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.findings import Finding
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Claim, Sealed, Verification
 
@@ -38,14 +38,14 @@ LATER = frozenset({"scan", "evaluation"})
 """Evidence that a promotion makes after it has verified a checkpoint."""
 
 
-def settings_for(here: Surroundings, flags: dict[str, Node]) -> dict[str, Any]:
+def settings_for(project: Project, flags: dict[str, Node]) -> dict[str, Any]:
     """The effective settings of every gate.
 
     Raises:
         ConfigurationError: the pipeline or a flag is looser than the policy.
     """
-    tighter = [here.pipeline.gates] if here.in_project else []
-    return engine.settings(here.policy, *tighter, flags)
+    tighter = [project.pipeline.gates] if project.in_project else []
+    return engine.settings(project.policy, *tighter, flags)
 
 
 def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:
@@ -64,7 +64,7 @@ def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, N
 def verified(
     directory: Path,
     manifest: Manifest,
-    here: Surroundings,
+    project: Project,
     *,
     model: str,
     run: str | None,
@@ -75,17 +75,17 @@ def verified(
     """What the evidence says about the tree, as a candidate for promotion."""
     return verify(
         manifest,
-        evidence.read(here.evidence_of(directory)),
-        here.policy,
+        evidence.read(project.evidence_of(directory)),
+        project.policy,
         Expectation(
             purpose="promote",
             now=datetime.now(UTC),  # not when the command began: evidence may be younger than that
             model=model,
             run=run,
             attempt=attempt,
-            recorded=evidence_log.recorded(here, attempt),
+            recorded=evidence_log.recorded(project, attempt),
             manifest_digest=oci.build(manifest).digest,
-            repository=here.policy.models[model].repository,
+            repository=project.policy.models[model].repository,
             deferred=deferred,
         ),
         faults,
@@ -96,14 +96,14 @@ def build(
     directory: Path,
     manifest: Manifest,
     verification: Verification,
-    here: Surroundings,
+    project: Project,
     *,
     model: str,
     attempt: str | None,
     settings: dict[str, Any],
 ) -> Case:
     """The case: the tree's weights, seals and row hashes of the data of the provenance, the base's seals."""
-    rule = here.policy.models[model]
+    rule = project.policy.models[model]
     trained = tuple(
         dependency.digest.get("dirHash", "")
         for claim in verification.counting(Provenance)
@@ -112,20 +112,20 @@ def build(
     bases = [
         seal
         for claim in verification.counting(Provenance)
-        for seal in sealers(tree_of(claim.body.base), "base", model, here)
+        for seal in sealers(tree_of(claim.body.base), "base", model, project)
     ]
-    seals = {tree: _first(sealers(tree, "dataset", model, here)) for tree in trained}
+    seals = {tree: _first(sealers(tree, "dataset", model, project)) for tree in trained}
     overlaps: tuple[Overlap, ...] = ()
     if rule.evaluation is not None:
         measured = rule.evaluation.set
-        judged_by = _first(sealers(measured, "evaluation", model, here))
-        overlaps = tuple(_overlap(tree, seal, measured, judged_by, here) for tree, seal in seals.items())
+        judged_by = _first(sealers(measured, "evaluation", model, project))
+        overlaps = tuple(_overlap(tree, seal, measured, judged_by, project) for tree, seal in seals.items())
     return Case(
-        policy=here.policy,
+        policy=project.policy,
         model=rule,
         verification=verification,
         settings=settings,
-        now=here.now,
+        now=project.now,
         files=len(manifest.files),
         bytes=manifest.size,
         weights=weights.selected(directory, manifest),
@@ -135,16 +135,16 @@ def build(
     )
 
 
-def sealers(tree: str | None, kind: Sealed, model: str, here: Surroundings) -> tuple[Claim[Seal], ...]:
+def sealers(tree: str | None, kind: Sealed, model: str, project: Project) -> tuple[Claim[Seal], ...]:
     """The seals that count for a tree that the project's pipeline names; the files are not needed."""
-    folder = _folder(kind, here)
+    folder = _folder(kind, project)
     if folder is None or tree is None:
         return ()
     judged_ = verify(
         tree,
         _pieces(folder),
-        here.policy,
-        Expectation(purpose="train", now=here.now, model=model, sealed=kind),
+        project.policy,
+        Expectation(purpose="train", now=project.now, model=model, sealed=kind),
     )
     return judged_.counting(Seal) if judged_.passed else ()
 
@@ -153,9 +153,9 @@ def _first(claims: Sequence[Claim[Seal]]) -> Claim[Seal] | None:
     return claims[0] if claims else None
 
 
-def _folder(kind: Sealed, here: Surroundings) -> Path | None:
+def _folder(kind: Sealed, project: Project) -> Path | None:
     """Where the pipeline says that a sealed tree lies; None where it names no classifier."""
-    pipeline = here.pipeline
+    pipeline = project.pipeline
     if kind == "evaluation" and pipeline.data.eval is None:
         raise UsageError("the pipeline names no evaluation set", help="set data.eval.path in tuneguard.yaml")
     named = {
@@ -181,12 +181,12 @@ def _overlap(
     sealed: Claim[Seal] | None,
     measured: str,
     judged_by: Claim[Seal] | None,
-    here: Surroundings,
+    project: Project,
 ) -> Overlap:
     """How many rows both have, by the hashes that the two seals name; why not, where they are missing."""
     try:
-        mine = _rows(sealed, "dataset", here)
-        theirs = _rows(judged_by, "evaluation", here)
+        mine = _rows(sealed, "dataset", project)
+        theirs = _rows(judged_by, "evaluation", project)
     except TuneguardError as error:
         return Overlap(training, measured, None, str(error))
     if mine is None or theirs is None:
@@ -197,8 +197,8 @@ def _overlap(
     return Overlap(training, measured, rows.overlap(mine, theirs))
 
 
-def _rows(seal: Claim[Seal] | None, kind: Sealed, here: Surroundings) -> bytes | None:
-    folder = _folder(kind, here)
+def _rows(seal: Claim[Seal] | None, kind: Sealed, project: Project) -> bytes | None:
+    folder = _folder(kind, project)
     if seal is None or folder is None or seal.body.rows is None:
         return None
     return evidence.read_rows(evidence.folder_of(folder), seal.body.rows.digest.sha256)

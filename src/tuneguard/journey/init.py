@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import snapshot, workdir
+from tuneguard.display import shown
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import keys, walls
-from tuneguard.journey.surroundings import PIPELINE, Surroundings, shown
+from tuneguard.journey.project import PIPELINE, Project
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.state import WallState
 from tuneguard.signing import key
@@ -41,7 +42,7 @@ UNFINISHED = "unfinished"
 
 
 def init(
-    directory: str | Path, *, name: str, passphrase: bytes | None, here: Surroundings | None = None
+    directory: str | Path, *, name: str, passphrase: bytes | None, project: Project | None = None
 ) -> Result:
     """Write everything that a new project called `name` needs.
 
@@ -49,7 +50,7 @@ def init(
         UsageError: something that would be written is there already, or the name is not one; the
             passphrase does not open the root's key, which is there; or no sandbox works here.
     """
-    directory, here = Path(directory), here or Surroundings()
+    directory, project = Path(directory), project or Project()
     home = root.home()
     folder = home / "keys" / name
     texts = (
@@ -62,11 +63,13 @@ def init(
         _refuse_taken((*texts, folder))
     pipeline = template.pipeline(name)
     open_root = bound(
-        open_signer, str(home / "root.key"), here.passphrase if passphrase is None else lambda _: passphrase
+        open_signer,
+        str(home / "root.key"),
+        project.passphrase if passphrase is None else lambda _: passphrase,
     )
     signer = open_root() if _has_root(home) else None  # a wrong passphrase shows before anything is touched
     _make_folder(directory)
-    found = _walls(directory, here)
+    found = _walls(directory, project)
     least = {wall.name: wall.state for wall in found}
     made = [] if signer else _root(home, passphrase)
     signer = signer or open_root()
@@ -76,7 +79,7 @@ def init(
             undo.callback(snapshot.remove, folder)
         roles = {role: key.read_public(folder / f"{role}.pub") for role in ROLES}
         log = key.read_public(folder / "log.pub")
-        text = template.development_policy(name, roles, log=log, walls=least, expires=here.now + LIFE)
+        text = template.development_policy(name, roles, log=log, walls=least, expires=project.now + LIFE)
         if begun and not texts[2].exists():
             texts[1].unlink(missing_ok=True)  # the signature of a policy that was never written
         for path, data in zip(texts, (pipeline, policy.sign_policy(text, signer), text), strict=True):
@@ -87,8 +90,8 @@ def init(
         undo.pop_all()
     (folder / UNFINISHED).unlink()
     files.sync_directory(folder)
-    here.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
-    here.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
+    project.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
+    project.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
     notes = [
         "development policy: not for production",
         "one person holds every key, whatever the custodians are called",
@@ -167,7 +170,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     return [private, public]
 
 
-def _walls(directory: Path, here: Surroundings) -> tuple[Wall, ...]:
+def _walls(directory: Path, project: Project) -> tuple[Wall, ...]:
     """What this machine's sandbox can show of each wall, by trying. Raises where no sandbox works."""
-    with here.reporter.task("Trying walls", total=None, unit="steps"):
+    with project.reporter.task("Trying walls", total=None, unit="steps"):
         return walls.tried(find_backend(), (directory,))

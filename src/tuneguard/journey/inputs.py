@@ -17,13 +17,13 @@ from tuneguard.artifact import snapshot
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance
+from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
 from tuneguard.journey import apart, evidence_log
 from tuneguard.journey.input import Input
 from tuneguard.journey.sealed import remove_seal, verify_sealed
-from tuneguard.journey.surroundings import counted, short, shown, signer_named, size
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 from tuneguard.trust.verify import Expectation, verify
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.snapshot import Snapshot
     from tuneguard.findings import Finding
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 INSIDE = "/tuneguard"
 """Where a run finds its things inside the sandbox, whatever they are called outside."""
@@ -52,29 +52,29 @@ class Gathered:
     comparison: provenance.Comparison | None
 
 
-def gather(folder: Path, resume: Path | None, known: apart.Measure | None, here: Surroundings) -> Gathered:
+def gather(folder: Path, resume: Path | None, known: apart.Measure | None, project: Project) -> Gathered:
     """Snapshot and judge, in the new folder `folder`, all that goes into a run.
 
     Raises:
         Refused: an input is not what the policy asks for, or the base has findings.
         NotUnderstood: the scanner does not understand all of the base.
     """
-    pipeline = here.pipeline
-    check_place(pipeline.resolve(pipeline.train.code.path), "the code", here)
-    check_place(pipeline.resolve(pipeline.train.config or "none"), "the configuration", here)
+    pipeline = project.pipeline
+    check_place(pipeline.resolve(pipeline.train.code.path), "the code", project)
+    check_place(pipeline.resolve(pipeline.train.config or "none"), "the configuration", project)
     folder.mkdir(mode=0o700)
-    data = _sealed(pipeline.resolve(pipeline.data.train.path), folder / "data", "dataset", here)
-    base = _sealed(pipeline.resolve(pipeline.base.path), folder / "base", "base", here)
-    scanned = _scan_base(base, pipeline.resolve(pipeline.base.path), here)
-    code = _hashed(pipeline.resolve(pipeline.train.code.path), folder / "code", "code", here)
-    config = _configuration(pipeline.train.config, folder / "config", here)
+    data = _sealed(pipeline.resolve(pipeline.data.train.path), folder / "data", "dataset", project)
+    base = _sealed(pipeline.resolve(pipeline.base.path), folder / "base", "base", project)
+    scanned = _scan_base(base, pipeline.resolve(pipeline.base.path), project)
+    code = _hashed(pipeline.resolve(pipeline.train.code.path), folder / "code", "code", project)
+    config = _configuration(pipeline.train.config, folder / "config", project)
     inputs = [data, base, code, config]
     if resume is not None:
-        inputs.append(_resumed(resume, folder / "resume", here, data, base))
-    return Gathered(tuple(inputs), scanned, apart.check(inputs, known, here))
+        inputs.append(_resumed(resume, folder / "resume", project, data, base))
+    return Gathered(tuple(inputs), scanned, apart.check(inputs, known, project))
 
 
-def check_place(path: Path, what: str, here: Surroundings) -> None:
+def check_place(path: Path, what: str, project: Project) -> None:
     """What no seal stands for lies in the project's folder, outside Tuneguard's own, behind no link.
 
     The pipeline file is not trusted. Without this it could show the training any file that the builder
@@ -84,8 +84,8 @@ def check_place(path: Path, what: str, here: Surroundings) -> None:
         Refused: it lies elsewhere, or holds Tuneguard's own folder.
     """
     real = Path(os.path.realpath(path))
-    own = here.state
-    if real != path or not real.is_relative_to(here.project) or _overlap(real, own):
+    own = project.state
+    if real != path or not real.is_relative_to(project.folder) or _overlap(real, own):
         raise Refused(
             f"{what} must lie in the project's folder, reached by no link and no `..`, apart from {own.name}",
             where=shown(path),
@@ -97,43 +97,43 @@ def _overlap(one: Path, other: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
-def still_the_same(inputs: tuple[Input, ...], here: Surroundings) -> None:
+def still_the_same(inputs: tuple[Input, ...], project: Project) -> None:
     """Hash again what was too large to copy and was bound in place: it must not have changed.
 
     Raises:
         Refused: it did.
     """
     for item in inputs:
-        if item.how == "bind" and hashing.hash_tree(item.path, reporter=here.reporter) != item.manifest:
+        if item.how == "bind" and hashing.hash_tree(item.path, reporter=project.reporter) != item.manifest:
             raise Refused(
                 f"the {item.role} changed during the run",
                 help="find out who can write there; nothing was signed",
             )
 
 
-def _scan_base(base: Input, source: Path, here: Surroundings) -> dict[str, Any]:
+def _scan_base(base: Input, source: Path, project: Project) -> dict[str, Any]:
     """The run scans the base itself, before anything opens it (TRUST.md rule 9)."""
-    found = engine.scan_tree(base.path, base.manifest, reporter=here.reporter)
+    found = engine.scan_tree(base.path, base.manifest, reporter=project.reporter)
     evidence_log.check_clean(found, "base", source)
-    here.reporter.say("Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings")
+    project.reporter.say("Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings")
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
 
-def _taken(source: Path, target: Path, here: Surroundings, faults: list[Finding]) -> Snapshot:
+def _taken(source: Path, target: Path, project: Project, faults: list[Finding]) -> Snapshot:
     return snapshot.take(
-        source, target, reporter=here.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES, faults=faults
+        source, target, reporter=project.reporter, copy_limit=limits.SNAPSHOT_COPY_BYTES, faults=faults
     )
 
 
-def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
+def _sealed(source: Path, target: Path, kind: str, project: Project) -> Input:
     faults: list[Finding] = []
     with told_together(faults, str(source)):
-        taken = _taken(source, target, here, faults)
+        taken = _taken(source, target, project, faults)
         pieces = evidence.read(
-            here.evidence_of(source) if here.evidence_option else evidence.folder_of(source)
+            project.evidence_of(source) if project.evidence_option else evidence.folder_of(source)
         )
-        expectation = Expectation(purpose="train", now=here.now, model=here.pipeline.name, sealed=kind)  # type: ignore[arg-type]
-        sealed = verify_sealed(taken.path, taken.manifest, pieces, here.policy, expectation, faults)
+        expectation = Expectation(purpose="train", now=project.now, model=project.pipeline.name, sealed=kind)  # type: ignore[arg-type]
+        sealed = verify_sealed(taken.path, taken.manifest, pieces, project.policy, expectation, faults)
         if not sealed.verification.passed:
             raise Refused(
                 f"the {kind} is not what the policy asks for",
@@ -145,7 +145,7 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
         remove_seal(taken.path)
     body = sealed.seal.body
     steward = signer_named(sealed.seal.identity, sealed.seal.custodian)
-    here.reporter.say(
+    project.reporter.say(
         "Verified",
         f"{kind} {body.name}@{body.version}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
@@ -164,15 +164,15 @@ def _sealed(source: Path, target: Path, kind: str, here: Surroundings) -> Input:
             digest={"dirHash": sealed.manifest.digest},
         ),
         # promotion demands the data's seals anew, the base's only where the key behind it was stolen
-        relied_on=evidence_log.relied_on([sealed.seal], here.policy) if kind == "base" else (),
+        relied_on=evidence_log.relied_on([sealed.seal], project.policy) if kind == "base" else (),
     )
 
 
-def _hashed(source: Path, target: Path, role: str, here: Surroundings) -> Input:
-    taken = snapshot.take(source, target, reporter=here.reporter)
-    allowed = here.policy.models[here.pipeline.name].code
+def _hashed(source: Path, target: Path, role: str, project: Project) -> Input:
+    taken = snapshot.take(source, target, reporter=project.reporter)
+    allowed = project.policy.models[project.pipeline.name].code
     _check_listed(role, taken.manifest.digest, allowed, source)
-    here.reporter.say(
+    project.reporter.say(
         "Hashed",
         f"{role}  {counted(len(taken.manifest.files), 'file')}",
         f"tree {short(taken.manifest.digest)}",
@@ -183,17 +183,17 @@ def _hashed(source: Path, target: Path, role: str, here: Surroundings) -> Input:
     return Input(role, taken.path, f"{INSIDE}/{role}", taken.manifest, taken.how, dependency)
 
 
-def _configuration(path: str | None, folder: Path, here: Surroundings) -> Input:
+def _configuration(path: str | None, folder: Path, project: Project) -> Input:
     """The configuration is one file: its snapshot is a folder that holds just it.
 
     Where the pipeline names none, it is the empty file ``none``, so that this too is recorded.
     """
-    source = here.pipeline.resolve(path or "none")
+    source = project.pipeline.resolve(path or "none")
     data = b"" if path is None else files.read_bounded(source, limits.RECORD_BYTES)
     digest = hashlib.sha256(data).hexdigest()
     folder.mkdir(mode=0o700)
     files.write_new(folder / source.name, data, mode=0o444)
-    _check_listed("config", digest, here.policy.models[here.pipeline.name].config, source)
+    _check_listed("config", digest, project.policy.models[project.pipeline.name].config, source)
     dependency = provenance.Dependency.of(
         role="config", name=source.name, version=None, digest={"sha256": digest}
     )
@@ -210,17 +210,17 @@ def _check_listed(role: str, digest: str, allowed: tuple[str, ...] | None, sourc
 
 
 def _against_parent(
-    body: provenance.Provenance, same: tuple[Input, ...], here: Surroundings
+    body: provenance.Provenance, same: tuple[Input, ...], project: Project
 ) -> Iterator[Finding]:
     """What speaks against going on from a run."""
-    yield from lineage.faults_of_run(here.policy, here.policy.models[here.pipeline.name], body)
+    yield from lineage.faults_of_run(project.policy, project.policy.models[project.pipeline.name], body)
     read = {tuple(each.digest.values()) for each in (*body.data, body.base)}
     if read != {tuple(item.dependency.digest.values()) for item in same}:
         message = f"run {files.printable(body.run)} had other data, or another base, than this one"
         yield gates.fault(lineage.GATE, message)
 
 
-def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> Input:
+def _resumed(source: Path, target: Path, project: Project, *same: Input) -> Input:
     """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean.
 
     What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
@@ -228,10 +228,10 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
     """
     faults: list[Finding] = []
     with told_together(faults, str(source)):
-        taken = _taken(source, target, here, faults)
+        taken = _taken(source, target, project, faults)
         pieces = evidence.read(evidence.folder_of(source))
-        expectation = Expectation(purpose="resume", now=here.now, model=here.pipeline.name)
-        seen = verify(taken.manifest, pieces, here.policy, expectation, faults)
+        expectation = Expectation(purpose="resume", now=project.now, model=project.pipeline.name)
+        seen = verify(taken.manifest, pieces, project.policy, expectation, faults)
         if not seen.passed:
             raise Refused(
                 "the checkpoint to resume from is not what the builder signed",
@@ -239,10 +239,10 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
                 help="resume from a signed checkpoint, unchanged",
                 findings=seen.findings,
             )
-    scanned = engine.scan_tree(taken.path, taken.manifest, reporter=here.reporter)
+    scanned = engine.scan_tree(taken.path, taken.manifest, reporter=project.reporter)
     evidence_log.check_clean(scanned, "checkpoint to resume from", source)
     against = {
-        claim.body.run: tuple(_against_parent(claim.body, same, here))
+        claim.body.run: tuple(_against_parent(claim.body, same, project))
         for claim in gates.ordered(seen.counting(provenance.Provenance))
     }
     parent = next((run for run, found in against.items() if not gates.refuses(found)), None)
@@ -253,7 +253,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
             help="resume with the same data and base; or begin a new run from a sealed base",
             findings=tuple(finding for found in against.values() for finding in found),
         )
-    here.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
+    project.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
     dependency = provenance.Dependency.of(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}
     )
@@ -265,7 +265,7 @@ def _resumed(source: Path, target: Path, here: Surroundings, *same: Input) -> In
         how=taken.how,
         dependency=dependency,
         relied_on=(
-            *evidence_log.relied_on(seen.claims, here.policy),
+            *evidence_log.relied_on(seen.claims, project.policy),
             *(each for claim in seen.counting(provenance.Provenance) for each in claim.body.relied_on),
         ),
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.display import shown
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.surroundings import Surroundings, shown
+from tuneguard.journey.project import Project
 from tuneguard.signing import key
 from tuneguard.signing.signer import needs_passphrase, open_signer
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def keygen(
-    path: str | Path, *, type: str = "p256", passphrase: bytes | None, here: Surroundings | None = None
+    path: str | Path, *, type: str = "p256", passphrase: bytes | None, project: Project | None = None
 ) -> Result:
     """Write a private key (mode 0600, encrypted unless `passphrase` is None) and its public key.
 
@@ -26,14 +27,14 @@ def keygen(
         UsageError: one of the two names is taken, the passphrase is empty, or `type` is not one.
         CannotLook: one of the two files cannot be written.
     """
-    path, here = Path(path), here or Surroundings()
+    path, project = Path(path), project or Project()
     if type not in set(key.KeyType):
         raise UsageError(
             f"{files.printable(type)} is not a type of key", help="one of " + ", ".join(key.KeyType)
         )
     public = pair(path, type=key.KeyType(type), passphrase=passphrase)
     written = (path, path.with_suffix(".pub"))
-    here.reporter.say(
+    project.reporter.say(
         "Made", f"{type} key  {shown(path)}", f"public: {shown(written[1])}", f"id: {public.keyid}"
     )
     return Result(
@@ -46,22 +47,22 @@ def keygen(
     )
 
 
-def public_key(path: str | Path, *, here: Surroundings | None = None) -> Result:
+def public_key(path: str | Path, *, project: Project | None = None) -> Result:
     """Write the public half of the key that ``--key`` names to the new file `path`.
 
     Raises:
         UsageError: the name is taken, no key is named, or the key cannot be used.
         CannotLook: the key cannot be reached.
     """
-    path, here = Path(path), here or Surroundings()
-    uri = here.key_uri("")
+    path, project = Path(path), project or Project()
+    uri = project.key_uri("")
     if uri is None:
         raise UsageError("no key is named", help="name it: --key URI")
     if os.path.lexists(path):
         raise UsageError("is there already", where=shown(path), help="choose another name")
-    public = open_signer(uri, here.passphrase).public_key
+    public = open_signer(uri, project.passphrase).public_key
     files.write_new(path, public.pem)
-    here.reporter.say("Wrote", f"{public.type} public key  {shown(path)}", f"id: {public.keyid}")
+    project.reporter.say("Wrote", f"{public.type} public key  {shown(path)}", f"id: {public.keyid}")
     return Result(
         command="public-key",
         verdict=Verdict.PASSED,

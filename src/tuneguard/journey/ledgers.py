@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
+from tuneguard.display import local_time, short, shown
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
-from tuneguard.journey.surroundings import Surroundings, local_time, short, shown
+from tuneguard.journey.project import Project
 from tuneguard.ledger.checkpoint import unverified_checkpoint
 from tuneguard.ledger.store import RULES, Head
 
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from tuneguard.ledger.store import SqliteStore
 
 
-def entries(*, here: Surroundings | None = None) -> Result:
+def entries(*, project: Project | None = None) -> Result:
     """Every entry, oldest first.
 
     Raises:
         UsageError: there is no ledger here.
         CannotLook: it cannot be read, or is damaged.
     """
-    here = here or Surroundings()
-    store = _ledger(here)
+    project = project or Project()
+    store = _ledger(project)
     rows = []
     for entry in store.entries():
         what = " ".join(
@@ -44,9 +45,9 @@ def entries(*, here: Surroundings | None = None) -> Result:
         rows.append(
             {"sequence": entry.sequence, "time": entry.time, "event": entry.event.value, "what": what}
         )
-        here.reporter.say(str(entry.sequence), f"{local_time(entry.time)}  {entry.event.value:<8}{what}")
+        project.reporter.say(str(entry.sequence), f"{local_time(entry.time)}  {entry.event.value:<8}{what}")
     head = store.head()
-    here.reporter.say("Head", str(head))
+    project.reporter.say("Head", str(head))
     return Result(
         command="ledger",
         verdict=Verdict.PASSED,
@@ -54,7 +55,7 @@ def entries(*, here: Surroundings | None = None) -> Result:
     )
 
 
-def verify(*, head: str | None = None, here: Surroundings | None = None) -> Result:
+def verify(*, head: str | None = None, project: Project | None = None) -> Result:
     """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
@@ -64,8 +65,8 @@ def verify(*, head: str | None = None, here: Surroundings | None = None) -> Resu
         UsageError: there is no ledger here, or `head` is not of that form.
         CannotLook: it cannot be read.
     """
-    here = here or Surroundings()
-    store = _ledger(here)
+    project = project or Project()
+    store = _ledger(project)
     check = store.verify(None if head is None else Head.parse(head))
     beside = tuple(_against_head_file(store))
     findings = tuple(dict.fromkeys((*check.findings, *beside)))
@@ -77,7 +78,7 @@ def verify(*, head: str | None = None, here: Surroundings | None = None) -> Resu
         notes.append(f"{compared} lay beside the ledger: whoever can rewrite one can rewrite both")
     if head is None:
         notes.append("without a head that was kept elsewhere, a rewritten ledger cannot be told")
-    here.reporter.say("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
+    project.reporter.say("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
     return Result(
         command="ledger verify",
         verdict=judge(findings, (), REFUSING),
@@ -114,7 +115,7 @@ def _against_head_file(store: SqliteStore) -> Iterator[Finding]:
     yield from store.verify(read.head, which=f"{path.name} beside it").findings
 
 
-def _ledger(here: Surroundings) -> SqliteStore:
-    if here.ledger is None:
+def _ledger(project: Project) -> SqliteStore:
+    if project.ledger is None:
         raise UsageError("no ledger here", help="go to the project's folder, or name one: --ledger FILE")
-    return here.ledger
+    return project.ledger

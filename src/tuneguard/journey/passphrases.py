@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.engines.step import Step
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
-def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
+def collect(project: Project, steps: Sequence[Step]) -> dict[str, bytes]:
     """One passphrase for each role whose key is encrypted, asked and tried once for each key.
 
     Raises:
@@ -27,21 +27,21 @@ def collect(here: Surroundings, steps: Sequence[Step]) -> dict[str, bytes]:
     by_role: dict[str, bytes] = {}
     by_key: dict[str, bytes] = {}
     for role in dict.fromkeys(step.role for step in steps if step.role):
-        uri = here.key_uri(role)
-        if uri is None or not (needs_passphrase(uri) or here.some_key_has_ended):
+        uri = project.key_uri(role)
+        if uri is None or not (needs_passphrase(uri) or project.some_key_has_ended):
             continue
         if uri not in by_key:
-            by_key[uri] = look_at(uri, here)
+            by_key[uri] = look_at(uri, project)
         if needs_passphrase(uri):
             by_role[role] = by_key[uri]
     return by_role
 
 
-def look_at(uri: str, here: Surroundings) -> bytes:
+def look_at(uri: str, project: Project) -> bytes:
     """The passphrase of a key, or nothing where it has none, after the key was opened elsewhere and believed.
 
     Raises: as `collect`.
     """
-    secret = here.passphrase(uri) if needs_passphrase(uri) else b""
-    here.check_key(unlock.public_key_of(uri, secret), uri)
+    secret = project.passphrase(uri) if needs_passphrase(uri) else b""
+    project.check_key(unlock.public_key_of(uri, secret), uri)
     return secret

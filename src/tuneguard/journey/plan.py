@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.engines.step import Engine, Outcome, Words
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.progress import Reporter
 
 
@@ -62,24 +62,24 @@ def _known(step: Step, outcomes: dict[str, Outcome]) -> bool:
     return "tree" in outcomes["copy"].facts if "copy" in outcomes else step.id != "copy"
 
 
-def shared_options(here: Surroundings) -> tuple[str, ...]:
+def shared_options(project: Project) -> tuple[str, ...]:
     """The options that every step of a plan is given, as absolute paths."""
     return _paths(
-        ("--project", here.pipeline_file if here.in_project else None),
-        ("--policy", here.policy_option),
-        ("--root", here.root_option),
+        ("--project", project.pipeline_file if project.in_project else None),
+        ("--policy", project.policy_option),
+        ("--root", project.root_option),
     )
 
 
-def ledger_options(here: Surroundings) -> tuple[str, ...]:
+def ledger_options(project: Project) -> tuple[str, ...]:
     """The ledger, for a step that reads it or writes to it."""
-    return () if here.ledger_option is None else ("--ledger", here.ledger_option)
+    return () if project.ledger_option is None else ("--ledger", project.ledger_option)
 
 
-def registry_options(here: Surroundings) -> tuple[str, ...]:
+def registry_options(project: Project) -> tuple[str, ...]:
     """How registries are reached, for a step that does."""
-    hosts = [word for host in here.insecure_registries for word in ("--insecure-registry", host)]
-    return (*_paths(("--registry-ca", here.registry_ca)), *hosts)
+    hosts = [word for host in project.insecure_registries for word in ("--insecure-registry", host)]
+    return (*_paths(("--registry-ca", project.registry_ca)), *hosts)
 
 
 def _paths(*options: tuple[str, Path | None]) -> tuple[str, ...]:
@@ -87,13 +87,13 @@ def _paths(*options: tuple[str, Path | None]) -> tuple[str, ...]:
     return tuple(word for option in given for word in option)
 
 
-def key_options(here: Surroundings, role: str) -> tuple[str, ...]:
+def key_options(project: Project, role: str) -> tuple[str, ...]:
     """The key of the one role that a step holds.
 
     Raises:
         UsageError: its URI holds a PIN: everybody sees the arguments of a step.
     """
-    uri = here.key_uri(role)
+    uri = project.key_uri(role)
     if uri is not None and holds_pin(uri):
         raise UsageError(
             f"the key of the role {role} has its PIN in its URI, and steps are given the URI as an argument",
@@ -104,10 +104,10 @@ def key_options(here: Surroundings, role: str) -> tuple[str, ...]:
 
 
 def run_plan(
-    here: Surroundings, *, run: str, resume: Path | None, extra: Sequence[str] = ()
+    project: Project, *, run: str, resume: Path | None, extra: Sequence[str] = ()
 ) -> tuple[Step, ...]:
     """Train: one step, one process, which supervises the sandbox and signs after it is dead."""
-    shared = (*shared_options(here), *ledger_options(here), *key_options(here, "builder"))
+    shared = (*shared_options(project), *ledger_options(project), *key_options(project, "builder"))
     argv = ["train", "--run", run, *shared, *extra]
     if resume is not None:
         argv += ["--resume", os.path.abspath(resume)]
@@ -115,7 +115,7 @@ def run_plan(
 
 
 def promotion_plan(
-    here: Surroundings,
+    project: Project,
     *,
     directory: Path,
     reference: str,
@@ -126,18 +126,18 @@ def promotion_plan(
     mount_from: str | None = None,
 ) -> tuple[Step, ...]:
     """Copy → verify → scan → evaluate → decide → push → record, each over the same tree digest."""
-    copy = str(here.state / "attempts" / attempt / "tree")
+    copy = str(project.state / "attempts" / attempt / "tree")
     source = os.path.abspath(directory)
-    shared, ledger = shared_options(here), ledger_options(here)
-    reading = (*shared, "--evidence", str(here.evidence_of(Path(source))))
+    shared, ledger = shared_options(project), ledger_options(project)
+    reading = (*shared, "--evidence", str(project.evidence_of(Path(source))))
     common = (*reading, *ledger)
     bound: Words = ("--attempt", attempt, "--tree", Reference("copy", "tree"), "--model", model)
-    judge = {role: key_options(here, role) for role in ("scanner", "evaluator", "promoter")}
+    judge = {role: key_options(project, role) for role in ("scanner", "evaluator", "promoter")}
     scanner = "scanner" if judge["scanner"] else "promoter"
     evaluator = "evaluator" if judge["evaluator"] else "promoter"
     deciding: Words = ("--to", reference, "--run", run, *bound, *common, *judge["promoter"])
-    pushing = (*registry_options(here), *(() if mount_from is None else ("--mount-from", mount_from)))
-    recording: Words = ("--pushed", Reference("push", "manifest"), *key_options(here, "log"))
+    pushing = (*registry_options(project), *(() if mount_from is None else ("--mount-from", mount_from)))
+    recording: Words = ("--pushed", Reference("push", "manifest"), *key_options(project, "log"))
     return (
         Step("copy", ("copy", source, "--attempt", attempt, "--model", model, "--run", run, *common)),
         Step("verify", ("verify", copy, "--for", "promote", "--run", run, *bound, *reading)),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
+from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.journey.project import Project
 from tuneguard.journey.sealed import subject_of
-from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 
-def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
+def sign(path: str | Path, *, project: Project | None = None) -> Result:
     """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed.
 
     Raises:
@@ -35,12 +36,12 @@ def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
         ConfigurationError: the policy is wrong; every fault is told with its place.
         CannotLook: the file or the key cannot be read.
     """
-    path, here = Path(path), here or Surroundings()
+    path, project = Path(path), project or Project()
     data = files.read_named(path, limits.RECORD_BYTES)
     read = policy.parse_policy(data, shown(path))
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
-    files.write_replacing(bundle, policy.sign_policy(data, _root_signer(here)))
-    here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    files.write_replacing(bundle, policy.sign_policy(data, _root_signer(project)))
+    project.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command="policy sign",
         verdict=Verdict.PASSED,
@@ -50,7 +51,7 @@ def sign(path: str | Path, *, here: Surroundings | None = None) -> Result:
     )
 
 
-def check(path: str | Path, *, here: Surroundings | None = None) -> Result:
+def check(path: str | Path, *, project: Project | None = None) -> Result:
     """What a policy would refuse that its author may not expect; the signature is checked too.
 
     Raises:
@@ -59,21 +60,21 @@ def check(path: str | Path, *, here: Surroundings | None = None) -> Result:
         ConfigurationError: the root signed a policy that is wrong.
         CannotLook: one of the files cannot be read or understood.
     """
-    path, here = Path(path), here or Surroundings()
-    read = root.load_policy(path, root.find_root(here.root_option), now=here.now)
-    findings = review.weaknesses(read, now=here.now)
-    here.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    path, project = Path(path), project or Project()
+    read = root.load_policy(path, root.find_root(project.root_option), now=project.now)
+    findings = review.weaknesses(read, now=project.now)
+    project.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command="policy check",
         verdict=judge(findings, (), REFUSING),
         subjects=(Subject(shown(path), read.sha256),),
         findings=findings,
         facts={"version": read.version, "profile": read.profile},
-        notes=review.warnings(read, now=here.now),
+        notes=review.warnings(read, now=project.now),
     )
 
 
-def explain(path: str | Path, *, here: Surroundings | None = None) -> Result:
+def explain(path: str | Path, *, project: Project | None = None) -> Result:
     """A policy in plain words. Its signature is not asked for: this says what it would mean.
 
     Raises:
@@ -81,11 +82,11 @@ def explain(path: str | Path, *, here: Surroundings | None = None) -> Result:
         ConfigurationError: the policy is wrong; every fault is told with its place.
         CannotLook: the file cannot be read.
     """
-    path, here = Path(path), here or Surroundings()
+    path, project = Path(path), project or Project()
     read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
     words = review.explain(read)
     first, *rest = words.rstrip("\n").split("\n")
-    here.reporter.say("Policy", first, *rest)
+    project.reporter.say("Policy", first, *rest)
     return Result(
         command="policy explain",
         verdict=Verdict.PASSED,
@@ -105,7 +106,7 @@ def set_model(
     code: str | Path | None = None,
     config: str | Path | None = None,
     command: bool = False,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Fill in what a model is made from, raise the version, sign again as the root.
 
@@ -116,7 +117,7 @@ def set_model(
         UsageError: nothing is named, or the policy has no such model.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
-    path, here = Path(path), here or Surroundings()
+    path, project = Path(path), project or Project()
     trees = {"base": base, "evaluation": evaluation, "classifier": classifier, "code": code}
     named = {what: Path(tree) for what, tree in trees.items() if tree is not None}
     if not named and config is None and not command:
@@ -124,19 +125,19 @@ def set_model(
             "nothing to set",
             help="name --base, --evaluation, --classifier, --code or --config; or take the --command",
         )
-    words = here.pipeline.train.command if command else None
-    signer = _root_signer(here)
+    words = project.pipeline.train.command if command else None
+    signer = _root_signer(project)
     digests = {}
     for what, tree in named.items():
-        manifest = hashing.hash_tree(tree, reporter=here.reporter)
+        manifest = hashing.hash_tree(tree, reporter=project.reporter)
         digests[what] = (manifest if what == "code" else subject_of(tree, manifest)).digest
-        here.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
+        project.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     if config is not None:
         config = Path(config)
         digests["config"] = hashlib.sha256(files.read_named(config, limits.RECORD_BYTES)).hexdigest()
-        here.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
+        project.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
     if words is not None:
-        here.reporter.say("Fixed", "command", *map(files.printable, words))
+        project.reporter.say("Fixed", "command", *map(files.printable, words))
     change = partial(
         edit.set_model,
         name=name,
@@ -147,13 +148,13 @@ def set_model(
         config=digests.get("config"),
         command=words,
     )
-    done = _edited("policy set-model", path, change, signer, here)
+    done = _edited("policy set-model", path, change, signer, project)
     fixed = {} if words is None else {"command": list(words)}
     return replace(done, facts={**done.facts, **digests, **fixed}, next="tuneguard run")
 
 
 def revoke(
-    path: str | Path, name: str, *, reason: str = "compromise", here: Surroundings | None = None
+    path: str | Path, name: str, *, reason: str = "compromise", project: Project | None = None
 ) -> Result:
     """Mark an identity's key as revoked, raise the version, sign again as the root.
 
@@ -161,9 +162,9 @@ def revoke(
         UsageError: the policy has no such identity.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
-    path, here = Path(path), here or Surroundings()
-    change = partial(edit.revoke, name=name, reason=reason, at=here.now)
-    done = _edited("policy revoke", path, change, _root_signer(here), here)
+    path, project = Path(path), project or Project()
+    change = partial(edit.revoke, name=name, reason=reason, at=project.now)
+    done = _edited("policy revoke", path, change, _root_signer(project), project)
     retired = reason in policy.RETIRED
     what = "what it signed before still counts for loading" if retired else _ENDED
     return replace(done, notes=(*done.notes, f"{name} is revoked, {reason}: {what}"))
@@ -181,7 +182,7 @@ def rotate(
     *,
     public_key: str | Path,
     new: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Let a new key follow an identity's, raise the version, sign again as the root.
 
@@ -189,9 +190,9 @@ def rotate(
         UsageError: the policy has no such identity, or the key's file is not a public key.
         Refused: the policy is not, byte for byte, the one that this root signed last.
     """
-    path, here = Path(path), here or Surroundings()
-    change = partial(edit.rotate, name=name, key=read_public(Path(public_key)), new=new, at=here.now)
-    done = _edited("policy rotate", path, change, _root_signer(here), here)
+    path, project = Path(path), project or Project()
+    change = partial(edit.rotate, name=name, key=read_public(Path(public_key)), new=new, at=project.now)
+    done = _edited("policy rotate", path, change, _root_signer(project), project)
     note = (
         f"{name} makes no new evidence from now on; it stays listed, so that what it signed before is loaded"
     )
@@ -199,7 +200,7 @@ def rotate(
 
 
 def _edited(
-    command: str, path: Path, change: Callable[..., bytes], signer: Signer, here: Surroundings
+    command: str, path: Path, change: Callable[..., bytes], signer: Signer, project: Project
 ) -> Result:
     """Make one change in the policy that this root signed last, and sign it."""
     before = files.read_named(path, limits.RECORD_BYTES)
@@ -212,7 +213,7 @@ def _edited(
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, signature)
     read = policy.parse_policy(after, shown(path))
-    here.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    project.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command=command,
         verdict=Verdict.PASSED,
@@ -240,12 +241,12 @@ def _signed(path: Path, signer: Signer) -> bytes:
     return found.payload
 
 
-def _root_signer(here: Surroundings) -> Signer:
+def _root_signer(project: Project) -> Signer:
     """The root's key: named, or the development root of this home."""
     for role in ("root", ""):
-        if role in here.key_options:
-            return open_signer(here.key_options[role], here.passphrase)
+        if role in project.key_options:
+            return open_signer(project.key_options[role], project.passphrase)
     default = root.home() / "root.key"
     if not default.is_file():
         raise UsageError("no key for the root", help="name it: --key root=URI")
-    return open_signer(str(default), here.passphrase)
+    return open_signer(str(default), project.passphrase)

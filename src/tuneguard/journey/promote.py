@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from tuneguard import paste
 from tuneguard.artifact import workdir
+from tuneguard.display import shown
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import passphrases, plan, retell
-from tuneguard.journey.surroundings import Surroundings, shown
+from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import new_attempt
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
@@ -34,7 +35,7 @@ def promote(
     max_toxicity: float | None = None,
     tightened: Sequence[str] = (),
     mount_from: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
@@ -46,14 +47,14 @@ def promote(
         TuneguardError: what a step ended in.
     """
     directory = Path(directory)
-    here = here or Surroundings()
-    if not here.in_project:
+    project = project or Project()
+    if not project.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
-    name = expected_model(here, to, model)
-    _reach(to, mount_from, here)
+    name = expected_model(project, to, model)
+    _reach(to, mount_from, project)
     attempt = new_attempt()
     steps = plan.promotion_plan(
-        here,
+        project,
         directory=directory,
         reference=to,
         model=name,
@@ -62,9 +63,9 @@ def promote(
         tightened=(*tightened, *_flags(min_accuracy, max_toxicity)),
         mount_from=mount_from,
     )
-    held = passphrases.collect(here, steps)
-    with workdir.working(_room(here) / attempt) as hold:
-        conducted = plan.conduct(steps, LocalEngine(held, keep=(hold,)), here.reporter, last="decide")
+    held = passphrases.collect(project, steps)
+    with workdir.working(_state_directory(project) / attempt) as hold:
+        conducted = plan.conduct(steps, LocalEngine(held, keep=(hold,)), project.reporter, last="decide")
     for outcome in conducted.outcomes.values():
         retell.raise_error(outcome)
     return _result(directory, to, conducted, name)
@@ -75,39 +76,39 @@ def _flags(min_accuracy: float | None, max_toxicity: float | None) -> tuple[str,
     return tuple(word for name, share in given if share is not None for word in (name, str(share)))
 
 
-def _reach(to: str, mount_from: str | None, here: Surroundings) -> None:
+def _reach(to: str, mount_from: str | None, project: Project) -> None:
     """Where nothing can be pushed to, nothing is judged: an hour later would be late to hear it."""
     target = parse(to)
     source = None if mount_from is None else parse(mount_from)
-    registry = open_registry(target, options=here.registries, mount_from=source)
+    registry = open_registry(target, options=project.registries, mount_from=source)
     new = target.path is not None and not Path(target.path).exists()  # a folder is made by the push
     if target.tag is not None and not new:
         registry.resolve(target.tag)
 
 
-def expected_model(here: Surroundings, reference: str, model: str | None) -> str:
+def expected_model(project: Project, reference: str, model: str | None) -> str:
     """The model that the caller expects: named, or the policy's one model with that repository."""
     if model is not None:
-        if model not in here.policy.models:
+        if model not in project.policy.models:
             raise UsageError(
-                f"the policy {here.policy.name} has no model {model}",
-                help="name one of " + ", ".join(here.policy.models),
+                f"the policy {project.policy.name} has no model {model}",
+                help="name one of " + ", ".join(project.policy.models),
             )
         return model
     target = parse(reference)
-    found = None if target.kind == "layout" else here.policy.model_for(target.name)
+    found = None if target.kind == "layout" else project.policy.model_for(target.name)
     if found is None:
         raise UsageError(f"which model is meant by {reference} cannot be told", help="name it: --model NAME")
     return found.name
 
 
-def _room(here: Surroundings) -> Path:
+def _state_directory(project: Project) -> Path:
     """Where the copies lie, each only while it is judged; what killed promotions left is removed.
 
     What was judged stays in the evidence, the ledger and the report.
     """
-    room = here.room("attempts")
-    workdir.sweep((*room.iterdir(), *here.room().glob("evaluate-*")))
+    room = project.state_directory("attempts")
+    workdir.sweep((*room.iterdir(), *project.state_directory().glob("evaluate-*")))
     return room
 
 

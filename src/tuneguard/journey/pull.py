@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import paste
 from tuneguard.attest import evidence
+from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import evidence_log, releases
 from tuneguard.journey.decide import reference as evidence_reference
 from tuneguard.journey.fetch import fetch, refuse_taken
+from tuneguard.journey.project import Project
 from tuneguard.journey.promote import expected_model
-from tuneguard.journey.surroundings import Surroundings, counted, short, shown, signer_named, size
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
@@ -44,7 +45,7 @@ def pull(
     *,
     model: str | None = None,
     run: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Fetch what `reference` names into the new folder `directory`, its evidence beside it.
 
@@ -55,25 +56,25 @@ def pull(
         CannotLook: the registry cannot be reached.
     """
     directory = Path(directory)
-    here = (here or Surroundings()).for_loading()
-    name = expected_model(here, reference, model)
+    project = (project or Project()).for_loading()
+    name = expected_model(project, reference, model)
     source = parse(reference)
     target = Path(os.path.abspath(directory))
     refuse_taken(target)
-    registry = open_registry(source, options=here.registries)
+    registry = open_registry(source, options=project.registries)
     manifest = _manifest(source, registry)
     pieces = releases.attached(registry, manifest)
     seen = verify(
         manifest.tree,
         pieces,
-        here.policy,
+        project.policy,
         Expectation(
             purpose="load",
-            now=here.now,
+            now=project.now,
             model=name,
             run=run,
             manifest_digest=manifest.digest,
-            repository=here.policy.models[name].repository,
+            repository=project.policy.models[name].repository,
         ),
     )
     if not seen.passed:
@@ -85,25 +86,25 @@ def pull(
         )
     release, said = None, seen.notes
     if source.digest is None:
-        tag = releases.tag_of(here, name, releases.need_tag(source.tag, reference))
-        release, more = releases.follow(tag, manifest, pieces, here)
+        tag = releases.tag_of(project, name, releases.need_tag(source.tag, reference))
+        release, more = releases.follow(tag, manifest, pieces, project)
         said += more
         releases.remember(tag, release)
     believed = evidence_log.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
     verdict = evidence_log.verdict_of(seen)
-    note = partial(_note, here, run=verdict.body.run, model=name, manifest=manifest)
+    note = partial(_note, project, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
-    fetch(registry, manifest, believed, target, here)
+    fetch(registry, manifest, believed, target, project)
     followed: dict[str, Any] = {} if release is None else {"release": releases.told(release)}
     note(Event.DONE, **followed)
-    here.reporter.say(
+    project.reporter.say(
         "Pulled",
         f"{reference}  {counted(len(manifest.layers), 'file')}, {size(manifest.tree.size)}",
         f"tree {short(manifest.tree.digest)}  "
         f"judged by {signer_named(verdict.identity, verdict.custodian)}, run {verdict.body.run}",
     )
-    notes = [*here.remarks, *said]
+    notes = [*project.remarks, *said]
     if release is not None:
         notes.append(f"release {release.sequence} of {release.tag}, to be renewed before {release.not_after}")
     return Result(
@@ -120,11 +121,11 @@ def pull(
 
 
 def _note(
-    here: Surroundings, event: Event, *, run: str, model: str, manifest: ModelManifest, **detail: Any
+    project: Project, event: Event, *, run: str, model: str, manifest: ModelManifest, **detail: Any
 ) -> None:
     """An entry of the ledger about this pull, where there is a ledger."""
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=event,
             command="pull",
             run=run,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits, paste
 from tuneguard.attest import evidence, foreign
+from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.expected_signer import Signer
 from tuneguard.journey.fetch import fetch, refuse_taken
-from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
+from tuneguard.journey.project import Project
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.open import open_registry
@@ -40,7 +41,7 @@ def pull_foreign(
     trusted_root: str | Path | None = None,
     identity: str | None = None,
     issuer: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Fetch the files of `reference`, a digest, that `cosign sign` signed: integrity only, exit 4.
 
@@ -54,21 +55,21 @@ def pull_foreign(
         CannotLook: the registry cannot be reached.
     """
     directory = Path(directory)
-    here = here or Surroundings()
+    project = project or Project()
     signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
     source = parse(reference)
     target = Path(os.path.abspath(directory))
     refuse_taken(target)
     refuse_taken(evidence.folder_of(target))
-    _refuse_own(source, here)
-    judge = signer.judge(here.now)
-    registry = open_registry(source, options=here.registries)
+    _refuse_own(source, project)
+    judge = signer.judge(project.now)
+    registry = open_registry(source, options=project.registries)
     digest = _digest(source, registry)
     manifest = oci.read_files(registry.read_manifest(digest), str(source))
     passed_over = _signed(registry, manifest, judge, str(signer))
-    fetch(registry, manifest, (), target, here)
+    fetch(registry, manifest, (), target, project)
     tree = manifest.tree
-    here.reporter.say(
+    project.reporter.say(
         "Pulled",
         f"{source}  {counted(len(manifest.layers), 'file')}, {size(tree.size)}",
         f"tree {short(tree.digest)}  every file is as {signer} signed it",
@@ -89,11 +90,11 @@ def pull_foreign(
     )
 
 
-def _refuse_own(source: Reference, here: Surroundings) -> None:
+def _refuse_own(source: Reference, project: Project) -> None:
     """A model of ours is pulled by its verdict: a signature alone would be a way round its gates."""
-    if not here.in_project and here.policy_option is None:
+    if not project.in_project and project.policy_option is None:
         return
-    models = here.policy.models.values()
+    models = project.policy.models.values()
     names = [model.name for model in models if same_repository(model.repository, source.name)]
     if names:
         raise UsageError(

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tuneguard import files, paste
 from tuneguard.artifact.tree import forbidden, open_file, told_together
 from tuneguard.attest import evidence
+from tuneguard.display import short, shown
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import evidence_log, releases
 from tuneguard.journey.decide import reference
+from tuneguard.journey.project import Project
 from tuneguard.journey.promote import expected_model
-from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import attach
 from tuneguard.oci.descriptor import digest_of
@@ -51,7 +52,7 @@ def push(
     attempt: str | None = None,
     tree: str | None = None,
     mount_from: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Push `directory`, which bears a passed verdict that counts, to the reference `to`.
 
@@ -63,34 +64,34 @@ def push(
         UsageError: there is a tag, and no key of the promoter's.
         CannotLook: the registry cannot be read or written.
     """
-    here = here or Surroundings()
+    project = project or Project()
     directory = Path(directory)
-    name = expected_model(here, to, model)
+    name = expected_model(project, to, model)
     target = parse(to)
     source = None if mount_from is None else parse(mount_from)
-    registry = open_registry(target, options=here.registries, mount_from=source)
-    repository = here.policy.models[name].repository
+    registry = open_registry(target, options=project.registries, mount_from=source)
+    repository = project.policy.models[name].repository
     if target.kind != "layout" and target.name != repository:
         raise Refused(
             f"{name} belongs to {repository}, not to {target.name}",
             help="push to the policy's repository",
         )
-    tag = None if target.tag is None else releases.tag_of(here, name, target.tag)
-    signer = None if tag is None else here.signer("promoter")
+    tag = None if target.tag is None else releases.tag_of(project, name, target.tag)
+    signer = None if tag is None else project.signer("promoter")
     if tag is not None and signer is not None:
-        releases.check_may(tag, signer.public_key, here)
+        releases.check_may(tag, signer.public_key, project)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
-        pieces = evidence.read(here.evidence_of(directory))
+        manifest = evidence_log.copied(directory, tree, attempt, project, faults)
+        pieces = evidence.read(project.evidence_of(directory))
         built = build(manifest)
         seen = verify(
             manifest,
             pieces,
-            here.policy,
+            project.policy,
             Expectation(
                 purpose="load",
-                now=here.now,
+                now=project.now,
                 model=name,
                 run=run,
                 manifest_digest=built.digest,
@@ -106,18 +107,18 @@ def push(
             help="promote it: tuneguard promote",
             findings=seen.findings,
         )
-    note = partial(_note, here, run=run, attempt=attempt, model=name, tree=manifest.digest)
+    note = partial(_note, project, run=run, attempt=attempt, model=name, tree=manifest.digest)
     note(Event.BEGUN, manifest=built.digest)
-    sent = _send(directory, manifest, built, registry, here)
+    sent = _send(directory, manifest, built, registry, project)
     attached = _attach(evidence_log.behind_verdict(pieces, seen), built, registry)
     note(Event.DONE, manifest=built.digest)
     release = None
     if tag is not None and signer is not None:
-        release = releases.issue(tag, built, registry, signer, here)
+        release = releases.issue(tag, built, registry, signer, project)
         releases.remember(tag, release)
         _tag(target, tag.name, built, registry)
         note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.told(release))
-    here.reporter.say(
+    project.reporter.say(
         "Pushed",
         f"{name}@sha256:{short(built.digest)}  "
         f"{sent} of {len(built.layers) + 1} blobs new, {attached} pieces of evidence",
@@ -135,13 +136,13 @@ def push(
         outputs=(to, built.digest),
         facts={"manifest": built.digest, "tree": manifest.digest, "tag": target.tag, "blobs": sent}
         | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
-        notes=here.remarks,
+        notes=project.remarks,
         next=paste.command("pull", to, "DIR", "--model", name),
     )
 
 
 def _note(
-    here: Surroundings,
+    project: Project,
     event: Event,
     *,
     run: str | None,
@@ -151,14 +152,14 @@ def _note(
     **detail: Any,
 ) -> None:
     """An entry of the ledger about this push, where there is a ledger."""
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=event, command="push", run=run, attempt=attempt, model=model, tree=tree, detail=detail
         )
 
 
 def _send(
-    directory: Path, manifest: Manifest, built: ModelManifest, registry: Registry, here: Surroundings
+    directory: Path, manifest: Manifest, built: ModelManifest, registry: Registry, project: Project
 ) -> int:
     """Blobs, then the manifest that names them; how many blobs were new.
 
@@ -167,7 +168,7 @@ def _send(
     """
     with (
         files.directory(directory) as root,
-        here.reporter.task("Pushing", total=manifest.size, unit="bytes") as task,
+        project.reporter.task("Pushing", total=manifest.size, unit="bytes") as task,
     ):
 
         def put(layer: Layer) -> bool:

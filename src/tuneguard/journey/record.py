@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.display import short, shown
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import evidence_log
-from tuneguard.journey.surroundings import Surroundings, short, shown
 from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.journey.project import Project
     from tuneguard.ledger.entry import Entry
     from tuneguard.ledger.store import Store
 
 
 def record(
-    directory: Path, *, run: str, attempt: str, tree: str, model: str, pushed: str, here: Surroundings
+    directory: Path, *, run: str, attempt: str, tree: str, model: str, pushed: str, project: Project
 ) -> Result:
     """Append ``done`` for the attempt, and sign the new head with the log's key where there is one.
 
@@ -31,11 +32,11 @@ def record(
     Raises:
         Refused: the ledger knows of no such push in this attempt, or the tree is another one.
     """
-    manifest = evidence_log.copied(directory, tree, attempt, here)
+    manifest = evidence_log.copied(directory, tree, attempt, project)
     outputs: tuple[str, ...] = ()
     facts: dict[str, object] = {"tree": manifest.digest}
-    if here.ledger is not None:
-        entry = _closed(here.ledger, attempt, manifest.digest, pushed) or here.ledger.append(
+    if project.ledger is not None:
+        entry = _closed(project.ledger, attempt, manifest.digest, pushed) or project.ledger.append(
             event=Event.DONE,
             command="promote",
             run=run,
@@ -45,20 +46,20 @@ def record(
             result="passed",
             detail={"manifest": pushed},
         )
-        head = here.ledger.head()
+        head = project.ledger.head()
         facts |= {"sequence": entry.sequence, "size": head.size, "root": head.root}
-        if here.key_uri("log") is not None:
-            signed = checkpoint(f"tuneguard.dev/{here.pipeline.name}", head, here.signer("log"))
-            files.write_replacing(here.ledger.head_file, signed)
-            outputs = (shown(here.ledger.head_file),)
-        here.reporter.say("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
+        if project.key_uri("log") is not None:
+            signed = checkpoint(f"tuneguard.dev/{project.pipeline.name}", head, project.signer("log"))
+            files.write_replacing(project.ledger.head_file, signed)
+            outputs = (shown(project.ledger.head_file),)
+        project.reporter.say("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
     return Result(
         command="record",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         outputs=outputs,
         facts=facts,
-        notes=here.remarks,
+        notes=project.remarks,
     )
 
 

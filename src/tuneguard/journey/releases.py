@@ -21,8 +21,8 @@ from tuneguard.attest.evidence import Piece
 from tuneguard.attest.predicate import body_of
 from tuneguard.attest.predicates import release as releases
 from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, Statement
+from tuneguard.display import rfc3339, short
 from tuneguard.errors import Refused, TuneguardError, UsageError
-from tuneguard.journey.surroundings import rfc3339, short
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import attach, bundles
 from tuneguard.oci.manifest import read, referrer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.attest.predicates.release import Release
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import ModelManifest
     from tuneguard.signing.key import PublicKey
@@ -60,9 +60,9 @@ class Tag:
         return f"{self.repository}:{self.name}"
 
 
-def tag_of(here: Surroundings, model: str, name: str) -> Tag:
+def tag_of(project: Project, model: str, name: str) -> Tag:
     """The tag `name` of the repository that the policy fixes for `model`."""
-    return Tag(model, here.policy.models[model].repository, name)
+    return Tag(model, project.policy.models[model].repository, name)
 
 
 def attached(registry: Registry, manifest: ModelManifest) -> list[Piece]:
@@ -84,7 +84,7 @@ def _kind(data: bytes) -> str:
 
 
 def follow(
-    tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], here: Surroundings
+    tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], project: Project
 ) -> tuple[Release, tuple[str, ...]]:
     """The newest pointer by which `tag` names `manifest` now, and what is to be said of it.
 
@@ -92,7 +92,7 @@ def follow(
         Refused: none counts: there is none, it ran out, it is of another tag or repository, nobody may
             have signed it, or it is older than what this machine or its ledger knows.
     """
-    seen = _judged("release", tag, manifest, pieces, here, remembered(tag, here))
+    seen = _judged("release", tag, manifest, pieces, project, remembered(tag, project))
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
     return _newest(seen), seen.notes
@@ -112,13 +112,13 @@ def _judged(
     tag: Tag,
     manifest: ModelManifest,
     pieces: Sequence[Piece],
-    here: Surroundings,
+    project: Project,
     known: Released | None,
 ) -> Verification:
     return verify(
         manifest.tree,
         pieces,
-        here.policy,
+        project.policy,
         Expectation(
             purpose=purpose,
             now=datetime.now(UTC),  # not when the command began: a pointer may be younger than that
@@ -139,17 +139,17 @@ def _newest(seen: Verification) -> Release:
 # --- Issuing ---------------------------------------------------------------------------------------
 
 
-def check_may(tag: Tag, key: PublicKey, here: Surroundings) -> None:
+def check_may(tag: Tag, key: PublicKey, project: Project) -> None:
     """The policy lets the holder of `key` say what a tag of this model names.
 
     Raises:
         Refused: it does not, and whatever they sign would not be believed.
     """
-    named = {each.name for each in here.policy.identities.values() if each.key == key}
-    wanted = {role for each in here.policy.require["release"] for role in each.roles}
+    named = {each.name for each in project.policy.identities.values() if each.key == key}
+    wanted = {role for each in project.policy.require["release"] for role in each.roles}
     allowed = (
         role
-        for role in here.policy.roles.values()
+        for role in project.policy.roles.values()
         if role.name in wanted and releases.KIND in role.says and tag.model in role.models
     )
     if any(named & set(role.any_of) for role in allowed):
@@ -161,9 +161,7 @@ def check_may(tag: Tag, key: PublicKey, here: Surroundings) -> None:
     )
 
 
-def issue(
-    tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer, here: Surroundings
-) -> Release:
+def issue(tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer, project: Project) -> Release:
     """Attach a pointer that is newer than any known one; one that is that already is kept.
 
     The sequence is above the ledger's size, what this machine remembers, and the pointer of the manifest
@@ -172,30 +170,28 @@ def issue(
     Raises:
         Refused: the pointer would not count.
     """
-    known = remembered(tag, here)
-    standing, before = _standing(tag, registry, here)
+    known = remembered(tag, project)
+    standing, before = _standing(tag, registry, project)
     pieces = attached(registry, manifest)
-    mine = _judged("release", tag, manifest, pieces, here, known)
+    mine = _judged("release", tag, manifest, pieces, project, known)
     if mine.passed:
         kept = _newest(mine)
         if standing is None or standing.manifest.oci == manifest.digest or kept.sequence > standing.sequence:
             return kept
-    return _signed(tag, manifest, registry, signer, here, known, standing, before)
+    return _signed(tag, manifest, registry, signer, project, known, standing, before)
 
 
-def again(
-    tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer, here: Surroundings
-) -> Release:
+def again(tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer, project: Project) -> Release:
     """A new pointer for the manifest that the tag names rightly already, be the old one run out or not.
 
     Raises:
         Refused: there is no pointer to renew, or a newer one is known: the tag went back.
     """
-    known = remembered(tag, here)
-    seen = _judged("renew", tag, manifest, attached(registry, manifest), here, known)
+    known = remembered(tag, project)
+    seen = _judged("renew", tag, manifest, attached(registry, manifest), project, known)
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
-    return _signed(tag, manifest, registry, signer, here, known, _newest(seen), manifest.digest)
+    return _signed(tag, manifest, registry, signer, project, known, _newest(seen), manifest.digest)
 
 
 def _signed(
@@ -203,13 +199,13 @@ def _signed(
     manifest: ModelManifest,
     registry: Registry,
     signer: Signer,
-    here: Surroundings,
+    project: Project,
     known: Released | None,
     standing: Release | None,
     before: str | None,
 ) -> Release:
     above = [each.sequence + 1 for each in (known, standing) if each is not None]
-    size = 0 if here.ledger is None or not here.ledger.path.exists() else here.ledger.head().size
+    size = 0 if project.ledger is None or not project.ledger.path.exists() else project.ledger.head().size
     now = datetime.now(UTC)
     body = releases.Release(
         model=tag.model,
@@ -218,27 +214,27 @@ def _signed(
         manifest=Sha256Set(manifest.digest.removeprefix("sha256:")),
         sequence=max(size, 1, *above),
         issued=rfc3339(now),
-        not_after=rfc3339(now + here.policy.release_lifetime),
+        not_after=rfc3339(now + project.policy.release_lifetime),
         previous=None if before is None else Sha256Set(before.removeprefix("sha256:")),
     )
     statement = releases.PREDICATE.statement(tag.model, manifest.tree.digest, body)
     data = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     piece = Piece(evidence.file_name(releases.KIND, data), data)
-    seen = _judged("release", tag, manifest, [piece], here, known)
+    seen = _judged("release", tag, manifest, [piece], project, known)
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
     attach(registry, referrer(manifest.descriptor, data, name=piece.name))
     return body
 
 
-def _standing(tag: Tag, registry: Registry, here: Surroundings) -> tuple[Release | None, str | None]:
+def _standing(tag: Tag, registry: Registry, project: Project) -> tuple[Release | None, str | None]:
     """The pointer by which the tag names what it names now, run out or not, and that manifest's digest."""
     digest = registry.resolve(tag.name)
     if digest is None:
         return None, None
     try:
         manifest = read(registry.read_manifest(digest), f"{tag}@{digest}")
-        seen = _judged("renew", tag, manifest, attached(registry, manifest), here, None)
+        seen = _judged("renew", tag, manifest, attached(registry, manifest), project, None)
     except TuneguardError:  # somebody else's image stands there: it has no pointer of ours
         return None, digest
     return (_newest(seen) if seen.passed else None), digest
@@ -252,9 +248,9 @@ def told(body: Release) -> Mapping[str, Any]:
     return {"repository": body.repository, "tag": body.tag, "sequence": body.sequence}
 
 
-def remembered(tag: Tag, here: Surroundings) -> Released | None:
+def remembered(tag: Tag, project: Project) -> Released | None:
     """The newest release of a tag that this machine has believed, or that its ledger tells of."""
-    known = [each for each in (_from_home(tag), *_from_ledger(tag, here)) if each is not None]
+    known = [each for each in (_from_home(tag), *_from_ledger(tag, project)) if each is not None]
     if not known:
         return None
     newest = max(known, key=lambda each: each.sequence)
@@ -316,12 +312,12 @@ def _from_home(tag: Tag) -> Released | None:
     return Released(kept.sequence, f"sha256:{kept.manifest}", datetime.fromisoformat(kept.seen))
 
 
-def _from_ledger(tag: Tag, here: Surroundings) -> list[Released]:
+def _from_ledger(tag: Tag, project: Project) -> list[Released]:
     """What the ledger tells of a tag. Whoever can write it can forget, and cannot make the home forget."""
-    if here.ledger is None or not here.ledger.path.exists():
+    if project.ledger is None or not project.ledger.path.exists():
         return []
     found = []
-    for entry in here.ledger.entries(model=tag.model):
+    for entry in project.ledger.entries(model=tag.model):
         body, manifest = entry.detail.get("release"), entry.detail.get("manifest")
         if entry.event not in (Event.TAGGED, Event.DONE) or not isinstance(body, Mapping):
             continue

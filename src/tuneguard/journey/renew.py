@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneguard.display import short
 from tuneguard.errors import NotUnderstood, Refused
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import releases
+from tuneguard.journey.project import Project
 from tuneguard.journey.promote import expected_model
-from tuneguard.journey.surroundings import Surroundings, short
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tuneguard.oci.manifest import ModelManifest
 
 
-def renew(reference: str, *, model: str | None = None, here: Surroundings | None = None) -> Result:
+def renew(reference: str, *, model: str | None = None, project: Project | None = None) -> Result:
     """Give the tag that `reference` names a new release pointer, signed with the promoter's key.
 
     Raises:
@@ -34,30 +35,30 @@ def renew(reference: str, *, model: str | None = None, here: Surroundings | None
         Refused: no passed verdict counts any more, the tag went back, or it was never released.
         CannotLook: the registry cannot be read or written.
     """
-    here = here or Surroundings()
-    name = expected_model(here, reference, model)
+    project = project or Project()
+    name = expected_model(project, reference, model)
     source = parse(reference)
-    tag = releases.tag_of(here, name, releases.need_tag(source.tag, reference))
-    signer = here.signer("promoter")
-    releases.check_may(tag, signer.public_key, here)
-    registry = open_registry(source, options=here.registries)
+    tag = releases.tag_of(project, name, releases.need_tag(source.tag, reference))
+    signer = project.signer("promoter")
+    releases.check_may(tag, signer.public_key, project)
+    registry = open_registry(source, options=project.registries)
     manifest = read(registry.read_manifest(tag.name), str(source))
     if not manifest.is_derived:
         raise NotUnderstood("the manifest is not the one that its own files make", where=str(source))
-    _check_verdict(manifest, tag, releases.attached(registry, manifest), here)
-    release = releases.again(tag, manifest, registry, signer, here)
+    _check_verdict(manifest, tag, releases.attached(registry, manifest), project)
+    release = releases.again(tag, manifest, registry, signer, project)
     releases.remember(tag, release)
     if registry.resolve(tag.name) != manifest.digest:
         raise Refused(f"the tag {tag.name} was moved meanwhile", where=str(source), help="look at it again")
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=Event.TAGGED,
             command="renew",
             model=name,
             tree=manifest.tree.digest,
             detail={"manifest": manifest.digest, "tag": tag.name, "release": releases.told(release)},
         )
-    here.reporter.say(
+    project.reporter.say(
         "Renewed",
         f"{reference}  {name}@sha256:{short(manifest.digest)}",
         f"release {release.sequence}, to {release.not_after}",
@@ -73,20 +74,20 @@ def renew(reference: str, *, model: str | None = None, here: Surroundings | None
             "release": release.sequence,
             "notAfter": release.not_after,
         },
-        notes=here.remarks,
+        notes=project.remarks,
     )
 
 
 def _check_verdict(
-    manifest: ModelManifest, tag: releases.Tag, pieces: Sequence[Piece], here: Surroundings
+    manifest: ModelManifest, tag: releases.Tag, pieces: Sequence[Piece], project: Project
 ) -> None:
     seen = verify(
         manifest.tree,
         pieces,
-        here.policy,
+        project.policy,
         Expectation(
             purpose="load",
-            now=here.now,
+            now=project.now,
             model=tag.model,
             manifest_digest=manifest.digest,
             repository=tag.repository,

@@ -9,7 +9,7 @@ from tuneguard import spec
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
 from tuneguard.journey import passphrases, plan, retell
-from tuneguard.journey.surroundings import Surroundings
+from tuneguard.journey.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def run(
     keep_intermediate: bool = False,
     unsafe_no_sandbox: bool = False,
     extra: Sequence[str] = (),
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Train as the pipeline says, in the sandbox, and sign what came of it.
 
@@ -39,13 +39,13 @@ def run(
         Refused: anything that the step refuses.
     """
     resume = None if resume is None else Path(resume)
-    here = here or Surroundings()
+    project = project or Project()
     if engine != "local":
         raise UsageError(f"the engine {engine} is not built yet", help="use --engine local")
-    identifier = spec.new_run_id(here.now) if run is None else spec.valid_run_id(run)
+    identifier = spec.new_run_id(project.now) if run is None else spec.valid_run_id(run)
     flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
     words = (*extra, *(flag for flag, given in flags.items() if given))
-    steps = plan.run_plan(here, run=identifier, resume=resume, extra=words)
-    secrets = passphrases.collect(here, steps)
-    conducted = plan.conduct(steps, LocalEngine(secrets), here.reporter)
+    steps = plan.run_plan(project, run=identifier, resume=resume, extra=words)
+    secrets = passphrases.collect(project, steps)
+    conducted = plan.conduct(steps, LocalEngine(secrets), project.reporter)
     return retell.result("run", conducted.outcomes["train"])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__, files
 from tuneguard.attest.predicates import scan as scans
+from tuneguard.display import counted, rfc3339, shown, size
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.journey import evidence_log
-from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, shown, size
+from tuneguard.journey.project import Project
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 
@@ -29,7 +30,7 @@ def scan(
     model: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Scan `paths`; with `sign`, exactly one folder, whose digest the signed result names.
 
@@ -41,26 +42,26 @@ def scan(
     """
     given = (paths,) if isinstance(paths, str | Path) else paths
     named = tuple(Path(path) for path in given)
-    here = here or Surroundings()
+    project = project or Project()
     for path in named:
         if not path.exists() and not path.is_symlink():
             raise files.missing(path)
     if not sign:
-        found = engine.scan_paths(named, reporter=here.reporter)
-        return _result(found, tuple(Subject(shown(path)) for path in named), (), here)
+        found = engine.scan_paths(named, reporter=project.reporter)
+        return _result(found, tuple(Subject(shown(path)) for path in named), (), project)
     if len(named) != 1 or not named[0].is_dir():
         raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
     faults: list[Finding] = []
-    manifest = evidence_log.bound(named[0], tree, here, faults)
-    found = engine.scan_tree(named[0], manifest, reporter=here.reporter)
+    manifest = evidence_log.bound(named[0], tree, project, faults)
+    found = engine.scan_tree(named[0], manifest, reporter=project.reporter)
     if faults:  # what no manifest can hold has no digest that a statement could name
-        return _result(found, (Subject(shown(named[0])),), (), here)
-    written = _sign(named[0], manifest, found, evidence_log.expected(here, model), attempt, here)
-    return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), here)
+        return _result(found, (Subject(shown(named[0])),), (), project)
+    written = _sign(named[0], manifest, found, evidence_log.expected(project, model), attempt, project)
+    return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), project)
 
 
 def _sign(
-    path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, here: Surroundings
+    path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, project: Project
 ) -> Path:
     said: Any = found.verdict.value
     body = scans.Scan(
@@ -76,9 +77,9 @@ def _sign(
     return evidence_log.record(
         scans.PREDICATE.statement(model, manifest.digest, body),
         scans.KIND,
-        here.signer(evidence_log.judge_role(here, "scanner")),
-        here.evidence_of(path),
-        here,
+        project.signer(evidence_log.judge_role(project, "scanner")),
+        project.evidence_of(path),
+        project,
         model=model,
         attempt=attempt,
         tree=manifest.digest,
@@ -87,12 +88,12 @@ def _sign(
 
 
 def _result(
-    found: engine.Scan, subjects: tuple[Subject, ...], outputs: tuple[str, ...], here: Surroundings
+    found: engine.Scan, subjects: tuple[Subject, ...], outputs: tuple[str, ...], project: Project
 ) -> Result:
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
     count = len(found.findings)
     findings = f"{count:,} finding{'' if count == 1 else 's'}" if count else "no findings"
-    here.reporter.say(
+    project.reporter.say(
         "Scanned", f"{counted(found.files, 'file')}, {size(found.bytes)}, {understood}, {findings}"
     )
     return Result(

@@ -19,11 +19,12 @@ from tuneguard.attest import evidence
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set
 from tuneguard.dataset import rows as dataset_rows
+from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import evidence_log, passphrases
+from tuneguard.journey.project import Project
 from tuneguard.journey.sealed import INSIDE
-from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
@@ -51,7 +52,7 @@ def seal(
     license: str,
     classification: str,
     inside: bool = False,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Seal `directory` as a `kind` of `KINDS` with the data steward's key.
 
@@ -63,23 +64,23 @@ def seal(
         Refused: the policy at hand is expired, or does not believe the steward's key now.
     """
     directory = Path(directory)
-    here = here or Surroundings()
+    project = project or Project()
     if kind not in KINDS:
         raise UsageError(f"{kind} is not a kind of seal", help="one of " + ", ".join(KINDS))
-    uri = here.key_uri("data-steward")
-    if uri is not None and here.some_key_has_ended:
-        passphrases.look_at(uri, here)
+    uri = project.key_uri("data-steward")
+    if uri is not None and project.some_key_has_ended:
+        passphrases.look_at(uri, project)
     taken = _taken(directory) if inside else ()
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    manifest = hashing.hash_tree(directory, reporter=project.reporter)
     if taken:
         manifest = _before(manifest, taken, directory)
     if not manifest.files:
         raise Refused("is empty, and an empty tree proves nothing", where=shown(directory))
-    scanned = _scan(directory, manifest, here) if kind == "base" else None
+    scanned = _scan(directory, manifest, project) if kind == "base" else None
     rows = None
     if kind != "base":
         with files.directory(directory) as root:
-            rows = dataset_rows.hash_rows(root, manifest, reporter=here.reporter)
+            rows = dataset_rows.hash_rows(root, manifest, reporter=project.reporter)
     body = seals.Seal(
         kind=cast("seals.Kind", kind),
         name=name,
@@ -90,13 +91,13 @@ def seal(
         files=manifest.files,
         inside=inside,
         rows=seals.Rows(rows.count, Sha256Set(rows.digest)) if rows else None,
-        created=rfc3339(here.now),
+        created=rfc3339(project.now),
         scan=scanned,
     )
     statement = seals.PREDICATE.statement(name, manifest.digest, body)
-    bundle = make_bundle(here.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
-    folder = here.evidence_of(directory)
-    note = partial(_note, here, manifest, body)
+    bundle = make_bundle(project.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
+    folder = project.evidence_of(directory)
+    note = partial(_note, project, manifest, body)
     note(Event.BEGUN)
     outputs = []
     if rows is not None:
@@ -106,7 +107,7 @@ def seal(
     else:
         outputs.append(evidence.write(folder, seals.KIND, bundle))
     note(Event.DONE)
-    here.reporter.say(
+    project.reporter.say(
         "Sealed",
         f"{name}@{version}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
         + (f", {rows.count:,} rows" if rows else ""),
@@ -123,10 +124,10 @@ def seal(
     )
 
 
-def _note(here: Surroundings, sealed: Manifest, body: seals.Seal, event: Event) -> None:
+def _note(project: Project, sealed: Manifest, body: seals.Seal, event: Event) -> None:
     """An entry of the ledger about this seal, where there is a ledger."""
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=event,
             command="seal",
             tree=sealed.digest,
@@ -145,11 +146,11 @@ def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
     )
 
 
-def _scan(directory: Path, manifest: Manifest, here: Surroundings) -> dict[str, Any]:
+def _scan(directory: Path, manifest: Manifest, project: Project) -> dict[str, Any]:
     """A base is scanned before it is sealed: a steward's courtesy, judged again by every run."""
     from tuneguard.scanner import engine
 
-    found = engine.scan_tree(directory, manifest, reporter=here.reporter)
+    found = engine.scan_tree(directory, manifest, reporter=project.reporter)
     evidence_log.check_clean(found, "base", directory)
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": engine.ruleset_digest()}
 

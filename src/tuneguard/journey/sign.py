@@ -11,9 +11,10 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms
+from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.surroundings import Surroundings, counted, short, shown, size
+from tuneguard.journey.project import Project
 from tuneguard.signing.certificate import chain_for
 from tuneguard.signing.key import KeyType
 from tuneguard.trust import root
@@ -35,7 +36,7 @@ def sign(
     form: str = "oms",
     certificate: str | Path | None = None,
     chain: str | Path | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Sign `directory` with the builder's key (or the one that ``--key`` names).
 
@@ -51,7 +52,7 @@ def sign(
             another key; a tree that is signed already.
     """
     directory = Path(directory)
-    here = here or Surroundings()
+    project = project or Project()
     if form not in FORMS:
         raise UsageError(
             f"{files.printable(form)} is not a form of signature", help="one of " + ", ".join(FORMS)
@@ -60,9 +61,9 @@ def sign(
         raise UsageError("a chain needs the certificate that it leads from", help="give --certificate too")
     if certificate is not None and form != "oms":
         raise UsageError("a certificate goes along in the form oms only", help="leave --form out")
-    signer = here.signer("builder")
+    signer = project.signer("builder")
     if form == "cosign":
-        return _sign_for_cosign(directory, signer, here)
+        return _sign_for_cosign(directory, signer, project)
     certificates = (
         ()
         if certificate is None
@@ -70,16 +71,16 @@ def sign(
     )
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
+        manifest = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
         oms.refuse_unsignable(manifest)
     if faults:
         raise forbidden(faults, str(directory))
     bundle = oms.sign(signer, directory.resolve().name, manifest, certificates=certificates)
-    written = evidence.write(here.evidence_of(directory), oms.KIND, bundle)
-    return _signed(directory, manifest, (written,), here)
+    written = evidence.write(project.evidence_of(directory), oms.KIND, bundle)
+    return _signed(directory, manifest, (written,), project)
 
 
-def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Result:
+def _sign_for_cosign(directory: Path, signer: Signer, project: Project) -> Result:
     """The seed's form. The signature is written last: without it, the list is nothing, and is found again.
 
     The signature is DER, which ``cosign verify-blob`` and ``openssl dgst -verify`` both take.
@@ -89,8 +90,8 @@ def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Res
             f"a key of type {signer.public_key.type} does not suit both cosign and openssl",
             help="sign with an ECDSA key over P-256",
         )
-    _check_mark(signer.public_key, here)
-    manifest = hashing.hash_tree(directory, reporter=here.reporter)
+    _check_mark(signer.public_key, project)
+    manifest = hashing.hash_tree(directory, reporter=project.reporter)
     held = {file.path for file in manifest.files}
     manifest = manifest.without((SEED_MANIFEST,))
     if not manifest.files:
@@ -113,24 +114,24 @@ def _sign_for_cosign(directory: Path, signer: Signer, here: Surroundings) -> Res
         files.write_new(listing, data)
     files.write_new(signature, made)
     voided = (
-        f"the evidence in {shown(here.evidence_of(directory))} is of the tree without these two files, and "
-        "no longer fits: sign a copy for cosign, and promote the tree as it was"
+        f"the evidence in {shown(project.evidence_of(directory))} is of the tree without these two files, "
+        "and no longer fits: sign a copy for cosign, and promote the tree as it was"
     )
-    notes = (voided,) if evidence.read(here.evidence_of(directory)) else ()
-    return _signed(directory, manifest, (listing, signature), here, notes)
+    notes = (voided,) if evidence.read(project.evidence_of(directory)) else ()
+    return _signed(directory, manifest, (listing, signature), project, notes)
 
 
-def _check_mark(key: PublicKey, here: Surroundings) -> None:
+def _check_mark(key: PublicKey, project: Project) -> None:
     """A key that the policy at hand names for statements signs no raw bytes (TRUST.md rule 5).
 
     Raises:
         Refused: it is such a key.
     """
     try:
-        root.find_policy(here.policy_option)
+        root.find_policy(project.policy_option)
     except UsageError:  # no policy here names this key
         return
-    if here.policy.signs_blobs(key) is False:
+    if project.policy.signs_blobs(key) is False:
         raise Refused(
             "the policy believes this key about statements, and one key never signs both",
             help="sign with another key, which the policy may name with form: blob",
@@ -141,10 +142,10 @@ def _signed(
     directory: Path,
     manifest: Manifest,
     written: tuple[Path, ...],
-    here: Surroundings,
+    project: Project,
     notes: tuple[str, ...] = (),
 ) -> Result:
-    here.reporter.say(
+    project.reporter.say(
         "Signed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}",

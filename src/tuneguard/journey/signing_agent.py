@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import files
 from tuneguard.attest.predicate import body_of
 from tuneguard.attest.statement import PAYLOAD_TYPE, STATEMENT_TYPE, Statement
+from tuneguard.display import rfc3339, shown
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Verdict
-from tuneguard.journey.surroundings import Surroundings, rfc3339, shown
+from tuneguard.journey.project import Project
 from tuneguard.records import to_json
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.signing.agent_protocol import Agent, Peer
@@ -40,7 +41,7 @@ def listen(
     users: Sequence[str],
     kinds: Sequence[str] = (),
     log: str | Path | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Sign for `users` (names or uids) at `socket` with the key that ``--key`` names, until a signal.
 
@@ -50,22 +51,22 @@ def listen(
     Raises:
         UsageError: the policy does not name the key, a user is not known, or the socket's place will not do.
     """
-    here = here or Surroundings()
-    uri = here.key_uri("")
+    project = project or Project()
+    uri = project.key_uri("")
     if uri is None:
         raise UsageError("no key is named", help="name it: --key URI")
     if not users:
         raise UsageError("nobody may ask", help="name who may: --allow-user NAME")
     allowed = frozenset(_uid(user) for user in users)
     _keep_memory()
-    signer = here.signer("")
-    judge = _Judge(here, signer, frozenset(kinds))
-    with _journal(log, here) as write:
+    signer = project.signer("")
+    judge = _Judge(project, signer, frozenset(kinds))
+    with _journal(log, project) as write:
         agent = Agent(Path(socket), allowed, judge.answer, lambda peer, what: write({"outcome": what}, peer))
         judge.note = write
         with Interrupts() as interrupts:
             agent.serve(
-                lambda: here.reporter.say(
+                lambda: project.reporter.say(
                     "Listening",
                     f"{shown(Path(socket))}  for {', '.join(users)}",
                     f"key {signer.public_key.keyid[:12]}",
@@ -82,12 +83,12 @@ def listen(
 class _Judge:
     """Builds statements from what is asked, and signs those that the policy lets this key's owner make."""
 
-    def __init__(self, here: Surroundings, signer: Signer, kinds: frozenset[str]) -> None:
-        self._here, self._signer, self._kinds = here, signer, kinds
+    def __init__(self, project: Project, signer: Signer, kinds: frozenset[str]) -> None:
+        self._here, self._signer, self._kinds = project, signer, kinds
         self._lock = threading.Lock()
         self.signed = 0
         self.note: Any = None
-        _roles(here.policy, signer, datetime.now(UTC))
+        _roles(project.policy, signer, datetime.now(UTC))
 
     def answer(self, request: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """The answer to one request.
@@ -152,7 +153,7 @@ def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:
 
 
 @contextlib.contextmanager
-def _journal(path: str | Path | None, here: Surroundings) -> Iterator[Any]:
+def _journal(path: str | Path | None, project: Project) -> Iterator[Any]:
     """Write one JSON object a line, whole, whoever asks."""
     lock = threading.Lock()
     descriptor = None
@@ -170,7 +171,7 @@ def _journal(path: str | Path | None, here: Surroundings) -> Iterator[Any]:
                 os.write(descriptor, to_json(entry) + b"\n")
             else:
                 what = str(said["outcome"]) + (f" {said['kind']}" if "kind" in said else "")
-                here.reporter.say("Asked", f"uid {peer.uid}  {files.printable(what)[:300]}")
+                project.reporter.say("Asked", f"uid {peer.uid}  {files.printable(what)[:300]}")
 
     try:
         yield write

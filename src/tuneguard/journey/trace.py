@@ -14,10 +14,11 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey.decide import lineage, reference
-from tuneguard.journey.surroundings import Surroundings, local_time, short, shown, signer_named
+from tuneguard.journey.project import Project
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{8,63})")
 """The beginning of a digest, as every text output shows it."""
 
 
-def trace(subject: str, *, here: Surroundings | None = None) -> Result:
+def trace(subject: str, *, project: Project | None = None) -> Result:
     """Everything known of `subject`, a folder, a tree digest or an OCI manifest digest.
 
     A digest's beginning, of 8 digits or more, will do where no folder has that name.
@@ -39,25 +40,25 @@ def trace(subject: str, *, here: Surroundings | None = None) -> Result:
         UsageError: it is neither, a beginning has several ends, or there is no ledger to ask about it.
         CannotLook: nothing at all is known of it.
     """
-    here = here or Surroundings()
+    project = project or Project()
     found = _DIGEST.fullmatch(subject) or (None if Path(subject).exists() else _SHORT.fullmatch(subject))
     folder = None if found else Path(subject)
     if folder is not None:
-        tree = hashing.hash_tree(folder, reporter=here.reporter).digest
-    elif here.ledger is None:
+        tree = hashing.hash_tree(folder, reporter=project.reporter).digest
+    elif project.ledger is None:
         raise UsageError(
             "a digest alone is looked up in a ledger, and there is none here", help="name the folder"
         )
     else:
         assert found is not None
-        tree = _tree_of(found[1], here)
-    entries = () if here.ledger is None else tuple(here.ledger.entries(tree=tree))
-    seen = _evidence(folder if folder is not None else _folder_of(entries, here), tree, here)
+        tree = _tree_of(found[1], project)
+    entries = () if project.ledger is None else tuple(project.ledger.entries(tree=tree))
+    seen = _evidence(folder if folder is not None else _folder_of(entries, project), tree, project)
     claims = () if seen is None else seen.claims
     if not entries and not claims:
         raise CannotLook(f"nothing is known of {short(tree)}", help="look in the project that made it")
     made = next((claim.body for claim in claims if isinstance(claim.body, Provenance)), None)
-    _tell(tree, made, claims, entries, here)
+    _tell(tree, made, claims, entries, project)
     return Result(
         command="trace",
         verdict=Verdict.PASSED,
@@ -68,16 +69,16 @@ def trace(subject: str, *, here: Surroundings | None = None) -> Result:
             "lineage": None if made is None else lineage(made),
             "history": [_fields(entry) for entry in entries],
         },
-        notes=here.remarks,
+        notes=project.remarks,
     )
 
 
-def _tree_of(digest: str, here: Surroundings) -> str:
+def _tree_of(digest: str, project: Project) -> str:
     """The tree that a digest means: itself, or the tree whose manifest the ledger says it is."""
-    assert here.ledger is not None
+    assert project.ledger is not None
     meant = {
         entry.tree
-        for entry in here.ledger.entries()
+        for entry in project.ledger.entries()
         if entry.tree is not None
         and (
             entry.tree.startswith(digest) or str(entry.detail.get("manifest")).startswith(f"sha256:{digest}")
@@ -88,17 +89,17 @@ def _tree_of(digest: str, here: Surroundings) -> str:
     return meant.pop() if meant else digest
 
 
-def _folder_of(entries: tuple[Entry, ...], here: Surroundings) -> Path | None:
+def _folder_of(entries: tuple[Entry, ...], project: Project) -> Path | None:
     """Where the run's checkpoint lies, as the pipeline says."""
     run = next((entry.run for entry in entries if entry.run), None)
-    return None if run is None else here.pipeline.checkpoint_folder(run)
+    return None if run is None else project.pipeline.checkpoint_folder(run)
 
 
-def _evidence(folder: Path | None, tree: str, here: Surroundings) -> Verification | None:
+def _evidence(folder: Path | None, tree: str, project: Project) -> Verification | None:
     if folder is None:
         return None
-    pieces = evidence.read(here.evidence_of(folder))
-    return verify(tree, pieces, here.policy, Expectation(purpose="integrity", now=here.now))
+    pieces = evidence.read(project.evidence_of(folder))
+    return verify(tree, pieces, project.policy, Expectation(purpose="integrity", now=project.now))
 
 
 def _tell(
@@ -106,9 +107,9 @@ def _tell(
     made: Provenance | None,
     claims: tuple[Claim[Said], ...],
     entries: tuple[Entry, ...],
-    here: Surroundings,
+    project: Project,
 ) -> None:
-    say = here.reporter.say
+    say = project.reporter.say
     say("Tree", tree)
     if made is not None:
         times = made.details.metadata

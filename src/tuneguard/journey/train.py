@@ -23,11 +23,11 @@ from tuneguard.artifact import snapshot, workdir
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.journey import apart, claims, environment, evidence_log, walls
 from tuneguard.journey.inputs import INSIDE, Gathered, gather, still_the_same
-from tuneguard.journey.surroundings import Surroundings, counted, rfc3339, short, shown, size
 from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.environment import clean_environment
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.journey.input import Input
+    from tuneguard.journey.project import Project
     from tuneguard.sandbox.walls import Backend, Outcome, Wall
 
 PROCESSES = 4096
@@ -56,7 +57,7 @@ def train(
     resume: Path | None = None,
     keep_intermediate: bool = False,
     unsafe_no_sandbox: bool = False,
-    here: Surroundings,
+    project: Project,
 ) -> Result:
     """Run the pipeline's training under `run` and sign its checkpoint.
 
@@ -66,23 +67,23 @@ def train(
         UsageError: no sandbox works here, or no key is named.
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
-    evidence_log.expected(here, here.pipeline.name)
-    _check_command(here)
-    _check_key(here)
-    _check_there(resume, here)
-    weak = _check_walls(run, backend, here)
-    known = apart.measure(here)
-    with claims.claiming(run, here) as claimed:
-        _sweep(claimed.work.parent, here)
+    evidence_log.expected(project, project.pipeline.name)
+    _check_command(project)
+    _check_key(project)
+    _check_there(resume, project)
+    weak = _check_walls(run, backend, project)
+    known = apart.measure(project)
+    with claims.claiming(run, project) as claimed:
+        _sweep(claimed.work.parent, project)
         try:
-            gathered = gather(claimed.work / "inputs", resume, known, here)
+            gathered = gather(claimed.work / "inputs", resume, known, project)
             inputs = gathered.inputs
-            _check_bound(inputs, here)
+            _check_bound(inputs, project)
             begun = datetime.now(UTC)
-            outcome = _sandboxed(claimed, inputs, backend, weak, here)
-            still_the_same(inputs, here)
+            outcome = _sandboxed(claimed, inputs, backend, weak, project)
+            still_the_same(inputs, project)
             kind = _kind(outcome, claimed, keep_intermediate=keep_intermediate)
-            return _sign(claimed, gathered, outcome, begun, backend, kind, here)
+            return _sign(claimed, gathered, outcome, begun, backend, kind, project)
         finally:
             _clear(claimed.work)
 
@@ -93,25 +94,25 @@ def _clear(work: Path) -> None:
         snapshot.remove(work / name)
 
 
-def _sweep(runs: Path, here: Surroundings) -> None:
+def _sweep(runs: Path, project: Project) -> None:
     """Remove the working copies that killed runs left, and give what they wrote its name."""
     for work in runs.iterdir():
         with workdir.left_behind(work) as free, suppress(TuneguardError):
             if free:
-                claims.settle(work.name, here)
+                claims.settle(work.name, project)
                 _clear(work)
 
 
-def _check_walls(run: str, backend: Backend, here: Surroundings) -> tuple[Wall, ...]:
+def _check_walls(run: str, backend: Backend, project: Project) -> tuple[Wall, ...]:
     """Try the walls where this run will write; those that are not proven, and that the policy accepts.
 
     Raises:
         Refused: the policy wants more than this machine can give: better now than at the promotion.
     """
-    checkpoint = claims.place(run, here)
+    checkpoint = claims.place(run, project)
     beside = next(folder for folder in checkpoint.parents if folder.is_dir())
-    found = walls.tried(backend, (here.room("runs"), beside), **_bounds(here))
-    weak = [wall for wall in found if not wall.state.meets(here.policy.wall(wall.name))]
+    found = walls.tried(backend, (project.state_directory("runs"), beside), **_bounds(project))
+    weak = [wall for wall in found if not wall.state.meets(project.policy.wall(wall.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
             f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
@@ -126,51 +127,51 @@ def _mend(weak: list[Wall]) -> str:
     return ". Run it as root, which gives the training a user of its own, or ask the policy's owner for less"
 
 
-def _check_there(resume: Path | None, here: Surroundings) -> None:
+def _check_there(resume: Path | None, project: Project) -> None:
     """Every input is there: a mistyped path need not cost a run id."""
-    pipeline = here.pipeline
+    pipeline = project.pipeline
     named = (pipeline.data.train.path, pipeline.base.path, pipeline.train.code.path, pipeline.train.config)
     for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
         if path is not None and not os.path.lexists(path):
             raise files.missing(shown(path))
 
 
-def _check_command(here: Surroundings) -> None:
+def _check_command(project: Project) -> None:
     """The command is the policy's, where it has one: otherwise the code that is listed need not be run."""
-    wanted = here.policy.models[here.pipeline.name].command
-    if wanted is not None and here.pipeline.train.command != wanted:
+    wanted = project.policy.models[project.pipeline.name].command
+    if wanted is not None and project.pipeline.train.command != wanted:
         raise Refused(
             "the command is not the one that the policy has",
-            where=files.printable(here.pipeline.file),
+            where=files.printable(project.pipeline.file),
             help=f"restore it: {files.printable(json.dumps(wanted, ensure_ascii=False))}; "
             "or ask the policy's owner to fix this one",
         )
 
 
-def _check_key(here: Surroundings) -> None:
+def _check_key(project: Project) -> None:
     """The builder's key opens, can sign a model and is believed: better known now than after the training.
 
     A process of its own looks, and is gone before the sandbox starts (principle 12).
     """
-    uri = here.key_uri("builder")
+    uri = project.key_uri("builder")
     if uri is None:
-        here.signer("builder")  # raises, and says how to name one
+        project.signer("builder")  # raises, and says how to name one
         return
-    secret = here.passphrase(uri) if needs_passphrase(uri) else b""
+    secret = project.passphrase(uri) if needs_passphrase(uri) else b""
     public = unlock.public_key_of(uri, secret)
-    here.check_key(public, uri)
+    project.check_key(public, uri)
     oms.refuse_unusable(public)
-    listed = here.policy.models[here.pipeline.name].builders
-    if not any(here.policy.identities[name].key == public for name in listed):
+    listed = project.policy.models[project.pipeline.name].builders
+    if not any(project.policy.identities[name].key == public for name in listed):
         raise Refused(
-            f"the policy does not believe this key as a builder of {here.pipeline.name}",
+            f"the policy does not believe this key as a builder of {project.pipeline.name}",
             where=for_people(uri),
             help="name the builder's key: --key builder=URI; or ask the policy's owner to list this one",
         )
 
 
-def _bounds(here: Surroundings) -> dict[str, Any]:
-    wanted = here.pipeline.train.resources
+def _bounds(project: Project) -> dict[str, Any]:
+    wanted = project.pipeline.train.resources
     memory = wanted.memory if wanted.memory is not None else _physical_memory()
     return {"memory": memory, "processes": PROCESSES}
 
@@ -184,10 +185,10 @@ def _sandboxed(
     inputs: tuple[Input, ...],
     backend: Backend,
     weak: tuple[Wall, ...],
-    here: Surroundings,
+    project: Project,
 ) -> Outcome:
     """Run the training command behind the walls, its output shown and kept in the run's log."""
-    pipeline = here.pipeline
+    pipeline = project.pipeline
     scratch = claimed.work / "scratch"
     scratch.mkdir(mode=0o700)
     by_role = {item.role: item for item in inputs}
@@ -201,14 +202,14 @@ def _sandboxed(
         "run": claimed.run,
     }
     command = spec.fill(pipeline.train.command, values, python=sys.executable)
-    deadline, bounds = pipeline.train.deadline.total_seconds(), _bounds(here)
-    here.reporter.say(
+    deadline, bounds = pipeline.train.deadline.total_seconds(), _bounds(project)
+    project.reporter.say(
         "Training",
         f"{pipeline.name}  run {claimed.run}",
         f"in {backend.name}, deadline {deadline:,.0f} s",
         *map(walls.describe, weak),
     )
-    with Transcript(claimed.work / "train.log", here.reporter) as transcript:
+    with Transcript(claimed.work / "train.log", project.reporter) as transcript:
         outcome = backend.run(
             Confinement(
                 command=command,
@@ -266,38 +267,38 @@ def _sign(
     begun: datetime,
     backend: Backend,
     kind: str,
-    here: Surroundings,
+    project: Project,
 ) -> Result:
     """Hash the checkpoint, open the builder's key, write the provenance and then the signature."""
-    manifest = claims.hashed(claimed, here)
+    manifest = claims.hashed(claimed, project)
     if not manifest.files:
         raise Refused(
             "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
         )
     oms.refuse_unsignable(manifest)
-    body = _provenance(claimed.run, gathered, outcome, begun, backend, kind, here)
-    signer = here.signer("builder")
+    body = _provenance(claimed.run, gathered, outcome, begun, backend, kind, project)
+    signer = project.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
-    name = here.pipeline.name
+    name = project.pipeline.name
     statement = provenance.PREDICATE.statement(name, manifest.digest, body)
     made = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     signature = oms.sign(signer, name, manifest)
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=Event.JUDGED, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
         )
     outputs = [
         evidence.write(folder, provenance.KIND, made),
         evidence.write(folder, oms.KIND, signature),
     ]
-    here.reporter.say(
+    project.reporter.say(
         "Signed",
         f"{shown(claimed.checkpoint)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {outcome.seconds:,.1f} s",
         "walls: " + ", ".join(f"{wall.name} {wall.state.value}" for wall in outcome.walls),
     )
-    if here.ledger is not None:
-        here.ledger.append(
+    if project.ledger is not None:
+        project.ledger.append(
             event=Event.DONE, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
         )
     weak = [wall for wall in outcome.walls if wall.state is not WallState.PROVEN]
@@ -313,8 +314,8 @@ def _sign(
             "seconds": round(outcome.seconds, 1),
             "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
         },
-        notes=(*here.remarks, *_not_compared(gathered), *map(walls.describe, weak)),
-        next=_promotion(claimed, here),
+        notes=(*project.remarks, *_not_compared(gathered), *map(walls.describe, weak)),
+        next=_promotion(claimed, project),
     )
 
 
@@ -325,18 +326,18 @@ def _not_compared(gathered: Gathered) -> tuple[str, ...]:
     return (f"code and configuration were not compared with the evaluation set: {said.how}",)
 
 
-def _promotion(claimed: claims.Claimed, here: Surroundings) -> str | None:
+def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
     """The command that promotes this run to where the pipeline says that its models go."""
-    target, tag = here.pipeline.registry, here.pipeline.tag(claimed.run)
+    target, tag = project.pipeline.registry, project.pipeline.tag(claimed.run)
     to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
-    name = here.pipeline.name
+    name = project.pipeline.name
     return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
 
 
-def _check_bound(inputs: tuple[Input, ...], here: Surroundings) -> None:
+def _check_bound(inputs: tuple[Input, ...], project: Project) -> None:
     """An input bound in place is two weaker walls: better refused now than at promotion."""
     bound = _bound_in_place(inputs)
-    wanted = [wall for wall in (NETWORK, FILESYSTEM) if here.policy.wall(wall) is WallState.PROVEN]
+    wanted = [wall for wall in (NETWORK, FILESYSTEM) if project.policy.wall(wall) is WallState.PROVEN]
     if bound and wanted:
         raise Refused(
             f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven walls: "
@@ -371,13 +372,13 @@ def _provenance(
     begun: datetime,
     backend: Backend,
     kind: str,
-    here: Surroundings,
+    project: Project,
 ) -> provenance.Provenance:
     inputs = gathered.inputs
     by_role = {item.role: item.dependency for item in inputs}
-    train_ = here.pipeline.train
+    train_ = project.pipeline.train
     return provenance.Provenance.of(
-        model=here.pipeline.name,
+        model=project.pipeline.name,
         run=run,
         kind=kind,
         command=train_.command,

@@ -12,15 +12,16 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence, foreign
 from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.display import counted, local_time, short, shown, signer_named, size
 from tuneguard.errors import UsageError
 from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.journey import evidence_log
 from tuneguard.journey.decide import reference
 from tuneguard.journey.expected_signer import Signer
 from tuneguard.journey.gate_input import LATER
+from tuneguard.journey.project import Project
 from tuneguard.journey.sealed import verify_sealed
 from tuneguard.journey.sign import SEED_MANIFEST
-from tuneguard.journey.surroundings import Surroundings, counted, local_time, short, shown, signer_named, size
 from tuneguard.oci import manifest as oci
 from tuneguard.sandbox.state import WallState
 from tuneguard.signing.blob import is_blob_signature, read_blob_signature
@@ -47,7 +48,7 @@ def verify_tree(
     run: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Verify `directory` for ``train``, ``promote`` or ``load`` as the expected `model` (and `run`).
 
@@ -60,38 +61,38 @@ def verify_tree(
         Refused: the tree is another one than `tree`.
     """
     directory = Path(directory)
-    here = here or Surroundings()
+    project = project or Project()
     if purpose is not None and purpose not in PURPOSES:
         raise UsageError(
             f"{files.printable(purpose)} is not a purpose of verify", help="one of " + ", ".join(PURPOSES)
         )
     if purpose == "load":
-        here = here.for_loading()
+        project = project.for_loading()
     if model is not None or purpose is not None or run is not None or attempt is not None:
-        model = _expected(here, model)
+        model = _expected(project, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        manifest = evidence_log.copied(directory, tree, attempt, here, faults)
-        pieces = evidence.read(here.evidence_of(directory))
+        manifest = evidence_log.copied(directory, tree, attempt, project, faults)
+        pieces = evidence.read(project.evidence_of(directory))
         expectation = Expectation(
             purpose=wanted,
-            now=here.now,
+            now=project.now,
             model=model,
             run=run,
             attempt=attempt,
             manifest_digest=oci.build(manifest).digest if wanted == "load" else None,
-            repository=here.policy.models[model].repository if model is not None else None,
+            repository=project.policy.models[model].repository if model is not None else None,
             deferred=LATER if wanted == "promote" else frozenset(),
         )
         if wanted == "train":
-            sealed = verify_sealed(directory, manifest, pieces, here.policy, expectation, faults)
+            sealed = verify_sealed(directory, manifest, pieces, project.policy, expectation, faults)
             seen = sealed.verification
         else:
-            seen = verify(manifest, pieces, here.policy, expectation, faults)
-    tell(manifest, seen, here)
+            seen = verify(manifest, pieces, project.policy, expectation, faults)
+    tell(manifest, seen, project)
     digest = None if faults else manifest.digest  # what holds a fault has none
-    notes = [*here.remarks, *seen.notes]
+    notes = [*project.remarks, *seen.notes]
     if seen.integrity_only and not seen.findings:
         notes.append("integrity only: who made it, in which run, as which model, was not asked (--model)")
     return Result(
@@ -102,25 +103,27 @@ def verify_tree(
         evidence=tuple(reference(claim) for claim in seen.claims),
         facts={"tree": digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
         notes=tuple(notes),
-        next=paste.command("verify", directory, "--model", _a_model(here)) if wanted == "integrity" else None,
+        next=paste.command("verify", directory, "--model", _a_model(project))
+        if wanted == "integrity"
+        else None,
     )
 
 
-def _expected(here: Surroundings, model: str | None) -> str:
+def _expected(project: Project, model: str | None) -> str:
     """The model that the caller expects; else the policy's only one, never one that the pipeline file picks.
 
     Raises:
         UsageError: the policy has no such model, or none is named.
     """
-    if model is None and len(here.policy.models) > 1:
+    if model is None and len(project.policy.models) > 1:
         raise UsageError(
             "which model is expected is not said, and the policy has several", help="name it: --model NAME"
         )
-    return evidence_log.expected(here, model)
+    return evidence_log.expected(project, model)
 
 
-def _a_model(here: Surroundings) -> str:
-    return here.pipeline.name if here.in_project else "NAME"
+def _a_model(project: Project) -> str:
+    return project.pipeline.name if project.in_project else "NAME"
 
 
 def uncounted(seen: Verification) -> list[list[str]]:
@@ -128,7 +131,7 @@ def uncounted(seen: Verification) -> list[list[str]]:
     return [[skipped.path, skipped.reason] for skipped in seen.skipped]
 
 
-def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
+def tell(manifest: Manifest, seen: Verification, project: Project) -> None:
     """Say by whom and when: the line that a person looks for."""
     if seen.findings:
         return
@@ -138,7 +141,7 @@ def tell(manifest: Manifest, seen: Verification, here: Surroundings) -> None:
     by = "" if first is None else f"  {_by(first)}" + (_when(made[0]) if made and first.time is None else "")
     details = [_made(claim) for claim in made]
     by = by or f"  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
-    here.reporter.say("Verified", f"tree {short(manifest.digest)}{by}", *details)
+    project.reporter.say("Verified", f"tree {short(manifest.digest)}{by}", *details)
 
 
 def _by(claim: Claim[Said]) -> str:
@@ -174,7 +177,7 @@ def verify_foreign(
     issuer: str | None = None,
     manifest: str | Path | None = None,
     allow_ignored: Sequence[str] = (),
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """Verify a foreign signature by one signer: integrity only, which never passes (exit 4).
 
@@ -193,14 +196,14 @@ def verify_foreign(
     """
     directory = Path(directory)
     signature = Path(signature)
-    here = here or Surroundings()
+    project = project or Project()
     signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
     if not os.path.lexists(signature):
         raise files.missing(signature, "no such file")
-    signed_by = signer.judge(here.now)
+    signed_by = signer.judge(project.now)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
-        tree = hashing.hash_tree(directory, reporter=here.reporter, faults=faults)
+        tree = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
         data = files.read_named(signature, limits.BUNDLE_BYTES)
         if is_blob_signature(data):
             found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
@@ -208,7 +211,7 @@ def verify_foreign(
             bundle = read_bundle(data, shown(signature))
             with (
                 files.directory(directory) as root,
-                foreign.range_hasher(root, tree, here.reporter) as ranges,
+                foreign.range_hasher(root, tree, project.reporter) as ranges,
             ):
                 found = foreign.verify_foreign(
                     tree, bundle, signed_by, allow_ignored, where=shown(signature), hash_ranges=ranges
@@ -216,7 +219,7 @@ def verify_foreign(
     found = (*faults, *found)
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
-        here.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
+        project.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
         verdict=Verdict.REFUSED if refused else Verdict.INTEGRITY_ONLY,
@@ -272,7 +275,7 @@ def verify_data(
     checksums: str | Path,
     model: str | None = None,
     data: str | None = None,
-    here: Surroundings | None = None,
+    project: Project | None = None,
 ) -> Result:
     """What the seed's init container runs: the data set around `manifest`, before a byte is trained on.
 
@@ -284,7 +287,7 @@ def verify_data(
     """
     manifest = Path(manifest)
     checksums = Path(checksums)
-    here = here or Surroundings()
+    project = project or Project()
     folder = manifest.parent
     if checksums.parent.resolve() != folder.resolve() or (manifest.name, checksums.name) != (
         "manifest.json",
@@ -294,29 +297,29 @@ def verify_data(
             "the manifest and the checksums are not one seal inside a folder",
             help="name manifest.json and checksums.sha256 of the same data folder",
         )
-    name = model if model is not None else _only_model(here)
+    name = model if model is not None else _only_model(project)
     pinned = Pinned.parse(data)
     faults: list[Finding] = []
     expectation = Expectation(
         purpose="train",
-        now=here.now,
-        model=evidence_log.expected(here, name),
+        now=project.now,
+        model=evidence_log.expected(project, name),
         sealed="dataset",
         data_name=pinned.name if pinned else None,
         data_version=pinned.version if pinned else None,
     )
     with told_together(faults, str(folder)):
-        whole = hashing.hash_tree(folder, reporter=here.reporter, faults=faults)
-        sealed = verify_sealed(folder, whole, (), here.policy, expectation, faults)
+        whole = hashing.hash_tree(folder, reporter=project.reporter, faults=faults)
+        sealed = verify_sealed(folder, whole, (), project.policy, expectation, faults)
     seen = sealed.verification
     findings = (*seen.findings, *readable_by_others(folder))
     passed = seen.passed
     digest = None if faults else sealed.manifest.digest
-    notes = list(here.remarks)
+    notes = list(project.remarks)
     if passed:
         body = sealed.seal.body
         pin = "" if pinned and pinned.version else " (unpinned)"
-        here.reporter.say(
+        project.reporter.say(
             "Verified",
             f"data {body.name}@{body.version}{pin}  "
             f"{counted(len(sealed.manifest.files), 'file')}, {size(sealed.manifest.size)}",
@@ -337,8 +340,8 @@ def verify_data(
     )
 
 
-def _only_model(here: Surroundings) -> str | None:
-    names = list(here.policy.models)
+def _only_model(project: Project) -> str | None:
+    names = list(project.policy.models)
     return names[0] if len(names) == 1 else None
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import tree
+from tuneguard.display import counted, shown
 from tuneguard.errors import ChangedWhileRead, Refused
 from tuneguard.evaluation import weights
 from tuneguard.files import printable
 from tuneguard.gates.evaluation import ONE_SET, beside
-from tuneguard.journey.surroundings import counted, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneguard.display import size
 from tuneguard.findings import Verdict
-from tuneguard.journey.surroundings import size
 from tuneguard.output.lineage import STATES
 from tuneguard.output.report_values import Row, Stand, State, ordinal, when
 from tuneguard.output.text import reasons

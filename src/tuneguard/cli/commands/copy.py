@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("copy", PROJECT, POLICY, EVIDENCE, LEDGER, hidden=True)
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.option("--attempt", required=True)
 @click.option("--model", required=True)
 @click.option("--run", required=True)
-def COMMAND(here: Surroundings, directory: Path, attempt: str, model: str, run: str) -> Result:
+def COMMAND(project: Project, directory: Path, attempt: str, model: str, run: str) -> Result:
     """Copy DIRECTORY for judging and open an attempt; a step of `promote`."""
     from tuneguard.journey.copy import copy
 
-    return copy(directory, attempt=attempt, model=model, run=run, here=here)
+    return copy(directory, attempt=attempt, model=model, run=run, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("decide", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @tightened
 @bound
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     to: str,
     run: str,
@@ -53,5 +53,5 @@ def COMMAND(
         stopped_at=stopped_at,
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
-        here=here,
+        project=project,
     )

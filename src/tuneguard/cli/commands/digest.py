@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("digest")
 @click.argument("directory", type=PATH)
-def COMMAND(here: Surroundings, directory: Path) -> Result:
+def COMMAND(project: Project, directory: Path) -> Result:
     """Print the tree digest of DIRECTORY.
 
     Every entry counts; what a tree cannot hold (links, special files, empty folders) refuses.
     """
     from tuneguard.journey.digest import digest
 
-    return digest(directory, here=here)
+    return digest(directory, project=project)

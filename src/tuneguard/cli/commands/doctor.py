@@ -8,15 +8,15 @@ from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("doctor", PROJECT, POLICY, LEDGER, KEYS)
-def COMMAND(here: Surroundings) -> Result:
+def COMMAND(project: Project) -> Result:
     """Show what this machine offers to runs and promotions, and what mends what it lacks.
 
     Exit code 1 where something that a run or a promotion needs is missing. Nothing is written.
     """
     from tuneguard.journey.doctor import doctor
 
-    return doctor(here=here)
+    return doctor(project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("evaluate", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @tightened
 @bound
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     model: str | None,
     eval_dataset: Path | None,
@@ -47,5 +47,5 @@ def COMMAND(
         eval_dataset=eval_dataset,
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
-        here=here,
+        project=project,
     )

@@ -10,13 +10,13 @@ from tuneguard.cli.options import command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("explain")
 @click.argument("rule", metavar="ID")
-def COMMAND(here: Surroundings, rule: str) -> Result:
+def COMMAND(project: Project, rule: str) -> Result:
     """Explain ID: a scan rule (TG-…), a step of verification (V07), a gate, or another finding's rule."""
     from tuneguard.journey.explain import explain
 
-    return explain(rule, here=here)
+    return explain(rule, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("init", PASSPHRASE)
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--name", required=True, metavar="N", help="Name the model; the policy and the keys use this name."
 )
 @unencrypted
-def COMMAND(here: Surroundings, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result:
+def COMMAND(project: Project, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result:
     """Write a pipeline, a development policy, keys and a root for a new project in DIRECTORY.
 
     Keys and root go to $TUNEGUARD_HOME. Nothing is ever overwritten; a root that is there is used.
@@ -29,5 +29,5 @@ def COMMAND(here: Surroundings, directory: Path, name: str, unsafe_no_passphrase
     from tuneguard.journey.init import init
     from tuneguard.trust.root import home
 
-    secret = None if unsafe_no_passphrase else new_passphrase(here, home() / "keys" / name)
-    return init(directory, name=name, passphrase=secret, here=here)
+    secret = None if unsafe_no_passphrase else new_passphrase(project, home() / "keys" / name)
+    return init(directory, name=name, passphrase=secret, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("keygen", PASSPHRASE)
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     help="Make this type of key: ECDSA on P-256 or P-384, or Ed25519, which cannot sign models.",
 )
 @unencrypted
-def COMMAND(here: Surroundings, path: Path, type: str, unsafe_no_passphrase: bool) -> Result:
+def COMMAND(project: Project, path: Path, type: str, unsafe_no_passphrase: bool) -> Result:
     """Make a private key at PATH and its public key beside it (.pub).
 
     The private key is encrypted PKCS#8 with mode 0600. Nothing is ever overwritten.
     """
     from tuneguard.journey.keys import keygen
 
-    secret = None if unsafe_no_passphrase else new_passphrase(here, path)
-    return keygen(path, type=type, passphrase=secret, here=here)
+    secret = None if unsafe_no_passphrase else new_passphrase(project, path)
+    return keygen(path, type=type, passphrase=secret, project=project)

@@ -10,7 +10,7 @@ from tuneguard.cli.options import LEDGER, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 class Ledger(click.Group):
@@ -29,11 +29,11 @@ def COMMAND() -> None:
 
 
 @command("ledger list", PROJECT, LEDGER, short="list")
-def entries(here: Surroundings) -> Result:
+def entries(project: Project) -> Result:
     """Every entry, oldest first, and the head."""
     from tuneguard.journey import ledgers
 
-    return ledgers.entries(here=here)
+    return ledgers.entries(project=project)
 
 
 @command("ledger verify", PROJECT, LEDGER, short="verify")
@@ -42,11 +42,11 @@ def entries(here: Surroundings) -> Result:
     metavar="SIZE:ROOT",
     help="Compare with this head, which was kept elsewhere, and refuse a rewritten ledger.",
 )
-def verify(here: Surroundings, head: str | None) -> Result:
+def verify(project: Project, head: str | None) -> Result:
     """Read every entry again and compare with a head that was kept elsewhere."""
     from tuneguard.journey import ledgers
 
-    return ledgers.verify(head=head, here=here)
+    return ledgers.verify(head=head, project=project)
 
 
 for each in (entries, verify):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 FILE = click.argument("file", type=PATH, default="policy.yaml")
 
@@ -24,29 +24,29 @@ def COMMAND() -> None:
 
 @command("policy sign", KEYS, short="sign")
 @FILE
-def sign(here: Surroundings, file: Path) -> Result:
+def sign(project: Project, file: Path) -> Result:
     """Sign FILE's exact bytes with the root's key; the bundle goes beside it."""
     from tuneguard.journey import policies
 
-    return policies.sign(file, here=here)
+    return policies.sign(file, project=project)
 
 
 @command("policy check", ROOT, short="check")
 @FILE
-def check(here: Surroundings, file: Path) -> Result:
+def check(project: Project, file: Path) -> Result:
     """Check FILE's signature, and say what it would refuse or believes too lightly."""
     from tuneguard.journey import policies
 
-    return policies.check(file, here=here)
+    return policies.check(file, project=project)
 
 
 @command("policy explain", short="explain")
 @FILE
-def explain(here: Surroundings, file: Path) -> Result:
+def explain(project: Project, file: Path) -> Result:
     """Say in plain words whom FILE believes about what."""
     from tuneguard.journey import policies
 
-    return policies.explain(file, here=here)
+    return policies.explain(file, project=project)
 
 
 @command("policy set-model", PROJECT, KEYS, short="set-model")
@@ -59,7 +59,7 @@ def explain(here: Surroundings, file: Path) -> Result:
 @click.option("--config", type=PATH, metavar="FILE", help="Allow only this configuration.")
 @click.option("--command", is_flag=True, help="Allow only the command that the pipeline file has now.")
 def set_model(
-    here: Surroundings,
+    project: Project,
     name: str,
     file: Path,
     base: Path | None,
@@ -81,7 +81,7 @@ def set_model(
         code=code,
         config=config,
         command=command,
-        here=here,
+        project=project,
     )
 
 
@@ -95,11 +95,11 @@ def set_model(
     metavar="TEXT",
     help="Record why. 'retired' and 'superseded' keep what the key signed; any other reason revokes it.",
 )
-def revoke(here: Surroundings, name: str, file: Path, reason: str) -> Result:
+def revoke(project: Project, name: str, file: Path, reason: str) -> Result:
     """Revoke the key of identity NAME in FILE, raise the version, sign again."""
     from tuneguard.journey import policies
 
-    return policies.revoke(file, name, reason=reason, here=here)
+    return policies.revoke(file, name, reason=reason, project=project)
 
 
 @command("policy rotate", KEYS, short="rotate")
@@ -109,11 +109,11 @@ def revoke(here: Surroundings, name: str, file: Path, reason: str) -> Result:
     "--public-key", type=PATH, metavar="FILE", required=True, help="Replace the key by this public key."
 )
 @click.option("--name", "new", metavar="NEW", help="Name the new identity; without it NAME-2.")
-def rotate(here: Surroundings, name: str, file: Path, public_key: Path, new: str | None) -> Result:
+def rotate(project: Project, name: str, file: Path, public_key: Path, new: str | None) -> Result:
     """Let another key follow that of identity NAME in FILE, which makes no evidence from now on."""
     from tuneguard.journey import policies
 
-    return policies.rotate(file, name, public_key=public_key, new=new, here=here)
+    return policies.rotate(file, name, public_key=public_key, new=new, project=project)
 
 
 for each in (sign, check, explain, set_model, revoke, rotate):

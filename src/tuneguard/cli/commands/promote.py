@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("promote", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @tightened
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     to: str,
     run: str,
@@ -56,21 +56,21 @@ def COMMAND(
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
         mount_from=mount_from,
-        here=here,
+        project=project,
     )
-    return reported(result, here)
+    return reported(result, project)
 
 
-def reported(result: Result, here: Surroundings) -> Result:
+def reported(result: Result, project: Project) -> Result:
     """Write the report of a promotion into the project; its path is one of the outputs."""
     import dataclasses
 
+    from tuneguard.display import shown
     from tuneguard.files import write_replacing
-    from tuneguard.journey.surroundings import shown
     from tuneguard.output import html
 
     name = str(result.facts.get("attempt") or "attempt")
-    path = here.room("reports") / f"{name}.html"
+    path = project.state_directory("reports") / f"{name}.html"
     write_replacing(path, html.render(result))
     facts = {**result.facts, "report": shown(path)}
     return dataclasses.replace(result, outputs=(*result.outputs, shown(path)), facts=facts)

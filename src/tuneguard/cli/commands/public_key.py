@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("public-key", KEYS)
 @click.argument("file", type=PATH)
-def COMMAND(here: Surroundings, file: Path) -> Result:
+def COMMAND(project: Project, file: Path) -> Result:
     """Write the public half of the key that --key names to the new FILE, in PEM.
 
     The key may live in a file, a token, a cloud's key service, Vault or a Kubernetes secret. A policy lists
@@ -25,4 +25,4 @@ def COMMAND(here: Surroundings, file: Path) -> Result:
     """
     from tuneguard.journey.keys import public_key
 
-    return public_key(file, here=here)
+    return public_key(file, project=project)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("pull", PROJECT, POLICY, LEDGER, REGISTRY)
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--run", metavar="ID", help="Demand that the evidence names this run.")
 @signed_by
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     reference: str,
     directory: Path,
     model: str | None,
@@ -49,7 +49,7 @@ def COMMAND(
                 "a signature by cosign names no model and no run",
                 help="leave --model and --run out, or pull by our own verdict: leave out who signed",
             )
-        return pull_foreign(reference, directory, here=here, **signer)
+        return pull_foreign(reference, directory, project=project, **signer)
     from tuneguard.journey.pull import pull
 
-    return pull(reference, directory, model=model, run=run, here=here)
+    return pull(reference, directory, model=model, run=run, project=project)

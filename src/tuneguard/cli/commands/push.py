@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("push", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @bound
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     to: str,
     model: str | None,
@@ -53,5 +53,5 @@ def COMMAND(
         attempt=attempt,
         tree=tree,
         mount_from=mount_from,
-        here=here,
+        project=project,
     )

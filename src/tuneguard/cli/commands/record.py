@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("record", PROJECT, POLICY, LEDGER, KEYS, hidden=True)
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.option("--model", required=True)
 @click.option("--pushed", required=True)
 def COMMAND(
-    here: Surroundings, directory: Path, run: str, attempt: str, tree: str, model: str, pushed: str
+    project: Project, directory: Path, run: str, attempt: str, tree: str, model: str, pushed: str
 ) -> Result:
     """Close the attempt in the ledger and sign its head; a step of `promote`."""
     from tuneguard.journey.record import record
 
-    return record(directory, run=run, attempt=attempt, tree=tree, model=model, pushed=pushed, here=here)
+    return record(directory, run=run, attempt=attempt, tree=tree, model=model, pushed=pushed, project=project)

@@ -10,7 +10,7 @@ from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, REGISTRY, comma
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("renew", PROJECT, POLICY, LEDGER, KEYS, REGISTRY)
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="Demand this model; without it the one that the policy has for the repository.",
 )
-def COMMAND(here: Surroundings, reference: str, model: str | None) -> Result:
+def COMMAND(project: Project, reference: str, model: str | None) -> Result:
     """Renew the release of the tag REFERENCE names, before it runs out or after.
 
     Its verdict must still count. Signed with the promoter's key: --key promoter=URI.
     """
     from tuneguard.journey.renew import renew
 
-    return renew(reference, model=model, here=here)
+    return renew(reference, model=model, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("run", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--unsafe-no-sandbox", is_flag=True, help="Train without a sandbox; the evidence records it.")
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     run: str | None,
     resume: Path | None,
     engine: str,
@@ -46,5 +46,5 @@ def COMMAND(
         engine=engine,
         keep_intermediate=keep_intermediate,
         unsafe_no_sandbox=unsafe_no_sandbox,
-        here=here,
+        project=project,
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for existing scripts.")
 @bound
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     paths: tuple[Path, ...],
     sign: bool,
     model: str | None,
@@ -39,4 +39,4 @@ def COMMAND(
     from tuneguard.journey.scan import scan
 
     del check_pickle_exploits, check_embedded_code  # both are always done
-    return scan(paths, sign=sign, model=model, attempt=attempt, tree=tree, here=here)
+    return scan(paths, sign=sign, model=model, attempt=attempt, tree=tree, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("seal", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="Write the seal into DIRECTORY as manifest.json, checksums.sha256 and a bundle.",
 )
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     kind: str,
     name: str,
@@ -59,5 +59,5 @@ def COMMAND(
         license=license,
         classification=classification,
         inside=inside,
-        here=here,
+        project=project,
     )

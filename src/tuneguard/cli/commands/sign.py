@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("sign", PROJECT, POLICY, EVIDENCE, KEYS)
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="Include these authorities above the certificate (PEM).",
 )
 def COMMAND(
-    here: Surroundings, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
+    project: Project, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
 ) -> Result:
     """Sign DIRECTORY in OMS v1.0, which model_signing reads, or for cosign.
 
@@ -43,4 +43,4 @@ def COMMAND(
     """
     from tuneguard.journey.sign import sign
 
-    return sign(directory, form=form, certificate=certificate, chain=certificate_chain, here=here)
+    return sign(directory, form=form, certificate=certificate, chain=certificate_chain, project=project)

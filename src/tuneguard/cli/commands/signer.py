@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("signer", POLICY, KEYS)
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--log", type=PATH, metavar="FILE", help="Append a JSON line for each request to this file.")
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     listen: Path,
     allow_user: tuple[str, ...],
     statement: tuple[str, ...],
@@ -38,4 +38,4 @@ def COMMAND(
     """
     from tuneguard.journey.signing_agent import listen as serve
 
-    return serve(listen, users=allow_user, kinds=statement, log=log, here=here)
+    return serve(listen, users=allow_user, kinds=statement, log=log, project=project)

@@ -10,16 +10,16 @@ from tuneguard.cli.options import EVIDENCE, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("trace", PROJECT, POLICY, EVIDENCE, LEDGER)
 @click.argument("subject", metavar="DIGEST|DIR")
-def COMMAND(here: Surroundings, subject: str) -> Result:
+def COMMAND(project: Project, subject: str) -> Result:
     """Show what a tree was made from, who judged it, and where it was pushed.
 
     Of a tree's or manifest's DIGEST the first 8 digits or more will do.
     """
     from tuneguard.journey.trace import trace
 
-    return trace(subject, here=here)
+    return trace(subject, project=project)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("train", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--keep-intermediate", is_flag=True)
 @click.option("--unsafe-no-sandbox", is_flag=True)
 def COMMAND(
-    here: Surroundings, run: str, resume: Path | None, keep_intermediate: bool, unsafe_no_sandbox: bool
+    project: Project, run: str, resume: Path | None, keep_intermediate: bool, unsafe_no_sandbox: bool
 ) -> Result:
     """Supervise one training and sign its checkpoint; a step of `run`."""
     from tuneguard.journey.train import train
@@ -31,5 +31,5 @@ def COMMAND(
         resume=resume,
         keep_intermediate=keep_intermediate,
         unsafe_no_sandbox=unsafe_no_sandbox,
-        here=here,
+        project=project,
     )

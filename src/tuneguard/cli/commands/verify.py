@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("verify", PROJECT, POLICY, EVIDENCE)
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @bound
 def COMMAND(
-    here: Surroundings,
+    project: Project,
     directory: Path,
     purpose: str | None,
     model: str | None,
@@ -78,7 +78,7 @@ def COMMAND(
             signature=signature,
             manifest=manifest,
             allow_ignored=allow_ignored,
-            here=here,
+            project=project,
             **signer,
         )
     if any(signer.values()) or manifest is not None or allow_ignored:
@@ -93,5 +93,5 @@ def COMMAND(
         run=run,
         attempt=attempt,
         tree=tree,
-        here=here,
+        project=project,
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.surroundings import Surroundings
+    from tuneguard.journey.project import Project
 
 
 @command("verify-data", PROJECT, POLICY, EVIDENCE)
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 )
 @click.option("--model", metavar="N", help="Demand that the policy lets this model train on the data.")
 @click.option("--data", metavar="NAME@VERSION", help="Demand that the seal names this data set and version.")
-def COMMAND(
-    here: Surroundings, manifest: Path, checksums: Path, model: str | None, data: str | None
-) -> Result:
+def COMMAND(project: Project, manifest: Path, checksums: Path, model: str | None, data: str | None) -> Result:
     """Verify a data set sealed inside its folder, before any byte of it is trained on.
 
     Needs no project and writes nothing. The policy and its root come from outside the data.
     """
     from tuneguard.journey.verify import verify_data
 
-    return verify_data(manifest=manifest, checksums=checksums, model=model, data=data, here=here)
+    return verify_data(manifest=manifest, checksums=checksums, model=model, data=data, project=project)

@@ -1,7 +1,7 @@
-"""What surrounds a command: the project, the policy and its root, the ledger, the keys.
+"""The project in which a command works: its pipeline, policy and root, ledger and keys.
 
-Everything is found as DESIGN.md's "Where things are found" says and nowhere else: a pipeline, a
-tree, evidence or a registry never says whom to believe.
+Each is found where `docs/pipeline.md` says and nowhere else: a pipeline, a tree, evidence or a registry
+never says whom to believe.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import files
+from tuneguard.display import shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.progress import SILENT, Reporter
 
@@ -40,8 +41,8 @@ def no_passphrase(name: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a command stands. Each property looks once, when it is first needed."""
+class Project:
+    """A project and the files around it. Each property is looked up once, when it is first needed."""
 
     project_option: Path | None = None
     policy_option: Path | None = None
@@ -53,6 +54,55 @@ class Surroundings:
     reporter: Reporter = SILENT
     insecure_registries: tuple[str, ...] = ()
     registry_ca: Path | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        policy: str | Path | None = None,
+        root: str | Path | None = None,
+        evidence: str | Path | None = None,
+        ledger: str | None = None,
+        keys: Mapping[str, str] | None = None,
+        passphrase: Callable[[str], bytes] = no_passphrase,
+        reporter: Reporter = SILENT,
+        insecure_registries: tuple[str, ...] = (),
+        registry_ca: str | Path | None = None,
+    ) -> Project:
+        """Name a project, and what is not where it usually is. Nothing is read before it is needed.
+
+        Args:
+            path: the project's folder, or its pipeline file; the current folder if None.
+            policy: the signed policy; otherwise as ``TUNEGUARD_POLICY`` says or beside the root.
+            root: the root's public key.
+            evidence: the evidence folder, where it is not beside the tree.
+            ledger: a file, or ``sqlite:FILE``.
+            keys: the URI of the key for each role; under ``""`` one for every role.
+            passphrase: asked, with the key's name, for the passphrase of an encrypted key.
+            reporter: gets the progress lines.
+            insecure_registries: hosts that are spoken to without TLS.
+            registry_ca: certificates, in PEM, of the registries' authorities.
+        """
+
+        def given(each: str | Path | None) -> Path | None:
+            return None if each is None else Path(each)
+
+        pipeline = given(path)
+        if pipeline is not None and pipeline.is_dir():
+            pipeline /= PIPELINE
+        return cls(
+            project_option=pipeline,
+            policy_option=given(policy),
+            root_option=given(root),
+            evidence_option=given(evidence),
+            ledger_option=ledger,
+            key_options=keys or {},
+            passphrase=passphrase,
+            reporter=reporter,
+            insecure_registries=insecure_registries,
+            registry_ca=given(registry_ca),
+        )
 
     @cached_property
     def now(self) -> datetime:
@@ -87,16 +137,16 @@ class Surroundings:
         return spec.load(self.pipeline_file)
 
     @property
-    def project(self) -> Path:
+    def folder(self) -> Path:
         """The project's folder."""
         return self.pipeline_file.resolve().parent
 
     @property
     def state(self) -> Path:
         """The project's own folder for what Tuneguard keeps there."""
-        return self.project / STATE
+        return self.folder / STATE
 
-    def room(self, name: str = "") -> Path:
+    def state_directory(self, name: str = "") -> Path:
         """The project's own folder or one of those in it, made where it is missing: ours alone.
 
         What is judged and what is swept away lies in there; so nobody else may be able to put another
@@ -106,7 +156,7 @@ class Surroundings:
             Refused: it is a link, belongs to another user, or others may write to it.
         """
         if name:
-            self.room()
+            self.state_directory()
         folder = self.state / name
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -140,8 +190,8 @@ class Surroundings:
         path = root.find_policy(self.policy_option)
         return root.load_policy(path, root.find_root(self.root_option), now=self.now, loading=loading)
 
-    def for_loading(self) -> Surroundings:
-        """The same surroundings, in which a policy counts that is expired and in its grace.
+    def for_loading(self) -> Project:
+        """The same project, in which a policy counts that is expired and in its grace.
 
         For what loads a model that was promoted before, and makes no evidence. Raises as `policy` does.
         """
@@ -158,7 +208,7 @@ class Surroundings:
         if self.ledger_file is None:
             return None
         if self.ledger_option is None:
-            self.room()
+            self.state_directory()
         return SqliteStore(self.ledger_file)
 
     @property
@@ -265,57 +315,3 @@ class Surroundings:
             return ()
         judged = ((each, not_believed(each, self.now)) for each in identities)
         return tuple((each, why) for each, why in judged if why is not None)
-
-
-def rfc3339(moment: datetime) -> str:
-    """A moment as evidence writes it: UTC, whole seconds, ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def shown(path: Path) -> str:
-    """A path as it is printed: escaped, and relative where it lies below the current folder."""
-    return files.printable(files.from_here(path))
-
-
-def short(digest: str) -> str:
-    """The first 12 hex digits of a digest, for text."""
-    return digest.removeprefix("sha256:")[:12]
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things for people.
-
-    >>> counted(1, "file"), counted(1_200, "file")
-    ('1 file', '1,200 files')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def signer_named(identity: str, custodian: str) -> str:
-    """Who signed: the identity, and its custodian where that is another name.
-
-    >>> signer_named("alice-yubikey", "alice"), signer_named("dev-builder", "dev-builder")
-    ('alice-yubikey (alice)', 'dev-builder')
-    """
-    return identity if identity == custodian else f"{identity} ({custodian})"
-
-
-def size(count: int) -> str:
-    """A number of bytes for people.
-
-    >>> size(432_327_884)
-    '412.3 MiB'
-    """
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
-
-
-def local_time(text: str) -> str:
-    """An RFC 3339 time from evidence as people read it: local, with its offset."""
-    moment = datetime.fromisoformat(text).astimezone()
-    offset = moment.strftime("%z")
-    return f"{moment:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]}"
