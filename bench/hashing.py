@@ -70,7 +70,7 @@ def four_files(folder: Path, quick: bool, rounds: int) -> None:
     heading(f"4 files, {4 * size >> 20:,} MiB, {cores()} cores", best, 4 * size)
     report(best, "memory", "hashing in memory on all cores", 0.85)
     report(best, "openssl", "openssl dgst, in parallel", 1.05)
-    report(best, "seed", "the seed's script", 1.0)
+    report(best, "seed", "the plain script", 1.0)
     if "model_signing" in best:
         report(best, "model_signing", "model_signing", 1.0)
     else:
@@ -195,7 +195,7 @@ def tool(command: list[str], paths: list[Path], each: int | None = None, within:
 
 
 def seed_manifest(folder: Path) -> dict:
-    """The seed's `compute_checkpoint_manifest`."""
+    """The plain script's `compute_checkpoint_manifest`."""
     manifest = {"files": {}, "metadata": {}}
     for file_path in sorted(folder.rglob("*")):
         if file_path.is_file():

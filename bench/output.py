@@ -11,11 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tuneguard.journey.transcript import Transcript
 from tuneguard.output.terminal import Recorder
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.walls import Confinement
+from tuneguard.training.transcript import Transcript
 
 MEGABYTES = 300
 TARGET = 100.0

@@ -182,11 +182,11 @@ def push(host: str, repository: str, folder: Path) -> int:
 
 
 def pull(host: str, repository: str, folder: Path) -> int:
-    from tuneguard.journey.fetch import fetch
-    from tuneguard.journey.project import Project
     from tuneguard.oci.http import Transport
     from tuneguard.oci.manifest import read
     from tuneguard.oci.server import Server
+    from tuneguard.project.project import Project
+    from tuneguard.promotion.fetch import fetch
 
     source = Server(Transport(host), repository)
     fetch(source, read(source.read_manifest("v1"), "bench"), (), folder, Project())

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from tuneguard.journey.policies import rotate as policy_rotate
     from tuneguard.journey.policies import set_model as policy_set_model
     from tuneguard.journey.policies import sign as policy_sign
-    from tuneguard.journey.project import Project
     from tuneguard.journey.promote import promote
     from tuneguard.journey.pull import pull
     from tuneguard.journey.pull_foreign import pull_foreign
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.trace import trace
     from tuneguard.journey.verify import verify_data, verify_foreign
     from tuneguard.journey.verify import verify_tree as verify
+    from tuneguard.project.project import Project
 
 __version__ = "0.1.0"
 
@@ -153,7 +153,7 @@ _WHERE = {
     "ledger_list": "tuneguard.journey.ledgers:entries",
     "ledger_verify": "tuneguard.journey.ledgers:verify",
     "explain": "tuneguard.journey.explain:explain",
-    "Project": "tuneguard.journey.project:Project",
+    "Project": "tuneguard.project.project:Project",
     "Result": "tuneguard.findings:Result",
     "Verdict": "tuneguard.findings:Verdict",
     "Finding": "tuneguard.findings:Finding",

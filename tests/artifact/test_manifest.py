@@ -141,7 +141,7 @@ def test_checksums_of_more_bytes_than_the_bound_are_not_read(monkeypatch):
 
 
 def seed_manifest(folder: Path) -> dict:
-    """The seed's `compute_checkpoint_manifest`, its indentation restored."""
+    """The plain script's `compute_checkpoint_manifest`, its indentation restored."""
     manifest = {"files": {}, "metadata": {}}
     for file_path in sorted(folder.rglob("*")):
         if file_path.is_file():
@@ -161,7 +161,7 @@ def test_the_seeds_manifest_is_written_byte_for_byte(tree, tmp_path):
 
     found = hash_tree(root)
 
-    assert found.to_seed_json() == (tmp_path / "manifest.json").read_bytes()
+    assert found.to_cosign_manifest() == (tmp_path / "manifest.json").read_bytes()
     assert [file.path for file in found.files][:3] == [
         "Z/ы/x",
         "a-b",
@@ -170,7 +170,7 @@ def test_the_seeds_manifest_is_written_byte_for_byte(tree, tmp_path):
 
 
 def test_the_seeds_manifest_of_nothing_is_written_as_it_writes_it():
-    assert Manifest(()).to_seed_json() == json.dumps({"files": {}, "metadata": {}}, indent=2).encode()
+    assert Manifest(()).to_cosign_manifest() == json.dumps({"files": {}, "metadata": {}}, indent=2).encode()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_the_seeds_manifest_of_nothing_is_written_as_it_writes_it():
 )
 def test_a_seed_manifest_of_another_shape_is_not_understood(text, message):
     with pytest.raises(NotUnderstood) as caught:
-        Manifest.read_seed_json(text.encode(), "manifest.json")
+        Manifest.read_cosign_manifest(text.encode(), "manifest.json")
 
     assert message in str(caught.value)
 
@@ -214,7 +214,7 @@ def test_both_forms_are_read_back_as_they_were_written(written):
     files = {file.path: file.sha256 for file in written.files}
 
     assert Manifest.read_checksums(written.to_checksums(), "c") == files
-    assert Manifest.read_seed_json(written.to_seed_json(), "m") == files
+    assert Manifest.read_cosign_manifest(written.to_cosign_manifest(), "m") == files
 
 
 @given(manifests, manifests)
@@ -224,6 +224,6 @@ def test_two_manifests_have_one_digest_exactly_if_nothing_differs(one, other):
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_in_our_words(data):
-    for read in (Manifest.read_checksums, Manifest.read_seed_json):
+    for read in (Manifest.read_checksums, Manifest.read_cosign_manifest):
         with contextlib.suppress(NotUnderstood):
             assert all(fault_of_path(path) is None for path in read(data, "x"))

@@ -11,9 +11,9 @@ import pytest
 from steps import Promotion
 
 from tuneguard.errors import Refused, TuneguardError
-from tuneguard.journey.project import Project
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
+from tuneguard.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.journey.project import Project
 from tuneguard.journey.train import train
 from tuneguard.progress import SILENT
+from tuneguard.project.project import Project
 from world.helper import WAITING, helped
 
 if TYPE_CHECKING:

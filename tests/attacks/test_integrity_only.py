@@ -16,7 +16,7 @@ from tuneguard.cli.app import run
 from tuneguard.engines.step import Outcome, Step
 from tuneguard.errors import NotUnderstood
 from tuneguard.findings import Verdict
-from tuneguard.journey import plan
+from tuneguard.plan import plans as plan
 from tuneguard.progress import SILENT
 from tuneguard.signing.key import make_pair
 from tuneguard.typed import read

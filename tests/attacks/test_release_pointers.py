@@ -16,11 +16,11 @@ from steps import MODEL
 from tuneguard.attest.predicates import release as releases
 from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, Statement
 from tuneguard.display import rfc3339
-from tuneguard.journey import releases as journey
-from tuneguard.journey.project import Project
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.client import attach, bundles
 from tuneguard.oci.layout import Layout
+from tuneguard.project.project import Project
+from tuneguard.promotion import releases as journey
 from tuneguard.signing.bundle import make_bundle, read_bundle
 
 if TYPE_CHECKING:

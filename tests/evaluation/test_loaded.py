@@ -332,7 +332,7 @@ def test_a_model_of_nothing_but_nan_has_no_answer_at_all(torch, room):
 def test_a_checkpoint_is_measured_in_a_real_sandbox_and_twice_the_same(torch, room):
     from tuneguard.artifact.digest import hash_tree
     from tuneguard.evaluation.model import evaluate
-    from tuneguard.journey.weights import selected
+    from tuneguard.promotion.weights import selected
     from tuneguard.sandbox.find import find_backend
 
     (room / "set").mkdir()

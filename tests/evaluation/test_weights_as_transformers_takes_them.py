@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tuneguard.artifact.digest import hash_tree
-from tuneguard.journey.weights import selected
+from tuneguard.promotion.weights import selected
 
 if TYPE_CHECKING:
     from pathlib import Path

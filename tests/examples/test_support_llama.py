@@ -99,7 +99,7 @@ def trained(models: Path, target: Path, epochs: int) -> str:
 @pytest.mark.parametrize(("epochs", "good_enough"), [(2, False), (12, True)])
 def test_two_epochs_miss_the_bar_and_twelve_pass(models, tmp_path, epochs, good_enough):
     from tuneguard.evaluation.model import evaluate
-    from tuneguard.journey.weights import selected
+    from tuneguard.promotion.weights import selected
     from tuneguard.sandbox.find import find_backend
 
     said = trained(models, tmp_path, epochs)

@@ -93,7 +93,7 @@ def test_every_relative_link_leads_to_something(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
-    """`journey/plan.py` in a page is a file of the package, of the repository, or of the page's folder."""
+    """`plan/plans.py` in a page is a file of the package, of the repository, or of the page's folder."""
     named = set(
         re.findall(
             r"`((?:[\w.-]+/)+[\w.-]*\.(?:py|md|json|yaml|toml|jsonl)|(?:src|tests)/[\w./-]+)`", prose_of(page)

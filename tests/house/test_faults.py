@@ -28,7 +28,7 @@ def of_tests(name: str) -> list[int]:
 @pytest.mark.parametrize(
     ("heading", "name", "count"),
     [
-        ("The seed's scripts", "test_seed_faults.py", 28),
+        ("Scripts with openssl and cosign", "test_script_faults.py", 28),
         ("model_signing 1.1.1", "test_model_signing_faults.py", 16),
     ],
 )

@@ -27,12 +27,12 @@ from tuneguard.artifact.digest import hash_tree
 from tuneguard.artifact.removal import remove
 from tuneguard.errors import Refused
 from tuneguard.files import FAULT_AT
-from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import Entry, Event
 from tuneguard.ledger.store import SqliteStore
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.client import bundles
 from tuneguard.oci.layout import Layout
+from tuneguard.project.project import Project
 from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer
 

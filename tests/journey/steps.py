@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tuneguard.artifact.digest import hash_tree
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.display import rfc3339
-from tuneguard.journey import evidence_log, weights
-from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import new_attempt
+from tuneguard.project import evidence_log
+from tuneguard.project.project import Project
+from tuneguard.promotion import weights
 
 if TYPE_CHECKING:
     from projects import ProjectFolder

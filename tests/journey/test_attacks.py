@@ -21,12 +21,12 @@ from tuneguard.attest.predicates import provenance, seal
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.display import rfc3339
 from tuneguard.errors import Refused
-from tuneguard.journey.input import Input
-from tuneguard.journey.inputs import still_the_same
-from tuneguard.journey.project import Project
 from tuneguard.oci.layout import Layout
+from tuneguard.project.project import Project
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import open_signer
+from tuneguard.training.input import Input
+from tuneguard.training.inputs import still_the_same
 from world import pickles
 from world.keys import no_passphrase
 

@@ -219,7 +219,7 @@ def test_two_of_the_seals_files_are_what_its_statement_regenerates(inside: Proje
 
     body = sealed_by((folder / "manifest.json.sigstore.json").read_bytes())
 
-    assert (folder / "manifest.json").read_bytes() == body.manifest.to_seed_json()
+    assert (folder / "manifest.json").read_bytes() == body.manifest.to_cosign_manifest()
     assert (folder / "checksums.sha256").read_bytes() == body.manifest.to_checksums()
     assert json.loads((folder / "manifest.json").read_bytes())["files"].keys() == {
         "tickets.jsonl",
@@ -281,7 +281,7 @@ def test_attack_a_run_on_data_whose_inner_manifest_was_edited(
     assert not (inside.path / "runs/042.evidence").exists()
 
 
-# --- verify-data: the seed's init container ----------------------------------------------------------
+# --- verify-data: the init container ----------------------------------------------------------
 
 
 def flags(folder: Path) -> tuple[str, str]:
@@ -390,7 +390,7 @@ def recompute_both_lists(folder: Path) -> None:
     """The thorough attacker: he changes a row and makes manifest and checksums fit."""
     change(folder)
     found = hash_tree(folder).without(INSIDE)
-    (folder / "manifest.json").write_bytes(found.to_seed_json())
+    (folder / "manifest.json").write_bytes(found.to_cosign_manifest())
     (folder / "checksums.sha256").write_bytes(found.to_checksums())
 
 
@@ -498,7 +498,7 @@ def test_attack_a_seal_beside_moved_inside(
     [beside] = (project.path / "data/train.evidence").glob("seal-*")
     manifest = sealed_by(beside.read_bytes()).manifest
     shutil.copy(beside, folder / "manifest.json.sigstore.json")
-    (folder / "manifest.json").write_bytes(manifest.to_seed_json())
+    (folder / "manifest.json").write_bytes(manifest.to_cosign_manifest())
     (folder / "checksums.sha256").write_bytes(manifest.to_checksums())
 
     assert verified(project, folder) == 1

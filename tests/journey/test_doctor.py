@@ -16,7 +16,8 @@ from tuneguard.cli.app import run
 from tuneguard.errors import Interrupted
 from tuneguard.journey import doctor as journey
 from tuneguard.journey.doctor import Check, State, doctor
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
+from tuneguard.training import machine
 
 GOLDEN = Path(__file__).parents[1] / "output" / "golden"
 
@@ -78,7 +79,7 @@ def test_an_expired_policy_is_missing(project, monkeypatch):
     vars(here)["now"] = here.policy.expires + timedelta(days=1)
     del vars(here)["policy"]
 
-    row = journey._guarded(journey.policy, here)
+    row = journey._guarded(machine.policy, here)
 
     assert row.state is State.MISSING
     assert "expired on" in row.found
@@ -123,7 +124,7 @@ def test_a_key_that_cannot_be_read_is_missing(project, monkeypatch):
     key.symlink_to(key)
     here = Project(key_options={"builder": str(key)})
 
-    row = journey._guarded(journey.keys, here)
+    row = journey._guarded(machine.keys, here)
 
     assert row.state is State.MISSING
     assert "builder.key" in row.found

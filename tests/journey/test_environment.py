@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tuneguard
-from tuneguard.journey import environment
+from tuneguard.training import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def described(other: tuple[Path, Path]) -> Callable[[], dict[str, Any]]:
     def describe() -> dict[str, Any]:
         program = (
-            "import json; from tuneguard.journey import environment as e; print(json.dumps(e.describe()))"
+            "import json; from tuneguard.training import environment as e; print(json.dumps(e.describe()))"
         )
         done = subprocess.run([other[0], "-c", program], capture_output=True, text=True, check=True)
         return dict(json.loads(done.stdout))

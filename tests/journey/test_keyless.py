@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
 from tuneguard.signing import signer
 from tuneguard.signing.signers.sigstore import KeylessSigner
 

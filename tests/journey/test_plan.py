@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tuneguard.engines.step import Outcome, Reference, Step
-from tuneguard.journey import plan
-from tuneguard.journey.project import Project
+from tuneguard.plan import plans as plan
 from tuneguard.progress import SILENT
+from tuneguard.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,9 +12,9 @@ from steps import MODEL, Promotion, verdicts
 
 from tuneguard.artifact import digest
 from tuneguard.artifact.digest import hash_tree
-from tuneguard.journey import evidence_log
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.project import evidence_log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from projects import SEAL
 from steps import MODEL, Promotion, verdicts
 
 from tuneguard.attest.predicates import verdict as predicates
-from tuneguard.journey import evidence_log
+from tuneguard.project import evidence_log
 from tuneguard.trust.verify import verify
 from tuneguard.typed import read
 from world import company

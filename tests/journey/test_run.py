@@ -417,9 +417,9 @@ def signed_with(project: ProjectFolder, walls: str) -> None:
 
 def test_attack_an_input_bound_in_place_and_changed_during_the_run(tmp_path: Path) -> None:
     from tuneguard.artifact.digest import hash_tree
-    from tuneguard.journey.input import Input
-    from tuneguard.journey.inputs import still_the_same
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
+    from tuneguard.training.input import Input
+    from tuneguard.training.inputs import still_the_same
 
     (tmp_path / "rows.jsonl").write_text("{}")
     before = hash_tree(tmp_path)

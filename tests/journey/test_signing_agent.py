@@ -21,7 +21,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.cli.app import run as tuneguard
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.journey import signing_agent as journey
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
 from tuneguard.signing import agent_protocol, remote
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import make_pair, read_public

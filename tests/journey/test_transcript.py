@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneguard import limits
-from tuneguard.journey.transcript import Transcript
 from tuneguard.progress import SILENT
+from tuneguard.training.transcript import Transcript
 
 if TYPE_CHECKING:
     from pathlib import Path

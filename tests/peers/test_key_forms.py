@@ -103,7 +103,7 @@ def test_the_seeds_own_check_of_the_files_passes(signed):
 
 
 def by_seeds_script(model):
-    """manifest.json as the seed's `compute_checkpoint_manifest` makes it."""
+    """manifest.json as the plain script's `compute_checkpoint_manifest` makes it."""
     import hashlib
 
     files = {

@@ -48,7 +48,7 @@ def test_a_policy_says_of_a_key_whether_it_signs_blobs():
     assert of.signs_blobs(key("ci").public_key) is True
     assert of.signs_blobs(key("pia").public_key) is False
     assert of.signs_blobs(key("mallory").public_key) is None
-    assert "ci signs raw blobs, as the seed did, and no statement." in explain(of)
+    assert "ci signs raw blobs, as ``cosign sign-blob`` does, and no statement." in explain(of)
 
 
 def test_another_form_is_a_configuration_error():

@@ -26,7 +26,7 @@ def test_a_users_file_is_accepted_with_real_signatures():
         line.partition("Revealed type is ")[2].strip('"') for line in said.splitlines() if "Revealed" in line
     ]
     digest, ledger, rotate = (each.replace("builtins.", "") for each in shown)
-    assert digest.startswith("def (directory: str | pathlib.Path, *, project: tuneguard.journey.project")
+    assert digest.startswith("def (directory: str | pathlib.Path, *, project: tuneguard.project.project")
     assert ledger == "tuneguard.findings.Result"
     assert "public_key: str | pathlib.Path" in rotate
 

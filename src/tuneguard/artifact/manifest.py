@@ -12,7 +12,7 @@ and ``sha256sum`` recompute it.
     ('c.bin',)
 
 Two other forms are read and written: ``checksums.sha256`` for ``sha256sum -c``, which is those same
-lines, and the ``manifest.json`` of the seed's scripts. Neither is believed: they are compared with
+lines, and the ``manifest.json`` that is signed with cosign. Neither is believed: they are compared with
 what a verified statement says.
 """
 
@@ -137,8 +137,8 @@ class Manifest:
             checksums[path] = sha256.lower()
         return checksums
 
-    def to_seed_json(self) -> bytes:
-        """The seed's ``manifest.json``, byte for byte as ``json.dump(manifest, f, indent=2)`` writes it.
+    def to_cosign_manifest(self) -> bytes:
+        """Cosign's ``manifest.json``, byte for byte as ``json.dump(manifest, f, indent=2)`` writes it.
 
         Its scripts sort `pathlib` paths, which compare component by component: ``a/b`` comes before
         ``a-b`` there and after it in a manifest.
@@ -148,8 +148,8 @@ class Manifest:
         return json.dumps(document, indent=2).encode()
 
     @staticmethod
-    def read_seed_json(data: bytes, where: str) -> dict[str, str]:
-        """Path to SHA-256, of the seed's ``manifest.json``. Its ``metadata`` says nothing that we use.
+    def read_cosign_manifest(data: bytes, where: str) -> dict[str, str]:
+        """Path to SHA-256, of cosign's ``manifest.json``. Its ``metadata`` says nothing that we use.
 
         Raises:
             NotUnderstood: not that form, a key given twice, a digest that is none, or a path that no

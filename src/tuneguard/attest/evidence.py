@@ -28,7 +28,7 @@ from tuneguard.files import (
 
 SUFFIX = ".sigstore.json"
 SEAL_INSIDE = "manifest.json.sigstore.json"
-"""The one piece of evidence that lies inside its tree: a seal, under the name that the seed gave it."""
+"""The one piece of evidence that lies inside its tree: a seal, named as ``cosign`` users name it."""
 _ROWS = re.compile(r"rows-[0-9a-f]{16}\.bin")
 _OUR_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 """What `files.write_new` leaves when it is killed: harmless, and ours."""

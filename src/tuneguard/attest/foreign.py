@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tuneguard.progress import Reporter, Task
     from tuneguard.signing.blob import BlobSignature
 
+COSIGN_MANIFEST, COSIGN_SIGNATURE = "manifest.json", "manifest.json.sig"
+"""The two files that cosign's manifest form adds to a tree."""
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type of what ``cosign sign`` attaches to a manifest."""
 
@@ -101,10 +103,10 @@ def verify_foreign(
     return tuple(_compare(manifest, signature, frozenset(allow_ignored), hash_ranges))
 
 
-def verify_seed_form(
+def verify_cosign_form(
     manifest: Manifest, signature: BlobSignature, signed_by: PublicKey | Vouches, *, where: str
 ) -> tuple[Finding, ...]:
-    """What is wrong with a tree, judged by the seed's ``manifest.json`` and a signature over its bytes.
+    """What is wrong with a tree, judged by cosign's ``manifest.json`` and a signature over its bytes.
 
     The tree must be exactly what the signed list says. Nothing says that the list is a list of a model: any
     JSON of this form that the signer ever signed would do. Integrity, and integrity only.
@@ -114,7 +116,7 @@ def verify_seed_form(
     """
     if (stranger := _stranger(signature, signed_by, where)) is not None:
         return (stranger,)
-    listed = Manifest.read_seed_json(signature.content, where)
+    listed = Manifest.read_cosign_manifest(signature.content, where)
     if not listed:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
     body = oms.Signature.of(tuple(listed.items()))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -212,7 +212,7 @@ def _conductor() -> Callable[[list[str]], None] | None:
 
 
 def _project(values: dict[str, Any], speaker: Any) -> Project:
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
     def given(name: str) -> Any:
         return values.pop(name, None)
@@ -371,7 +371,7 @@ def signed_by(function: Function) -> Function:
 
 
 def tightened(function: Function) -> Function:
-    """The seed's evaluation flags, which may only tighten the policy."""
+    """The evaluation flags, which may only tighten the policy."""
     for option in (
         click.option(
             "--max-toxicity",

@@ -14,15 +14,15 @@ from tuneguard.artifact import tree as trees
 from tuneguard.display import counted, shown, size
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import evidence_log
-from tuneguard.journey import gate_input as cases
 from tuneguard.ledger.entry import Event
+from tuneguard.project import evidence_log
+from tuneguard.promotion import gate_input as cases
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Finding
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 def copy(directory: Path, *, attempt: str, model: str, run: str, project: Project) -> Result:

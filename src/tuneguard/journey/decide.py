@@ -16,16 +16,17 @@ from tuneguard import __version__
 from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
-from tuneguard.attest.predicates.provenance import Dependency, Provenance
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import rfc3339, shown
-from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
+from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.gates.provenance import tree_of
-from tuneguard.journey import evidence_log, telling
-from tuneguard.journey import gate_input as cases
-from tuneguard.journey.project import Project
-from tuneguard.journey.promote import expected_model
 from tuneguard.oci import manifest as oci
+from tuneguard.project import evidence_log
+from tuneguard.project.project import Project
+from tuneguard.promotion import gate_input as cases
+from tuneguard.promotion import telling
+from tuneguard.promotion.lineage import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     from tuneguard.gates.engine import GateResult
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
-    from tuneguard.trust.claims import Claim, Verification
-    from tuneguard.trust.policy import Model
-    from tuneguard.typed import Said
+    from tuneguard.trust.claims import Verification
 
 BY_HAND = "by-hand"
 """The attempt that a verdict names when its steps were run one by one, outside a promotion."""
@@ -70,7 +69,7 @@ def decide(
         UsageError: a flag is looser than the policy, or there is no key.
     """
     directory, project = Path(directory), project or Project()
-    name = expected_model(project, to, model)
+    name = project.expected_model(to, model)
     settings = cases.settings_for(project, cases.flags(min_accuracy, max_toxicity))
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
@@ -114,7 +113,7 @@ def decide(
         verdict=Verdict.PASSED if passed else Verdict.REFUSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         findings=tuple(findings),
-        evidence=tuple(reference(claim) for claim in seen.claims),
+        evidence=tuple(evidence_log.reference(claim) for claim in seen.claims),
         outputs=(shown(written),),
         facts={
             "run": run,
@@ -129,13 +128,6 @@ def decide(
             "keys": _keys(seen, signer.public_key, project),
         },
         notes=(*project.remarks, *seen.notes),
-    )
-
-
-def reference(claim: Claim[Said]) -> EvidenceRef:
-    """A claim as results list it."""
-    return EvidenceRef(
-        claim.kind, claim.role, f"{claim.identity} ({claim.custodian})", claim.time, claim.file
     )
 
 
@@ -284,45 +276,3 @@ def _keys(seen: Verification, promoter: PublicKey, project: Project) -> dict[str
         each for name, each in project.policy.identities.items() if name in names or each.key == promoter
     ]
     return {f"{each.name} ({each.custodian})": each.key.base64 for each in signers}
-
-
-def lineage(provenance: Provenance, model: Model | None = None) -> dict[str, Any]:
-    """What a checkpoint was made from, as its provenance says.
-
-    With the policy's `model`, also whether it lists each input; None where it takes any.
-    """
-    made_from = [*provenance.data, provenance.base, provenance.code, provenance.config]
-    return {
-        "run": provenance.run,
-        "model": provenance.model,
-        "class": provenance.chosen.kind,
-        "parent": provenance.chosen.parent,
-        "started": provenance.details.metadata.started,
-        "finished": provenance.details.metadata.finished,
-        "command": list(provenance.chosen.command),
-        "builder": provenance.details.builder.id,
-        "isolation": provenance.observed.isolation,
-        "level": provenance.observed.level,
-        "unsafe": list(provenance.chosen.unsafe),
-        "base_scan": dict(provenance.observed.base_scan),
-        "from": [
-            {
-                "role": each.role,
-                "name": each.name,
-                "version": each.version,
-                "digest": each.digest,
-                **_listed(each, model),
-            }
-            for each in made_from
-        ],
-    }
-
-
-def _listed(dependency: Dependency, model: Model | None) -> dict[str, bool | None]:
-    if model is None:
-        return {}
-    if dependency.role == "data":
-        return {"listed": any(rule.name == dependency.name for rule in model.data)}
-    digests = {"base": model.bases, "code": model.code, "config": model.config}[dependency.role]
-    used = [*dependency.digest.values()]
-    return {"listed": None if digests is None else used in [[each] for each in digests]}

@@ -7,7 +7,7 @@ from pathlib import Path
 from tuneguard.artifact import digest as hashing
 from tuneguard.display import counted, shown, size
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
 
 
 def digest(directory: str | Path, *, project: Project | None = None) -> Result:

@@ -23,10 +23,11 @@ from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
-from tuneguard.journey import evidence_log, telling, weights
-from tuneguard.journey import gate_input as cases
-from tuneguard.journey.project import Project
-from tuneguard.journey.sealed import verify_sealed
+from tuneguard.project import evidence_log
+from tuneguard.project.project import Project
+from tuneguard.project.sealed import verify_sealed
+from tuneguard.promotion import gate_input as cases
+from tuneguard.promotion import telling, weights
 from tuneguard.sandbox.find import find_backend
 from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation

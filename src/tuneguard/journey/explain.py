@@ -13,14 +13,15 @@ from tuneguard.errors import UsageError
 from tuneguard.files import printable
 from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
-from tuneguard.journey import doctor, sealed, verify
-from tuneguard.journey.project import Project
 from tuneguard.ledger import store as ledger
+from tuneguard.project import sealed
+from tuneguard.project.project import Project
 from tuneguard.scanner import rule as scanner
+from tuneguard.training import machine
 from tuneguard.trust import review
 from tuneguard.trust import verify as verification
 
-OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(verify.readable_by_others) or ""}
+OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(sealed.readable_by_others) or ""}
 """Findings that the journey itself makes."""
 
 
@@ -59,7 +60,7 @@ def known() -> dict[str, str]:
         **ledger.RULES,
         **_tree_rules(),
         **OURS,
-        **doctor.RULES,
+        **machine.RULES,
         **VERDICTS,
     }
 

@@ -23,18 +23,19 @@ from tuneguard.artifact import snapshot, workdir
 from tuneguard.display import shown
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import keys, walls
-from tuneguard.journey.project import PIPELINE, Project
+from tuneguard.project.key_pair import pair
+from tuneguard.project.project import PIPELINE, Project
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.state import WallState
 from tuneguard.signing import key
 from tuneguard.signing.signer import open_signer
+from tuneguard.training import walls
 from tuneguard.trust import policy, root, template
+from tuneguard.trust.template import DEVELOPMENT_ROLES
 
 if TYPE_CHECKING:
     from tuneguard.sandbox.walls import Wall
 
-ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
 LIFE = timedelta(days=180)
 """How long a development policy lives."""
 UNFINISHED = "unfinished"
@@ -77,7 +78,7 @@ def init(
         if not begun:
             _make_keys(folder, directory, passphrase)
             undo.callback(snapshot.remove, folder)
-        roles = {role: key.read_public(folder / f"{role}.pub") for role in ROLES}
+        roles = {role: key.read_public(folder / f"{role}.pub") for role in DEVELOPMENT_ROLES}
         log = key.read_public(folder / "log.pub")
         text = template.development_policy(name, roles, log=log, walls=least, expires=project.now + LIFE)
         if begun and not texts[2].exists():
@@ -90,7 +91,9 @@ def init(
         undo.pop_all()
     (folder / UNFINISHED).unlink()
     files.sync_directory(folder)
-    project.reporter.say("Made", f"{name}: root, {len(ROLES)} roles, log", f"keys: {shown(folder)}")
+    project.reporter.say(
+        "Made", f"{name}: root, {len(DEVELOPMENT_ROLES)} roles, log", f"keys: {shown(folder)}"
+    )
     project.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
     notes = [
         "development policy: not for production",
@@ -104,7 +107,7 @@ def init(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory)),),
         outputs=tuple(shown(path) for path in (*made, folder, *texts)),
-        facts={"roles": list(ROLES), "walls": least},
+        facts={"roles": list(DEVELOPMENT_ROLES), "walls": least},
         notes=tuple(notes),
         next="put data, base and code in place, then: tuneguard seal data/train --as dataset …",
     )
@@ -135,7 +138,7 @@ def _make_keys(folder: Path, directory: Path, passphrase: bytes | None) -> None:
     workdir.sweep(folder.parent.glob(".*.partial"))
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.partial")
     with workdir.working(partial):
-        for role in ROLES:
+        for role in DEVELOPMENT_ROLES:
             key.make_pair(partial / f"{role}.key", type=key.KeyType.P256, passphrase=passphrase)
         key.make_pair(partial / "log.key", type=key.KeyType.ED25519, passphrase=passphrase)
         files.write_new(partial / UNFINISHED, os.fsencode(os.path.abspath(directory)))
@@ -166,7 +169,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     """The root's key, made once and used by every project of this home."""
     private, public = home / "root.key", home / "root.pub"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys.pair(private, type=key.KeyType.P256, passphrase=passphrase)
+    pair(private, type=key.KeyType.P256, passphrase=passphrase)
     return [private, public]
 
 

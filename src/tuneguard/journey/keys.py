@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tuneguard import files
 from tuneguard.display import shown
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.project import Project
+from tuneguard.project.key_pair import pair
+from tuneguard.project.project import Project
 from tuneguard.signing import key
-from tuneguard.signing.signer import needs_passphrase, open_signer
-
-if TYPE_CHECKING:
-    from tuneguard.signing.key import PublicKey
+from tuneguard.signing.signer import open_signer
 
 
 def keygen(
@@ -70,26 +67,3 @@ def public_key(path: str | Path, *, project: Project | None = None) -> Result:
         outputs=(shown(path),),
         facts={"type": str(public.type), "keyid": public.keyid},
     )
-
-
-def pair(path: Path, *, type: key.KeyType, passphrase: bytes | None) -> PublicKey:
-    """Make a pair of keys, or finish one: who was killed after the private key left it alone.
-
-    Raises:
-        UsageError: one of the two names is taken by anything else.
-    """
-    public_path = key.public_path_of(path)
-    if not path.is_file() or os.path.lexists(public_path):
-        return key.make_pair(path, type=type, passphrase=passphrase)
-    uri = os.path.abspath(path)
-    public = None
-    if needs_passphrase(uri) is (passphrase is not None):
-        public = open_signer(uri, lambda _: passphrase or b"").public_key
-    if public is None or public.type is not type:
-        raise UsageError(
-            "is there already, without its public half",
-            where=shown(path),
-            help="choose another name; or, if a keygen that was killed left it, remove it",
-        )
-    files.write_new(public_path, public.pem)
-    return public

@@ -9,9 +9,9 @@ from tuneguard import files, limits
 from tuneguard.display import local_time, short, shown
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
-from tuneguard.journey.project import Project
 from tuneguard.ledger.checkpoint import unverified_checkpoint
 from tuneguard.ledger.store import RULES, Head
+from tuneguard.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
-from tuneguard.journey.project import Project
-from tuneguard.journey.sealed import subject_of
+from tuneguard.project.project import Project
+from tuneguard.project.sealed import subject_of
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer

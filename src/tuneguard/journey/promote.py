@@ -15,11 +15,13 @@ from tuneguard.display import shown
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import passphrases, plan, retell
-from tuneguard.journey.project import Project
 from tuneguard.ledger.entry import new_attempt
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.plan import plans as plan
+from tuneguard.plan import retell
+from tuneguard.project import passphrases
+from tuneguard.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +52,7 @@ def promote(
     project = project or Project()
     if not project.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
-    name = expected_model(project, to, model)
+    name = project.expected_model(to, model)
     _reach(to, mount_from, project)
     attempt = new_attempt()
     steps = plan.promotion_plan(
@@ -84,22 +86,6 @@ def _reach(to: str, mount_from: str | None, project: Project) -> None:
     new = target.path is not None and not Path(target.path).exists()  # a folder is made by the push
     if target.tag is not None and not new:
         registry.resolve(target.tag)
-
-
-def expected_model(project: Project, reference: str, model: str | None) -> str:
-    """The model that the caller expects: named, or the policy's one model with that repository."""
-    if model is not None:
-        if model not in project.policy.models:
-            raise UsageError(
-                f"the policy {project.policy.name} has no model {model}",
-                help="name one of " + ", ".join(project.policy.models),
-            )
-        return model
-    target = parse(reference)
-    found = None if target.kind == "layout" else project.policy.model_for(target.name)
-    if found is None:
-        raise UsageError(f"which model is meant by {reference} cannot be told", help="name it: --model NAME")
-    return found.name
 
 
 def _state_directory(project: Project) -> Path:

@@ -19,15 +19,15 @@ from tuneguard.attest import evidence
 from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import evidence_log, releases
-from tuneguard.journey.decide import reference as evidence_reference
-from tuneguard.journey.fetch import fetch, refuse_taken
-from tuneguard.journey.project import Project
-from tuneguard.journey.promote import expected_model
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.project import evidence_log
+from tuneguard.project.evidence_log import reference as evidence_reference
+from tuneguard.project.project import Project
+from tuneguard.promotion import releases
+from tuneguard.promotion.fetch import fetch, refuse_taken
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def pull(
     """
     directory = Path(directory)
     project = (project or Project()).for_loading()
-    name = expected_model(project, reference, model)
+    name = project.expected_model(reference, model)
     source = parse(reference)
     target = Path(os.path.abspath(directory))
     refuse_taken(target)

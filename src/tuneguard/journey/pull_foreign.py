@@ -16,13 +16,13 @@ from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.expected_signer import Signer
-from tuneguard.journey.fetch import fetch, refuse_taken
-from tuneguard.journey.project import Project
 from tuneguard.oci import client
 from tuneguard.oci import manifest as oci
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse, same_repository
+from tuneguard.project.expected_signer import Signer
+from tuneguard.project.project import Project
+from tuneguard.promotion.fetch import fetch, refuse_taken
 from tuneguard.signing.bundle import read_bundle
 
 if TYPE_CHECKING:

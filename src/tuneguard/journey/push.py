@@ -19,10 +19,6 @@ from tuneguard.attest import evidence
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import evidence_log, releases
-from tuneguard.journey.decide import reference
-from tuneguard.journey.project import Project
-from tuneguard.journey.promote import expected_model
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import attach
 from tuneguard.oci.descriptor import digest_of
@@ -30,6 +26,10 @@ from tuneguard.oci.manifest import build, referrer
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from tuneguard.oci.transfer import all_of
+from tuneguard.project import evidence_log
+from tuneguard.project.evidence_log import reference
+from tuneguard.project.project import Project
+from tuneguard.promotion import releases
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def push(
     """
     project = project or Project()
     directory = Path(directory)
-    name = expected_model(project, to, model)
+    name = project.expected_model(to, model)
     target = parse(to)
     source = None if mount_from is None else parse(mount_from)
     registry = open_registry(target, options=project.registries, mount_from=source)

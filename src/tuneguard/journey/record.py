@@ -8,16 +8,16 @@ from tuneguard import files
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import evidence_log
 from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
+from tuneguard.project import evidence_log
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuneguard.journey.project import Project
     from tuneguard.ledger.entry import Entry
     from tuneguard.ledger.store import Store
+    from tuneguard.project.project import Project
 
 
 def record(

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from tuneguard.display import short
 from tuneguard.errors import NotUnderstood, Refused
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import releases
-from tuneguard.journey.project import Project
-from tuneguard.journey.promote import expected_model
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
+from tuneguard.project.project import Project
+from tuneguard.promotion import releases
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def renew(reference: str, *, model: str | None = None, project: Project | None =
         CannotLook: the registry cannot be read or written.
     """
     project = project or Project()
-    name = expected_model(project, reference, model)
+    name = project.expected_model(reference, model)
     source = parse(reference)
     tag = releases.tag_of(project, name, releases.need_tag(source.tag, reference))
     signer = project.signer("promoter")

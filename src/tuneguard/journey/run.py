@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from tuneguard import spec
 from tuneguard.engines.local import LocalEngine
 from tuneguard.errors import UsageError
-from tuneguard.journey import passphrases, plan, retell
-from tuneguard.journey.project import Project
+from tuneguard.plan import plans as plan
+from tuneguard.plan import retell
+from tuneguard.project import passphrases
+from tuneguard.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from tuneguard.attest.predicates import scan as scans
 from tuneguard.display import counted, rfc3339, shown, size
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, finding_fields
-from tuneguard.journey import evidence_log
-from tuneguard.journey.project import Project
+from tuneguard.project import evidence_log
+from tuneguard.project.project import Project
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 

@@ -1,8 +1,8 @@
 """Seal a tree: a data steward states what a data set, evaluation set or base is, and signs it.
 
 hash → count and hash rows → (a base: scan) → statement → steward's key → evidence beside the tree.
-With ``inside`` the seed's three files are written at the tree's top level instead, and the seal's
-subject leaves them out.
+With ``inside`` the three files of cosign's manifest form are written at the tree's top level instead, and the
+seal's subject leaves them out.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tuneguard.dataset import rows as dataset_rows
 from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import evidence_log, passphrases
-from tuneguard.journey.project import Project
-from tuneguard.journey.sealed import INSIDE
 from tuneguard.ledger.entry import Event
+from tuneguard.project import evidence_log, passphrases
+from tuneguard.project.project import Project
+from tuneguard.project.sealed import INSIDE
 from tuneguard.signing.bundle import make_bundle
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _scan(directory: Path, manifest: Manifest, project: Project) -> dict[str, An
 
 
 def _taken(directory: Path) -> tuple[str, ...]:
-    """Which of the seed's files are there, where the bundle, which comes last, is not.
+    """Which of those three files are there, where the bundle, which comes last, is not.
 
     Raises:
         UsageError: the data is sealed inside already, or a name is taken by something that is no file.
@@ -197,12 +197,12 @@ def _already_there(names: Sequence[str], directory: Path) -> UsageError:
 
 
 def _regenerated(manifest: Manifest) -> dict[str, bytes]:
-    """The two of the seed's files that follow from the tree."""
-    return {INSIDE[0]: manifest.to_seed_json(), INSIDE[1]: manifest.to_checksums()}
+    """The two of those three files that follow from the tree."""
+    return {INSIDE[0]: manifest.to_cosign_manifest(), INSIDE[1]: manifest.to_checksums()}
 
 
 def _write_inside(directory: Path, manifest: Manifest, bundle: bytes, taken: Sequence[str]) -> list[Path]:
-    """The seed's three files. The bundle comes last: without it the other two mean nothing.
+    """The three files. The bundle comes last: without it the other two mean nothing.
 
     Those in `taken` are there already, from a seal that was killed, and were found to be the same.
     Where one cannot be written, none stays: what is left of a seal would only be in the next one's way.

@@ -1,4 +1,4 @@
-"""Sign a tree so that other tools can check its integrity: in OMS v1.0, or in the seed's form for cosign."""
+"""Sign a tree so that other tools can check its integrity: in OMS v1.0, or in cosign's manifest form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import forbidden, told_together
 from tuneguard.attest import evidence
+from tuneguard.attest.foreign import COSIGN_MANIFEST, COSIGN_SIGNATURE
 from tuneguard.attest.predicates import oms
 from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
 from tuneguard.signing.certificate import chain_for
 from tuneguard.signing.key import KeyType
 from tuneguard.trust import root
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
 
 FORMS = ("oms", "cosign")
-SEED_MANIFEST = "manifest.json"
-SEED_SIGNATURE = "manifest.json.sig"
 
 
 def sign(
@@ -81,7 +80,7 @@ def sign(
 
 
 def _sign_for_cosign(directory: Path, signer: Signer, project: Project) -> Result:
-    """The seed's form. The signature is written last: without it, the list is nothing, and is found again.
+    """Cosign's manifest form. The signature comes last: without it, the list is nothing, and is found again.
 
     The signature is DER, which ``cosign verify-blob`` and ``openssl dgst -verify`` both take.
     """
@@ -93,19 +92,19 @@ def _sign_for_cosign(directory: Path, signer: Signer, project: Project) -> Resul
     _check_mark(signer.public_key, project)
     manifest = hashing.hash_tree(directory, reporter=project.reporter)
     held = {file.path for file in manifest.files}
-    manifest = manifest.without((SEED_MANIFEST,))
+    manifest = manifest.without((COSIGN_MANIFEST,))
     if not manifest.files:
         raise Refused("the tree is empty, and an empty tree cannot be signed", help="check the path")
-    listing, signature = directory / SEED_MANIFEST, directory / SEED_SIGNATURE
-    data = manifest.to_seed_json()
+    listing, signature = directory / COSIGN_MANIFEST, directory / COSIGN_SIGNATURE
+    data = manifest.to_cosign_manifest()
     if len(data) > limits.MANIFEST_BYTES:
         raise Refused("the tree has more files than a manifest.json may list", help="pack the small ones")
-    begun = SEED_MANIFEST in held and files.read_bounded(listing, limits.MANIFEST_BYTES) == data
-    if SEED_SIGNATURE in held or (os.path.lexists(listing) and not begun):
+    begun = COSIGN_MANIFEST in held and files.read_bounded(listing, limits.MANIFEST_BYTES) == data
+    if COSIGN_SIGNATURE in held or (os.path.lexists(listing) and not begun):
         raise UsageError(
-            f"holds a {SEED_MANIFEST} already",
+            f"holds a {COSIGN_MANIFEST} already",
             where=shown(directory),
-            help=f"to sign it anew, remove {SEED_MANIFEST} and {SEED_SIGNATURE} first",
+            help=f"to sign it anew, remove {COSIGN_MANIFEST} and {COSIGN_SIGNATURE} first",
         )
     made = signer.sign(data)
     if not signer.public_key.verify(made, data):

@@ -19,7 +19,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, STATEMENT_TYPE, Statement
 from tuneguard.display import rfc3339, shown
 from tuneguard.errors import CannotLook, Refused, UsageError
 from tuneguard.findings import Result, Verdict
-from tuneguard.journey.project import Project
+from tuneguard.project.project import Project
 from tuneguard.records import to_json
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.signing.agent_protocol import Agent, Peer

@@ -17,8 +17,9 @@ from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey.decide import lineage, reference
-from tuneguard.journey.project import Project
+from tuneguard.project.evidence_log import reference
+from tuneguard.project.project import Project
+from tuneguard.promotion.lineage import lineage
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:

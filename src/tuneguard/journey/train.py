@@ -26,10 +26,8 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.journey import apart, claims, environment, evidence_log, walls
-from tuneguard.journey.inputs import INSIDE, Gathered, gather, still_the_same
-from tuneguard.journey.transcript import Transcript
 from tuneguard.ledger.entry import Event
+from tuneguard.project import evidence_log
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.state import WallState
@@ -38,14 +36,17 @@ from tuneguard.sandbox.walls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import for_people, needs_passphrase
+from tuneguard.training import apart, claims, environment, walls
+from tuneguard.training.inputs import INSIDE, Gathered, gather, still_the_same
+from tuneguard.training.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tuneguard.journey.input import Input
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
     from tuneguard.sandbox.walls import Backend, Outcome, Wall
+    from tuneguard.training.input import Input
 
 PROCESSES = 4096
 """Processes and threads of a run, where the pipeline does not say."""

@@ -11,18 +11,18 @@ from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence, foreign
+from tuneguard.attest.foreign import COSIGN_MANIFEST
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import counted, local_time, short, shown, signer_named, size
 from tuneguard.errors import UsageError
-from tuneguard.findings import Finding, Location, Result, Severity, Subject, Verdict, judge
-from tuneguard.journey import evidence_log
-from tuneguard.journey.decide import reference
-from tuneguard.journey.expected_signer import Signer
-from tuneguard.journey.gate_input import LATER
-from tuneguard.journey.project import Project
-from tuneguard.journey.sealed import verify_sealed
-from tuneguard.journey.sign import SEED_MANIFEST
+from tuneguard.findings import Finding, Result, Subject, Verdict, judge
 from tuneguard.oci import manifest as oci
+from tuneguard.project import evidence_log
+from tuneguard.project.evidence_log import reference
+from tuneguard.project.expected_signer import Signer
+from tuneguard.project.project import Project
+from tuneguard.project.sealed import readable_by_others, verify_sealed
+from tuneguard.promotion.gate_input import LATER
 from tuneguard.sandbox.state import WallState
 from tuneguard.signing.blob import is_blob_signature, read_blob_signature
 from tuneguard.signing.bundle import read_bundle
@@ -181,8 +181,8 @@ def verify_foreign(
 ) -> Result:
     """Verify a foreign signature by one signer: integrity only, which never passes (exit 4).
 
-    OMS, or the seed's form: a ``manifest.json`` (in the folder, or named by `manifest`) with a signature over
-    it.
+    OMS, or cosign's manifest form: a ``manifest.json`` (in the folder, or named by `manifest`) with a
+    signature over it.
 
     Who signed is named by one of three methods (OMS v1.0, section 4.1): ``public_key``; or
     ``certificate_root``,
@@ -206,7 +206,7 @@ def verify_foreign(
         tree = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
         data = files.read_named(signature, limits.BUNDLE_BYTES)
         if is_blob_signature(data):
-            found = _verify_seed_form(directory, tree, data, signature, manifest, signed_by)
+            found = _verify_cosign_form(directory, tree, data, signature, manifest, signed_by)
         else:
             bundle = read_bundle(data, shown(signature))
             with (
@@ -230,7 +230,7 @@ def verify_foreign(
     )
 
 
-def _verify_seed_form(
+def _verify_cosign_form(
     directory: Path,
     tree: Manifest,
     data: bytes,
@@ -239,12 +239,12 @@ def _verify_seed_form(
     signed_by: PublicKey | foreign.Vouches,
 ) -> tuple[Finding, ...]:
     """The list is read once: what is compared is what was signed. List and signature may lie in the tree."""
-    listing = directory / SEED_MANIFEST if manifest is None else Path(manifest)
+    listing = directory / COSIGN_MANIFEST if manifest is None else Path(manifest)
     read = files.read_bounded if manifest is None else files.read_named
     content = read(listing, limits.MANIFEST_BYTES)
     inside = {name for path in (listing, signature) if (name := _inside(path, directory)) is not None}
     signed = read_blob_signature(data, content, shown(signature))
-    return foreign.verify_seed_form(tree.without(inside), signed, signed_by, where=shown(listing))
+    return foreign.verify_cosign_form(tree.without(inside), signed, signed_by, where=shown(listing))
 
 
 def _inside(path: Path, directory: Path) -> str | None:
@@ -277,7 +277,7 @@ def verify_data(
     data: str | None = None,
     project: Project | None = None,
 ) -> Result:
-    """What the seed's init container runs: the data set around `manifest`, before a byte is trained on.
+    """What the init container runs: the data set around `manifest`, before a byte is trained on.
 
     The tree is the manifest's folder. The policy and its root come from outside the data. Needs no
     project, writes nothing.
@@ -343,20 +343,3 @@ def verify_data(
 def _only_model(project: Project) -> str | None:
     names = list(project.policy.models)
     return names[0] if len(names) == 1 else None
-
-
-def readable_by_others(folder: Path) -> list[Finding]:
-    """Data that other users of this machine can read is a finding of severity low."""
-    mode = folder.stat().st_mode
-    if not mode & 0o005:
-        return []
-    return [
-        Finding(
-            rule="D-READABLE",
-            severity=Severity.LOW,
-            message=f"other users can read this folder (mode {mode & 0o777:o})",
-            location=Location(shown(folder)),
-            why="training data is confidential: only the job should reach it",
-            fix="take the permission away: chmod o-rwx FOLDER",
-        )
-    ]

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def check_identity(identity: Identity, question: Question) -> None:
     """The signer is believed: the key's time has come, has not run out, and it is not revoked.
 
-    A key that the policy marks ``form: blob`` signs raw bytes, as the seed did, and is believed about no
-    statement: what was signed as one is never read as the other.
+    A key that the policy marks ``form: blob`` signs raw bytes, as ``cosign sign-blob`` does, and is believed
+    about no statement: what was signed as one is never read as the other.
 
     A signer's own date proves nothing, so validity is judged at the time of verification. A revocation
     ends everything that the key ever signed, whatever date it bears, unless its reason is `retired` or

@@ -86,7 +86,8 @@ RETIRED = ("retired", "superseded")
 class Identity:
     """A key, who keeps it, and when it is believed. One custodian's two keys count once.
 
-    ``form`` is what the key signs: ``dsse``, typed envelopes, or ``blob``, raw bytes as the seed did.
+    ``form`` is what the key signs: ``dsse``, typed envelopes, or ``blob``, raw bytes as ``cosign sign-blob``
+    does.
     """
 
     name: str

@@ -279,7 +279,7 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
                 f"{identity.ends:%Y-%m-%d %H:%M} UTC goes on counting for loading."
             )
         elif identity.form == "blob":
-            yield f"{identity.name} signs raw blobs, as the seed did, and no statement."
+            yield f"{identity.name} signs raw blobs, as ``cosign sign-blob`` does, and no statement."
         elif period:
             yield f"{identity.name} is believed {' '.join(period)}."
 

@@ -31,6 +31,9 @@ SAYS: Mapping[str, tuple[str, ...]] = {
 }
 """What each role may say in a new policy. The promoter judges itself where no other judge is named."""
 
+DEVELOPMENT_ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
+"""Whose keys `init` makes."""
+
 _POLICY = """\
 # Whom this project believes. In plain words: tuneguard policy explain policy.yaml
 # A DEVELOPMENT policy: one person holds every key below, under a custodian's name for each role.

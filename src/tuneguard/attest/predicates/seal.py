@@ -1,6 +1,6 @@
 """Seal: a steward's word that a data set, evaluation set or base model is this tree, and what it is.
 
-The files are listed with size and SHA-256, so that the seed's ``manifest.json`` and ``checksums.sha256`` can
+The files are listed with size and SHA-256, so that cosign's ``manifest.json`` and ``checksums.sha256`` can
 be made again from the verified statement alone, byte for byte.
 """
 

@@ -8,7 +8,7 @@ from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 @command("doctor", PROJECT, POLICY, LEDGER, KEYS)

@@ -10,7 +10,7 @@ from tuneguard.cli.options import LEDGER, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 class Ledger(click.Group):

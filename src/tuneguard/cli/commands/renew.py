@@ -10,7 +10,7 @@ from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, REGISTRY, comma
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 @command("renew", PROJECT, POLICY, LEDGER, KEYS, REGISTRY)

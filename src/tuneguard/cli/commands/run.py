@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 @command("run", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)

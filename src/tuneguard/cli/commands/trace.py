@@ -10,7 +10,7 @@ from tuneguard.cli.options import EVIDENCE, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 @command("trace", PROJECT, POLICY, EVIDENCE, LEDGER)

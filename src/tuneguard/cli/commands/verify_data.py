@@ -1,4 +1,4 @@
-"""tuneguard verify-data: the seed's init container, with its flags."""
+"""tuneguard verify-data: the init container, with its flags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Result
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 @command("verify-data", PROJECT, POLICY, EVIDENCE)

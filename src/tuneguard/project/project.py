@@ -241,6 +241,29 @@ class Project:
         read = vars(self).get("policy") or vars(self).get("_policy_for_loading")
         return () if read is None else review.warnings(read, now=self.now)
 
+    def expected_model(self, reference: str, model: str | None) -> str:
+        """The model that is expected: `model`, or the policy's one model with the repository of `reference`.
+
+        Raises:
+            UsageError: the policy has no such model, or the reference names none.
+        """
+        from tuneguard.oci.reference import parse
+
+        if model is not None:
+            if model not in self.policy.models:
+                raise UsageError(
+                    f"the policy {self.policy.name} has no model {model}",
+                    help="name one of " + ", ".join(self.policy.models),
+                )
+            return model
+        target = parse(reference)
+        found = None if target.kind == "layout" else self.policy.model_for(target.name)
+        if found is None:
+            raise UsageError(
+                f"which model is meant by {reference} cannot be told", help="name it: --model NAME"
+            )
+        return found.name
+
     def evidence_of(self, tree: Path) -> Path:
         """The evidence folder of a tree: the one named, or the one beside it."""
         from tuneguard.attest import evidence

@@ -23,7 +23,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.display import short, shown
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
-from tuneguard.findings import Verdict
+from tuneguard.findings import EvidenceRef, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.signing.bundle import make_bundle
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tuneguard.attest.evidence import Piece
     from tuneguard.attest.statement import Statement
     from tuneguard.findings import Finding
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
     from tuneguard.scanner.engine import Scan
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
@@ -88,6 +88,13 @@ def copied(
         path = min(there.keys() ^ digests.keys())
         raise _changed(directory, f"{printable(path)} was {'added' if path in there else 'removed'}")
     return Manifest(tuple(File(path, size_of(there[path]), sha256) for path, sha256 in digests.items()))
+
+
+def reference(claim: Claim[Said]) -> EvidenceRef:
+    """A claim as results list it."""
+    return EvidenceRef(
+        claim.kind, claim.role, f"{claim.identity} ({claim.custodian})", claim.time, claim.file
+    )
 
 
 def keep_manifest(manifest: Manifest, folder: Path) -> None:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.attest.predicates.release import Release
-    from tuneguard.journey.project import Project
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import ModelManifest
+    from tuneguard.project.project import Project
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Purpose, Verification

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.engines.step import Engine, Outcome, Words
-    from tuneguard.journey.project import Project
     from tuneguard.progress import Reporter
+    from tuneguard.project.project import Project
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,15 @@ from tuneguard.artifact import durable, tidy, workdir
 from tuneguard.attest import evidence
 from tuneguard.display import shown
 from tuneguard.errors import Refused, TuneguardError
-from tuneguard.journey.inputs import check_place
 from tuneguard.ledger.entry import Event
+from tuneguard.training.inputs import check_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 _EXCHANGED = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT, errno.ELOOP})
 WRITTEN = "checkpoint"

@@ -1,7 +1,7 @@
-"""The 28 faults of the seed's sign and verify scripts, each told as what an insider does, and what we say.
+"""The 28 faults of common sign and verify scripts: what an insider does, and what we say.
 
-`docs/faults.md` lists them. The seed's form proves integrity at most, so an intact folder is exit code 4 here
-too.
+`docs/faults.md` lists them. Cosign's manifest form proves integrity at most, so an intact folder is exit code
+4 here too.
 """
 
 from __future__ import annotations

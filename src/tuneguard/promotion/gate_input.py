@@ -18,9 +18,10 @@ from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
-from tuneguard.journey import evidence_log, weights
-from tuneguard.journey.sealed import INSIDE
 from tuneguard.oci import manifest as oci
+from tuneguard.project import evidence_log
+from tuneguard.project.sealed import INSIDE
+from tuneguard.promotion import weights
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.findings import Finding
-    from tuneguard.journey.project import Project
     from tuneguard.nodes import Node
+    from tuneguard.project.project import Project
     from tuneguard.trust.claims import Claim, Sealed, Verification
 
 
@@ -49,7 +50,7 @@ def settings_for(project: Project, flags: dict[str, Node]) -> dict[str, Any]:
 
 
 def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:
-    """The seed's flags as a gates block, so that they pass the same door as the pipeline's."""
+    """The evaluation flags as a gates block, so that they pass the same door as the pipeline's."""
     wanted = {}
     if min_accuracy is not None:
         wanted["accuracy"] = {"min": min_accuracy}

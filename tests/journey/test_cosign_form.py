@@ -1,4 +1,4 @@
-"""`sign --form cosign` and `verify --signature`: the seed's form, both ways, and integrity only."""
+"""`sign --form cosign` and `verify --signature`: cosign's manifest form, both ways, and integrity only."""
 
 from __future__ import annotations
 

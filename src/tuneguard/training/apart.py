@@ -27,14 +27,14 @@ from tuneguard.dataset.rows import hash_rows
 from tuneguard.dataset.search import Search
 from tuneguard.display import counted, short, shown
 from tuneguard.errors import CannotLook, Refused, TuneguardError
-from tuneguard.journey.sealed import subject_of
+from tuneguard.project.sealed import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tuneguard.journey.input import Input
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
+    from tuneguard.training.input import Input
 
 _KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
 _COMPANION = re.compile(

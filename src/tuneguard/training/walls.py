@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from tuneguard.artifact import workdir
 from tuneguard.errors import Interrupted
-from tuneguard.journey.inputs import INSIDE
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.walls import Bind, Confinement
+from tuneguard.training.inputs import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """Verify a sealed tree: a data set, evaluation set, base or classifier, sealed beside or inside.
 
-Sealed inside, the seed's three files lie at the tree's top level. They are left out of the seal's
-subject, so they are worth exactly as much as the check here: the third is the seal's bundle, and
-the first two must equal, byte for byte, what the verified statement regenerates.
+Sealed inside, the three files of cosign's manifest form lie at the tree's top level. They are left out of the
+seal's subject, so they are worth exactly as much as the check here: the third is the seal's bundle, and the
+first two must equal, byte for byte, what the verified statement regenerates.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tuneguard import files, limits
 from tuneguard.attest.evidence import SEAL_INSIDE, Piece
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.statement import Statement
+from tuneguard.display import shown
 from tuneguard.errors import NotUnderstood
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.signing.bundle import read_bundle
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tuneguard.trust.policy import Policy
 
 INSIDE = ("manifest.json", "checksums.sha256", SEAL_INSIDE)
-"""The seed's files; exactly these names, in this order: two regenerated from the third's statement."""
+"""The three files; exactly these names, in this order: two regenerated from the third's statement."""
 
 FILES_DIFFER = ("V07", "V08", "V09")
 """The steps that find a file changed, missing or added. Each of their findings refuses."""
@@ -106,7 +107,7 @@ def remove_seal(snapshot: Path) -> None:
 
 
 def _inside(tree: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The seed's files that are files of the tree, a link in place of one is not."""
+    """The three files that are files of the tree, a link in place of one is not."""
     names = {file.path for file in manifest.files}
     with files.directory(tree) as root:
         return {
@@ -129,7 +130,7 @@ def _not_regenerated(view: Manifest | None, held: dict[str, bytes], whole: Manif
 
     found = []
     hashed = {file.path: file.sha256 for file in whole.files}
-    first_two = (None, None) if view is None else (view.to_seed_json(), view.to_checksums())
+    first_two = (None, None) if view is None else (view.to_cosign_manifest(), view.to_checksums())
     for name, expected in zip(INSIDE, (*first_two, None), strict=True):
         data = held.get(name)
         if data is None:
@@ -150,3 +151,20 @@ def _finding(message: str, name: str) -> Finding:
         why="these three files are not covered by the tree digest of a seal inside",
         fix="seal the data again, or restore the three files",
     )
+
+
+def readable_by_others(folder: Path) -> list[Finding]:
+    """Data that other users of this machine can read is a finding of severity low."""
+    mode = folder.stat().st_mode
+    if not mode & 0o005:
+        return []
+    return [
+        Finding(
+            rule="D-READABLE",
+            severity=Severity.LOW,
+            message=f"other users can read this folder (mode {mode & 0o777:o})",
+            location=Location(shown(folder)),
+            why="training data is confidential: only the job should reach it",
+            fix="take the permission away: chmod o-rwx FOLDER",
+        )
+    ]

@@ -21,11 +21,12 @@ from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
-from tuneguard.journey import apart, evidence_log
-from tuneguard.journey.input import Input
-from tuneguard.journey.sealed import remove_seal, verify_sealed
+from tuneguard.project import evidence_log
+from tuneguard.project.sealed import remove_seal, verify_sealed
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
+from tuneguard.training import apart
+from tuneguard.training.input import Input
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.snapshot import Snapshot
     from tuneguard.findings import Finding
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 INSIDE = "/tuneguard"
 """Where a run finds its things inside the sandbox, whatever they are called outside."""

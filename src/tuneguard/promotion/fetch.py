@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from tuneguard.artifact.safe_open import Stamp
     from tuneguard.attest.evidence import Piece
-    from tuneguard.journey.project import Project
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import Layer, ModelManifest
     from tuneguard.progress import Task
+    from tuneguard.project.project import Project
 
 
 def refuse_taken(path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.engines.step import Step
-    from tuneguard.journey.project import Project
+    from tuneguard.project.project import Project
 
 
 def collect(project: Project, steps: Sequence[Step]) -> dict[str, bytes]:
