@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-
 import pytest
 
 from tuneguard.sandbox.bubblewrap import Bubblewrap
@@ -13,6 +9,9 @@ from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.walls import Bind
 from world import cage
+from world.users import as_root, shared
+
+__all__ = ["any_backend", "as_root", "backend", "data", "out", "shared"]
 
 BACKENDS = {"unshare": Unshare, "bubblewrap": Bubblewrap}
 
@@ -48,20 +47,3 @@ def out(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     return Bind(folder, "/inside/out", writable=True)
-
-
-@pytest.fixture
-def as_root():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-
-
-@pytest.fixture
-def shared():
-    """A folder that another user can reach: pytest's own are ours alone."""
-    folder = tempfile.mkdtemp(prefix="tuneguard-test-")
-    os.chmod(folder, 0o755)
-    os.mkdir(folder + "/out")
-    os.chmod(folder + "/out", 0o777)
-    yield folder
-    shutil.rmtree(folder)

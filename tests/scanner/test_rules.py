@@ -15,7 +15,7 @@ from tuneguard.scanner.rule import PACKAGE, Rule, rules
 from tuneguard.scanner.rules_doc import document, explain
 
 DOCS = Path(__file__).parents[2] / "docs"
-TESTS = Path(__file__).parent
+STORIES = (Path(__file__).parent, Path(__file__).parents[1] / "attacks" / "scanner")
 
 
 def _name(rule: Rule) -> str:
@@ -41,7 +41,8 @@ def test_a_rule_keeps_its_contract(rule: Rule) -> None:
 
 @pytest.mark.parametrize("identifier", rules())
 def test_a_rule_is_shown_to_fire_by_some_test(identifier: str) -> None:
-    stories = "".join(path.read_text() for path in TESTS.glob("test_*.py") if path != Path(__file__))
+    files = {path for folder in STORIES for path in folder.glob("test_*.py")} - {Path(__file__)}
+    stories = "".join(path.read_text() for path in files)
 
     assert f'"{identifier}"' in stories
 

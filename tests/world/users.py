@@ -8,8 +8,10 @@ it lies, and every folder above it may be entered. Nothing else that is in such 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ import tuneguard
 from tuneguard.sandbox.inside import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SOMEBODY = 61234
 CLONE_NEWNS = 0x20000
@@ -119,3 +121,20 @@ def _closed(path: Path) -> Path | None:
 
 def _source() -> Path:
     return Path(next(iter(tuneguard.__path__))).parent
+
+
+@pytest.fixture
+def as_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.fixture
+def shared() -> Iterator[str]:
+    """A folder that another user can reach: pytest's own are ours alone."""
+    folder = tempfile.mkdtemp(prefix="tuneguard-test-")
+    os.chmod(folder, 0o755)
+    os.mkdir(folder + "/out")
+    os.chmod(folder + "/out", 0o777)
+    yield folder
+    shutil.rmtree(folder)
