@@ -50,7 +50,7 @@ def test_attack_a_name_that_is_a_command_is_one_argument(name: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20))
 def test_any_command_is_printed_as_it_is_or_not_offered(texts: list[str]):
     line = paste.command(*texts)
@@ -79,7 +79,7 @@ def test_a_path_is_written_as_seen_from_the_current_folder(tmp_path: Path, monke
 
 
 def test_no_sentence_puts_a_value_into_a_command_by_itself():
-    """`paste` alone builds commands; `output.by_hand` quotes its own, and is attacked in its own tests."""
+    """`paste` alone builds commands; `output.manual_verification` quotes its own, and is attacked in its own tests."""
     command = re.compile(r"\b(?:tuneguard [a-z-]+|chmod)\b")
     found = []
     for path in Path(tuneguard.__file__).parent.rglob("*.py"):
@@ -91,4 +91,4 @@ def test_no_sentence_puts_a_value_into_a_command_by_itself():
                 if any(command.search(text) for text in texts):
                     found.append(f"{path.name}:{node.lineno}")
 
-    assert [place for place in found if not place.startswith("by_hand.py")] == []
+    assert [place for place in found if not place.startswith("manual_verification.py")] == []

@@ -11,7 +11,7 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-# Trees (artifact)
+# Trees, which `artifact` reads
 TREE_DEPTH = 256
 """Directories below the root. Deeper than any framework writes; bounds the open descriptors."""
 PATH_BYTES = 4096

@@ -182,7 +182,7 @@ def test_attack_a_file_that_takes_for_ever_to_look_through(kind: str):
         assert look(HOSTILE[kind]) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from("{}[]()\"'\\:, \n#abru1.-"), max_size=200))
 def test_any_text_can_be_looked_through(text: str):
     assert look(text) is None
@@ -195,7 +195,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.text(max_size=5), JSON, min_size=1, max_size=4), st.randoms())
 def test_any_object_is_read_back_from_json_and_from_python(value: dict, chance: random.Random):
     before = chance.choice(["", "x = ", "f(1, ", "'it' + "])

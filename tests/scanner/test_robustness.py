@@ -40,7 +40,7 @@ def _verdict(name: str, data: bytes) -> Verdict:
     return judge(report.findings, report.skipped)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(SEEDS), st.lists(EDIT, min_size=1, max_size=4))
 def test_no_edit_of_any_format_makes_the_scanner_fail(
     seed: tuple[str, bytes], edits: list[tuple[int, bytes, int]]
@@ -53,7 +53,7 @@ def test_no_edit_of_any_format_makes_the_scanner_fail(
     assert _verdict(name, data) in Verdict
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SEEDS), st.data())
 def test_a_binary_file_that_is_cut_short_never_passes(seed: tuple[str, bytes], draw: st.DataObject) -> None:
     name, data = seed
@@ -64,7 +64,7 @@ def test_a_binary_file_that_is_cut_short_never_passes(seed: tuple[str, bytes], d
     assert _verdict(name, data[:length]) is not Verdict.PASSED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.sampled_from([name for name, _ in SEEDS]))
 def test_no_random_bytes_make_the_scanner_fail(data: bytes, name: str) -> None:
     assert _verdict(name, data) in Verdict

@@ -77,8 +77,8 @@ def test_cosigns_way_with_p384_keys_is_read_and_everybody_elses():
     key = ec.generate_private_key(ec.SECP384R1())
     public = FileSigner(key).public_key
 
-    for hash in (hashes.SHA256(), hashes.SHA384()):
-        assert read_blob_signature(key.sign(CONTENT, ec.ECDSA(hash)), CONTENT, "s").signed_by(public)
+    for algorithm in (hashes.SHA256(), hashes.SHA384()):
+        assert read_blob_signature(key.sign(CONTENT, ec.ECDSA(algorithm)), CONTENT, "s").signed_by(public)
     assert not read_blob_signature(key.sign(CONTENT, ec.ECDSA(hashes.SHA512())), CONTENT, "s").signed_by(
         public
     )

@@ -213,7 +213,7 @@ class Layout:
         Those in an index within the layout's index are found as well, as other tools nest them.
         """
 
-        def read(entry: Descriptor, claims: bool) -> bytes | None:
+        def read(entry: Descriptor, claims: bool) -> bytes | None:  # noqa: FBT001 (as `among` calls it)
             return self.read_manifest(entry.digest) if claims else self._any_manifest(entry.digest)
 
         entries = self._index().descriptors()

@@ -32,9 +32,11 @@ class Lines:
         self._bars = bars
 
     def say(self, verb: str, text_: str, *details: str) -> None:
+        """Print the line."""
         print(text.line(self._style, verb, text_, details), file=self._stream, flush=True)
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
+        """Start a bar, drawn where this reporter draws any."""
         return Bar(verb, total, unit, shown=self._bars)
 
 
@@ -51,6 +53,7 @@ class Recorder:
         self._passed_on = passed_on
 
     def say(self, verb: str, text_: str, *details: str) -> None:
+        """Keep the line, and hand it on."""
         line = [verb, text_, *details]
         if len(self.lines) < limits.LINES_KEPT:
             self.lines.append(line)
@@ -60,6 +63,7 @@ class Recorder:
             self._passed_on(line)
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
+        """Start a bar, drawn where this reporter draws any."""
         return Bar(verb, total, unit, shown=self._bars)
 
 
@@ -77,6 +81,7 @@ class Bar:
         self._task: Any = None
 
     def advance(self, amount: int) -> None:
+        """Draw the bar that much further."""
         self._done += amount
         if self._progress is not None:
             self._progress.advance(self._task, amount)

@@ -36,15 +36,19 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
     def good(self, text: str) -> str:
+        """`text` in the colour of what passed."""
         return self.paint(text, "1;32")
 
     def bad(self, text: str) -> str:
+        """`text` in the colour of what was refused."""
         return self.paint(text, "1;31")
 
     def doubtful(self, text: str) -> str:
+        """`text` in the colour of what is in doubt."""
         return self.paint(text, "1;33")
 
     def faint(self, text: str) -> str:
+        """`text` in the colour of what may be passed over."""
         return self.paint(text, "2")
 
 

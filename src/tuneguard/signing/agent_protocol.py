@@ -211,7 +211,7 @@ class Agent:
         with connected:
             reason = "too many requests at once" if peer.uid in self._allowed else "this user may not ask"
             self._note(peer, f"refused: {reason}")
-            connected.setblocking(False)  # a few bytes always fit, and nobody holds up who asks next
+            connected.settimeout(0.0)  # a few bytes always fit, and nobody holds up who asks next
             with contextlib.suppress(OSError):
                 connected.sendall(_framed({"refused": reason}))
 

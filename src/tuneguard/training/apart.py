@@ -129,7 +129,9 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
         return None
     _check_whole(own, known.digest, project)
     if known.manifest is None:
-        return Comparison(TreeSet(known.digest), False, f"the set is not at hand: {known.absent}")
+        return Comparison(
+            TreeSet(known.digest), compared=False, how=f"the set is not at hand: {known.absent}"
+        )
     _check_files(own, known.manifest)
     search = Search(known.hashes)
     _check_command(search, project)
@@ -138,9 +140,11 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
         what = counted(len(passed_over), "file")
         reason = f"{what} could not be looked through, {passed_over[0]} among them"
         _demand(reason, project)
-        return Comparison(TreeSet(known.digest), False, reason)
+        return Comparison(TreeSet(known.digest), compared=False, how=reason)
     looked = counted(sum(len(item.manifest.files) for item in own), "file")
-    return Comparison(TreeSet(known.digest), True, f"{looked} hold none of its files and none of its rows")
+    return Comparison(
+        TreeSet(known.digest), compared=True, how=f"{looked} hold none of its files and none of its rows"
+    )
 
 
 def _private_keys(item: Input) -> Iterator[str]:

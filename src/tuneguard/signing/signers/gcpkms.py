@@ -183,10 +183,10 @@ _TABLE = _table()
 
 def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli), RFC 3720 appendix B.4: 32 bits."""
-    sum = 0xFFFFFFFF
+    crc = 0xFFFFFFFF
     for byte in data:
-        sum = sum >> 8 ^ _TABLE[(sum ^ byte) & 0xFF]
-    return sum ^ 0xFFFFFFFF
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
 
 
 SIGNER = SignerKind(id="gcpkms", schemes=("gcpkms",), open=open_key, needs_passphrase=lambda _: False)
