@@ -79,7 +79,7 @@ def test_a_path_is_written_as_seen_from_the_current_folder(tmp_path: Path, monke
 
 
 def test_no_sentence_puts_a_value_into_a_command_by_itself():
-    """`paste` alone builds commands; `output.manual_verification` quotes its own, and is attacked in its own tests."""
+    """`paste` alone builds commands; `output.manual_verification` quotes its own and has its own attacks."""
     command = re.compile(r"\b(?:tuneguard [a-z-]+|chmod)\b")
     found = []
     for path in Path(tuneguard.__file__).parent.rglob("*.py"):
