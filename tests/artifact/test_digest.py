@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tuneguard.artifact import parallel
+from tuneguard.artifact import hasher, parallel
 from tuneguard.artifact.digest import hash_descriptor, hash_file, hash_tree
 from tuneguard.artifact.manifest import File
 from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused, UsageError
 from tuneguard.files import directory
+from tuneguard.limits import HASH_BUFFER
 from world.trees import Meddler, as_nobody, make_tree
 
 if TYPE_CHECKING:
@@ -184,6 +185,31 @@ def test_a_file_that_grows_for_ever_ends_the_hashing(tree):
     finally:
         stop.set()
         growing.join()
+
+
+SIZES = [0, 1, 5000, HASH_BUFFER - 1, HASH_BUFFER, HASH_BUFFER + 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_system_that_gives_less_than_was_asked_for_is_read_to_the_end(tree, monkeypatch, size):
+    data = os.urandom(size)
+    readv = os.readv
+    monkeypatch.setattr(hasher.os, "readv", lambda descriptor, into: readv(descriptor, [into[0][:4000]]))
+
+    assert hash_tree(tree({"x": data})).files == (File("x", size, hashlib.sha256(data).hexdigest()),)
+
+
+@pytest.mark.parametrize(
+    ("says", "holds"), [(size, size + 1) for size in SIZES] + [(1, 0), (LARGE + 1, LARGE)]
+)
+def test_a_file_that_holds_more_or_less_than_it_says_is_not_hashed(tmp_path, monkeypatch, says, holds):
+    (tmp_path / "says").write_bytes(bytes(says))
+    (tmp_path / "holds").write_bytes(bytes(holds))
+    status = os.stat(tmp_path / "says")
+    monkeypatch.setattr(hasher.os, "fstat", lambda _: status)
+
+    with (tmp_path / "holds").open("rb") as file, pytest.raises(hasher.Unsteady):
+        hasher.Hasher(-1).hash_open(file.fileno())
 
 
 @pytest.mark.parametrize("count", [1, parallel.WORTH_PROCESSES + 700])

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 import stat
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +80,9 @@ def hash_descriptor(
         before = survey(root, name=name, found=lanes.offer, faults=faults)
         with reporter.task("Hashing", total=before.size, unit="bytes") as task:
             files = lanes.finish(task)
-        lanes.recheck()
+        manifest = lanes.rechecked(lambda: Manifest.of(files))
     check_unchanged(root, Survey({}, before.folders), name=name)
-    # By code point is by UTF-8 bytes: the encoding keeps the order.
-    return Manifest(tuple(sorted(files, key=attrgetter("path"))))
+    return manifest
 
 
 def hash_file(path: str | Path) -> File:

@@ -20,7 +20,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from tuneguard.artifact.safe_open import STAMP_BYTES, Folders, Stamp, stamp_of
+from tuneguard.artifact.safe_open import FILE_FLAGS, STAMP_BYTES, Folders, Stamp, stamp_of
 from tuneguard.limits import HASH_BUFFER
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ HEADER = struct.Struct("<I")
 CODE = struct.Struct("<i")
 """What came of a file: 0, `UNSTEADY` or the errno."""
 UNSTEADY = -1
+_WELL = CODE.pack(0)
 ANSWER_BYTES = CODE.size + 32 + STAMP_BYTES
 """A block's answer, for each path: all codes, then all digests, then all stamps."""
 
@@ -54,7 +55,8 @@ class Hasher:
 
     def __init__(self, root: int, told: Callable[[int], None] = _unheard) -> None:
         self.folders = Folders(root)
-        self._buffer = bytearray(HASH_BUFFER)
+        self._buffer = memoryview(bytearray(HASH_BUFFER))
+        self._whole = (self._buffer,)
         self._told = told
         self._hashed: dict[str, Stamp] = {}
 
@@ -65,7 +67,7 @@ class Hasher:
         from after: only together they say that the file stood still.
         """
         codes, digests, stamps = zip(*map(self._answer, paths), strict=True)
-        return b"".join((*map(CODE.pack, codes), *digests, *stamps))
+        return b"".join((*codes, *digests, *stamps))
 
     def changed(self) -> str | None:
         """The first file hashed by `block` whose stamp is another one now."""
@@ -77,19 +79,20 @@ class Hasher:
                 return path
         return None
 
-    def _answer(self, path: str) -> tuple[int, bytes, Stamp]:
+    def _answer(self, path: str) -> tuple[bytes, bytes, Stamp]:
         try:
             digest, stamp = self.hash(path)
         except Unsteady:
-            return (UNSTEADY, bytes(32), bytes(STAMP_BYTES))
+            return (CODE.pack(UNSTEADY), bytes(32), bytes(STAMP_BYTES))
         except OSError as error:
-            return (error.errno or UNSTEADY, bytes(32), bytes(STAMP_BYTES))
+            return (CODE.pack(error.errno or UNSTEADY), bytes(32), bytes(STAMP_BYTES))
         self._hashed[path] = stamp
-        return (0, digest, stamp)
+        return (_WELL, digest, stamp)
 
     def hash(self, path: str) -> tuple[bytes, Stamp]:
         """Open the file `path` and `hash_open` it. Raises as that does, and OSError as ``open`` does."""
-        descriptor = self.folders.open(path)
+        folder, _, name = path.rpartition("/")
+        descriptor = os.open(name.encode(), FILE_FLAGS, dir_fd=self.folders.folder(folder))
         try:
             return self.hash_open(descriptor)
         finally:
@@ -106,15 +109,24 @@ class Hasher:
         if not stat.S_ISREG(status.st_mode):
             raise Unsteady
         digest = _EMPTY.copy()
-        self.feed(digest, descriptor, status.st_size)
-        if os.readv(descriptor, (self._buffer,)):
+        left = status.st_size
+        if left < HASH_BUFFER:  # one read has room for more than a small file, and so shows its end too
+            count = os.readv(descriptor, self._whole)
+            if count > left:
+                raise Unsteady
+            digest.update(self._buffer[:count])
+            self._told(count)
+            left -= count
+            if not left:
+                return digest.digest(), stamp_of(status)
+        self.feed(digest, descriptor, left)
+        if os.readv(descriptor, self._whole):
             raise Unsteady  # longer than it said: growing, or a file system that tells no sizes
         return digest.digest(), stamp_of(status)
 
     def feed(self, digest: hashlib._Hash, descriptor: int, size: int) -> None:
         """Hash the next `size` bytes; no more are read, so a file that grows for ever ends too."""
-        buffer = memoryview(self._buffer)
-        left = size
+        buffer, left = self._buffer, size
         while left > 0:
             count = os.readv(descriptor, (buffer if left >= HASH_BUFFER else buffer[:left],))
             if not count:

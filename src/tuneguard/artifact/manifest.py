@@ -23,6 +23,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tuneguard import limits
@@ -33,7 +34,7 @@ from tuneguard.records import read_json
 from tuneguard.typed import Count, Sha256, Text  # noqa: TC001 - a seal reads `File` by its annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL).fullmatch
@@ -80,6 +81,12 @@ class Manifest:
             if file.path <= before or fault_of_path(file.path) or not _HEX(file.sha256) or file.size < 0:
                 raise NotUnderstood(_fault_of(file, before) + " in a manifest", where=printable(file.path))
             before = file.path
+
+    @classmethod
+    def of(cls, files: Iterable[File]) -> Manifest:
+        """The manifest of `files`, which come in no order."""
+        # By code point is by UTF-8 bytes: the encoding keeps the order.
+        return cls(tuple(sorted(files, key=attrgetter("path"))))
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ only where there are enough small files to earn it, and then as soon as that is 
     with Lanes(root, name) as lanes:
         survey(root, name=name, found=lanes.offer)      a folder at a time
         files = lanes.finish(task)                      File(path, size, SHA-256), in no order
-        lanes.recheck()                                 nothing changed after its turn
+        manifest = lanes.rechecked(make)                nothing changed after its turn
 
 Nothing is mapped into memory: a file that is cut short must refuse, not kill us with SIGBUS.
 Memory is a buffer of `limits.HASH_BUFFER` bytes a lane and an entry a file.
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from tuneguard.artifact.hasher import ANSWER_BYTES, CODE, HEADER, UNSTEADY, Hasher
 from tuneguard.artifact.manifest import File
-from tuneguard.artifact.safe_open import STAMP_BYTES, Stamp, size_of
+from tuneguard.artifact.safe_open import STAMP_BYTES, Stamp, sizes_of
 from tuneguard.artifact.tree import changed, raise_opening
 from tuneguard.errors import CannotLook
 from tuneguard.limits import KIB, MIB
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 SMALL = 256 * KIB
 """Bytes up to which a file is small: the interpreter's share of the work is worth a process."""
-BLOCK_FILES = 256
+BLOCK_FILES = 512
 """Small files handed over at once: some milliseconds of work, and answers that fit into a pipe."""
-WORTH_PROCESSES = 4 * BLOCK_FILES
+WORTH_PROCESSES = 2 * BLOCK_FILES
 """Small files from which starting processes costs less time than it saves."""
 MOST_LANES = 32
 """Lanes on machines with many cores: memory stays bounded, and its bandwidth is used up."""
@@ -87,7 +87,7 @@ class Lanes:
         self.task: Task | None = None
         self._number = count()
         self._small: list[str] = []
-        self._large: list[str] = []
+        self._large: list[tuple[str, int]] = []
         self._workers = workers or cores()
         self._pool = ThreadPoolExecutor(self._workers, "hash")
         self._alone = hasher is not None or self._workers == 1
@@ -113,8 +113,11 @@ class Lanes:
     def offer(self, files: Mapping[str, Stamp]) -> None:
         """Take in the files of one more folder. Blocks of small ones are begun on at once."""
         self.files.update(files)
-        for path, stamp in files.items():
-            (self._small if size_of(stamp) <= SMALL else self._large).append(path)
+        for path, size in zip(files, sizes_of(files.values()), strict=True):
+            if size <= SMALL:
+                self._small.append(path)
+            else:
+                self._large.append((path, size))
         if self._running or (len(self._small) >= WORTH_PROCESSES and not self._alone):
             while len(self._small) >= BLOCK_FILES:
                 self._put(0, self._small[-BLOCK_FILES:])
@@ -130,8 +133,8 @@ class Lanes:
             CannotLook: it cannot be read.
         """
         self.task = task
-        for path in self._large:
-            self._put(-size_of(self.files[path]), [path])
+        for path, size in self._large:
+            self._put(-size, [path])
         # No lane should sit at a last long block while the others have nothing left.
         step = max(1, min(BLOCK_FILES, len(self._small) // (4 * self._workers)))
         for start in range(0, len(self._small), step):
@@ -140,9 +143,16 @@ class Lanes:
         self._end_jobs()
         return [file for files in self._joined(self._running) for file in files]
 
-    def recheck(self) -> None:
-        """Raise ChangedWhileRead if a file changed after its turn, while others were still hashed."""
-        self._joined([self._pool.submit(lane.recheck) for lane in self._lanes])
+    def rechecked(self, make: Callable[[], _Result]) -> _Result:
+        """What `make` returns, called while every file is looked at once more.
+
+        Raises:
+            ChangedWhileRead: a file changed after its turn, while others were still hashed.
+        """
+        looking = [self._pool.submit(lane.recheck) for lane in self._lanes]
+        made = make()
+        self._joined(looking)
+        return made
 
     def _put(self, order: int, job: Sequence[str]) -> None:
         self.jobs.put((order, next(self._number), job))
@@ -235,10 +245,8 @@ class _Lane:
         if codes != bytes(4 * count) or stamps != b"".join(expected):
             self._fail(job, codes, stamps)
         text = digests.hex()
-        return [
-            File(path, size_of(stamp), text[64 * number : 64 * number + 64])
-            for number, (path, stamp) in enumerate(zip(job, expected, strict=True))
-        ]
+        each = [text[start : start + 64] for start in range(0, 64 * count, 64)]
+        return list(map(File, job, sizes_of(expected), each))
 
     def _fail(self, job: Sequence[str], codes: bytes, stamps: bytes) -> NoReturn:
         """Raise for the first file of `job` that could not be read or is not what it was."""

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import os
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -23,6 +27,7 @@ through a shared mapping may leave them equal; only a private copy (`snapshot`) 
 because a tree has millions and they are only ever compared.
 """
 _STAMP = struct.Struct("<QQQqq")
+_SIZE = struct.Struct("<Q32x")
 STAMP_BYTES = _STAMP.size
 
 
@@ -31,9 +36,9 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return _STAMP.pack(status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def size_of(stamp: Stamp) -> int:
-    """The size in bytes that a stamp holds."""
-    return int.from_bytes(stamp[:8], "little")
+def sizes_of(stamps: Iterable[Stamp]) -> Iterator[int]:
+    """The sizes in bytes that stamps hold."""
+    return (size for (size,) in map(_SIZE.unpack, stamps))
 
 
 def open_folder(root: int, path: str) -> int:

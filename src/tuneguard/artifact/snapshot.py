@@ -25,7 +25,6 @@ import os
 import stat
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,11 +160,11 @@ class _Copy:
             lanes.offer(self._before.files)
             with reporter.task("Copying", total=self._before.size, unit="bytes") as task:
                 files = lanes.finish(task)
-            lanes.recheck()
+            manifest = lanes.rechecked(lambda: Manifest.of(files))
         check_unchanged(self.root, Survey({}, self._before.folders), name=self._name)
         self._each_folder(sorted(self._before.folders, reverse=True), _protect)
         os.fchmod(self.top, 0o500)
-        return Manifest(tuple(sorted(files, key=attrgetter("path"))))
+        return manifest
 
     def _each_folder(self, paths: list[str], act: Callable[..., None]) -> None:
         """Call `act` with the name of each folder of the copy and ``dir_fd``, that of the one above."""

@@ -39,10 +39,11 @@ import re
 import stat
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
 from tuneguard import limits
-from tuneguard.artifact.safe_open import FOLDER_FLAGS, Folders, Stamp, size_of, stamp_of
+from tuneguard.artifact.safe_open import FOLDER_FLAGS, Folders, Stamp, sizes_of, stamp_of
 from tuneguard.errors import (
     CannotLook,
     ChangedWhileRead,
@@ -104,7 +105,7 @@ class Survey:
     @property
     def size(self) -> int:
         """Bytes of all files together."""
-        return sum(map(size_of, self.files.values()))
+        return sum(sizes_of(self.files.values()))
 
 
 def walk(root: int, *, name: str, faults: list[Finding] | None = None) -> list[Entry]:
@@ -119,7 +120,8 @@ def walk(root: int, *, name: str, faults: list[Finding] | None = None) -> list[E
     """
     files = survey(root, name=name, faults=faults).files
     # By code point is by UTF-8 bytes: the encoding keeps the order.
-    return [Entry(path, size_of(files[path])) for path in sorted(files)]
+    paths = sorted(files)
+    return list(map(Entry, paths, sizes_of(map(files.__getitem__, paths))))
 
 
 def survey(
@@ -362,12 +364,10 @@ class _Walker:
             return []
 
     def _sort_out(self, listing: Iterable[os.DirEntry[str]], prefix: str) -> list[str]:
-        entries: dict[str, os.DirEntry[str]] = {}
-        for entry in listing:
-            entries[_decoded(entry.name)] = entry
-            known = len(self._files) + len(self._findings) + self._unlisted
-            if known + len(entries) > limits.TREE_FILES:
-                raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
+        left = limits.TREE_FILES - len(self._files) - len(self._findings) - self._unlisted
+        entries = {_decoded(entry.name): entry for entry in islice(listing, left + 1)}
+        if len(entries) > left:
+            raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
         if not entries:
             self._forbid("T-EMPTY-DIR", prefix[:-1], "is an empty folder")
             return []
@@ -399,6 +399,8 @@ class _Walker:
         return [name for name in names if self._is_acceptable(name, prefix + name)]
 
     def _forbid_twins(self, names: list[str], prefix: str) -> None:
+        if len(set(map(fold, names))) == len(names):
+            return
         first: dict[str, str] = {}
         for name in names:
             twin = first.setdefault(fold(name), name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.manifest import File, Manifest
-from tuneguard.artifact.safe_open import size_of
+from tuneguard.artifact.safe_open import sizes_of
 from tuneguard.artifact.tree import survey
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import verdict as verdicts
@@ -87,7 +87,8 @@ def copied(
     if there.keys() != digests.keys():
         path = min(there.keys() ^ digests.keys())
         raise _changed(directory, f"{printable(path)} was {'added' if path in there else 'removed'}")
-    return Manifest(tuple(File(path, size_of(there[path]), sha256) for path, sha256 in digests.items()))
+    sizes = sizes_of(map(there.__getitem__, digests))
+    return Manifest(tuple(map(File, digests, sizes, digests.values())))
 
 
 def reference(claim: Claim[Said]) -> EvidenceRef:
