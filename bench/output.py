@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from tuneguard.output.terminal import Recorder
+from tuneguard.sandbox.controls import Confinement
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
-from tuneguard.sandbox.walls import Confinement
 from tuneguard.training.transcript import Transcript
 
 MEGABYTES = 300

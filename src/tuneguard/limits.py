@@ -22,7 +22,7 @@ TREE_FAULTS = 100
 """Forbidden entries listed before the walk stops looking for more."""
 SNAPSHOT_COPY_BYTES = 64 * GIB
 """Bytes of an input that a run copies where the file system cannot share them. What is larger is bound
-read-only in place, hashed again before anything is signed, and recorded as the weaker wall."""
+read-only in place, hashed again before anything is signed, and recorded as the weaker isolation control."""
 HASH_BUFFER = MIB
 """Bytes read at once while hashing: stays in the cache, and makes turns between threads rare."""
 MANIFEST_BYTES = 256 * MIB

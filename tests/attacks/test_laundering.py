@@ -57,7 +57,7 @@ def test_attack_an_unsafe_run_laundered_by_resuming_from_it(
     assert project("run", "--run", "043", "--resume", "runs/042") == 1
 
     said = capsys.readouterr().err
-    assert "the wall network was absent" in said
+    assert "the isolation control network was absent" in said
     assert not (project.path / "runs/043.evidence").exists()
 
 

@@ -14,7 +14,7 @@ from tuneguard.artifact.digest import hash_tree
 from tuneguard.errors import CannotLook, Interrupted, NotUnderstood, Refused, UsageError
 from tuneguard.evaluation.model import SuiteCounts, evaluate
 from tuneguard.evaluation.weights import select
-from tuneguard.sandbox.walls import Outcome
+from tuneguard.sandbox.controls import Outcome
 
 ACCURACY = [
     {"prompt": f"{n} + 1 =", "choices": [str(n + 1), str(n)][:: 1 if n % 2 else -1], "answer": 1 - n % 2}
@@ -54,7 +54,7 @@ class Instead:
         if self.result is not None:
             (exchange / "result.json").write_text(json.dumps(self.result))
         self.act(exchange / "result.json")
-        return Outcome(**self.ends, walls=(), seconds=0.0)
+        return Outcome(**self.ends, controls=(), seconds=0.0)
 
 
 class Counting:

@@ -1,4 +1,4 @@
-"""The provenance gate: what a checkpoint was made from, and behind which walls."""
+"""The provenance gate: what a checkpoint was made from, and under which isolation controls."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneguard.attest.predicates.provenance import Comparison, Dependency, Wall
+from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import TreeSet
 from tuneguard.findings import Severity, Verdict
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
 from world.company import (
     BASE,
     CODE,
+    CONTROLS,
     DATA,
     EVALUATION_SET,
     MODEL,
-    WALLS,
     dependency,
     expecting,
     policy,
@@ -66,16 +66,18 @@ def test_a_base_whose_steward_the_policy_forgot_is_sealed_anew() -> None:
     assert "was sealed by bob, whose key the policy does not name" in result.findings[0].message
 
 
-def walls(**states: str) -> tuple[Wall, ...]:
-    """All six walls proven but for some."""
-    return tuple(Wall(name, WallState(states.get(name, "proven")), "so it was tried") for name in WALLS)
+def controls(**states: str) -> tuple[Control, ...]:
+    """All six isolation controls proven but for some."""
+    return tuple(
+        Control(name, ControlState(states.get(name, "proven")), "so it was tried") for name in CONTROLS
+    )
 
 
 def test_a_run_by_the_book_passes_and_is_told_in_one_line() -> None:
     result = judged("provenance", case())
 
     assert result.verdict is Verdict.PASSED
-    assert result.found == "run 042, data tickets@3, base tiny-llama@1, walls 6/6 proven"
+    assert result.found == "run 042, data tickets@3, base tiny-llama@1, isolation controls 6/6 proven"
     assert result.by == ("ci (platform-team)",)
 
 
@@ -183,26 +185,26 @@ def test_a_base_that_the_run_did_not_find_clean(scanned: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("state", ["weakened", "absent"])
-def test_a_wall_that_was_not_proven(state: str) -> None:
-    result = said(walls=walls(network=state))
+def test_a_control_that_was_not_proven(state: str) -> None:
+    result = said(controls=controls(network=state))
 
     assert [finding.message for finding in result.findings] == [
-        f"the wall network was {state}, the policy wants it proven"
+        f"the isolation control network was {state}, the policy wants it proven"
     ]
     assert result.findings[0].why == "so it was tried"
 
 
-def test_a_wall_that_the_provenance_does_not_name_was_absent() -> None:
-    result = said(walls=walls()[1:])
+def test_a_control_that_the_provenance_does_not_name_was_absent() -> None:
+    result = said(controls=controls()[1:])
 
-    assert "the wall network was absent" in result.findings[0].message
+    assert "the isolation control network was absent" in result.findings[0].message
 
 
-def test_the_policy_may_name_walls_that_need_not_be_proven_and_no_others_are_spared() -> None:
+def test_the_policy_may_name_controls_that_need_not_be_proven_and_no_others_are_spared() -> None:
     lenient = policy(lambda p: p.update(walls={"memory": "weakened", "processes": "absent"}))
 
     def under(**states: str) -> Verdict:
-        return judged("provenance", case(provenance(walls=walls(**states)), under=lenient)).verdict
+        return judged("provenance", case(provenance(controls=controls(**states)), under=lenient)).verdict
 
     assert under(memory="weakened", processes="absent") is Verdict.PASSED
     assert under(memory="absent") is Verdict.REFUSED
@@ -226,10 +228,10 @@ def test_a_dangerous_switch_leaves_its_mark() -> None:
 
 def test_every_fault_of_a_run_is_reported() -> None:
     result = said(
-        data=(), base=dependency("base", "x", sha256("x")), base_scan={}, walls=(), unsafe=("--unsafe-x",)
+        data=(), base=dependency("base", "x", sha256("x")), base_scan={}, controls=(), unsafe=("--unsafe-x",)
     )
 
-    assert len(result.findings) == 1 + 1 + 1 + len(WALLS) + 1
+    assert len(result.findings) == 1 + 1 + 1 + len(CONTROLS) + 1
 
 
 def test_a_resumed_run_names_its_parent() -> None:

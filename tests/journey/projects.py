@@ -1,7 +1,7 @@
 """A whole project, made once by the commands that a person would type, and copied for each test.
 
 Its training needs no torch: the script writes a small checkpoint of safetensors and JSON, so that
-every wall, signature and gate but the evaluation itself is the real one.
+every isolation control, signature and gate but the evaluation itself is the real one.
 """
 
 from __future__ import annotations

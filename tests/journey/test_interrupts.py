@@ -19,15 +19,15 @@ from steps import Promotion, verdicts
 from tuneguard.journey import init as initialising
 from tuneguard.journey import train as training
 from tuneguard.ledger.entry import Event
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import WALLS, Outcome, Wall
+from tuneguard.sandbox.controls import CONTROLS, Control, Outcome
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from projects import ProjectFolder
 
-    from tuneguard.sandbox.walls import Confinement
+    from tuneguard.sandbox.controls import Confinement
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -334,11 +334,11 @@ class Interrupted:
     name = "interrupted"
 
     def run(self, confinement: Confinement) -> Outcome:
-        walls = tuple(Wall(wall, WallState.ABSENT, "not tried") for wall in WALLS)
-        return Outcome(None, signal.SIGTERM, "interrupt", walls, 0.1, None)
+        controls = tuple(Control(control, ControlState.ABSENT, "not tried") for control in CONTROLS)
+        return Outcome(None, signal.SIGTERM, "interrupt", controls, 0.1, None)
 
 
-def test_an_init_that_is_interrupted_does_not_take_the_walls_for_absent(
+def test_an_init_that_is_interrupted_does_not_take_the_controls_for_absent(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(initialising, "find_backend", Interrupted)

@@ -56,7 +56,7 @@ def test_provenance_names_everything_that_made_the_checkpoint(project: ProjectFo
     assert body.base.name == "tiny"
     assert body.code.digest.keys() == {"dirHash"}
     assert body.config.digest.keys() == {"sha256"}
-    assert {wall.name for wall in body.observed.walls} == {
+    assert {control.name for control in body.observed.controls} == {
         "network", "filesystem", "pid", "memory", "processes", "deadline"
     }  # fmt: skip
     assert "cryptography" in body.observed.environment["distributions"]
@@ -335,7 +335,7 @@ def test_attack_a_looser_gate_in_the_pipeline_is_a_configuration_error(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an ordinary user's policy wants less")
-def test_an_input_too_large_to_copy_is_refused_where_the_policy_wants_the_wall_proven(
+def test_an_input_too_large_to_copy_is_refused_where_the_policy_wants_the_control_proven(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tuneguard.limits.SNAPSHOT_COPY_BYTES", 10)
@@ -344,7 +344,7 @@ def test_an_input_too_large_to_copy_is_refused_where_the_policy_wants_the_wall_p
     assert "too large to copy" in capsys.readouterr().err
 
 
-def test_an_input_bound_in_place_is_recorded_as_the_weaker_wall(
+def test_an_input_bound_in_place_is_recorded_as_the_weaker_control(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuneguard.limits.SNAPSHOT_COPY_BYTES", 10)
@@ -352,7 +352,7 @@ def test_an_input_bound_in_place_is_recorded_as_the_weaker_wall(
 
     assert project("train", "--run", "042") == 0
 
-    found = {wall.name: wall for wall in provenance_of(project, "042").observed.walls}
+    found = {control.name: control for control in provenance_of(project, "042").observed.controls}
     for name in ("network", "filesystem"):
         assert found[name].state == "weakened"
         assert "the dataset and the base were bound in place" in found[name].how
@@ -365,7 +365,7 @@ def same_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("same_user")
-def test_walls_that_a_run_of_the_same_user_cannot_prove_are_missed_before_the_run(
+def test_controls_that_a_run_of_the_same_user_cannot_prove_are_missed_before_the_run(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signed_with(project, "all")
@@ -373,7 +373,7 @@ def test_walls_that_a_run_of_the_same_user_cannot_prove_are_missed_before_the_ru
     assert project("train", "--run", "042") == 1
 
     said = capsys.readouterr().err
-    assert "the policy wants walls that this machine cannot prove: network, filesystem" in said
+    assert "the policy wants isolation controls that this machine cannot prove: network, filesystem" in said
     assert "same user: another process of that user outside can meet the command" in said
     assert not (project.path / "runs").exists()
 
@@ -387,8 +387,8 @@ def test_a_run_of_the_same_user_says_before_it_begins_what_is_weakened(
     assert project("train", "--run", "042") == 0
 
     said = capsys.readouterr().out
-    assert said.index("wall network is weakened") < said.index("trained on 50 rows")
-    found = {wall.name: wall.state for wall in provenance_of(project, "042").observed.walls}
+    assert said.index("isolation control network is weakened") < said.index("trained on 50 rows")
+    found = {control.name: control.state for control in provenance_of(project, "042").observed.controls}
     assert (found["network"], found["filesystem"], found["pid"]) == ("weakened", "weakened", "proven")
 
 
@@ -400,7 +400,7 @@ def test_init_writes_a_policy_that_says_what_a_run_of_the_same_user_cannot_prove
 
     assert tuneguard(["init", str(tmp_path / "new"), "--name", "m", "--unsafe-no-passphrase"]) == 0
 
-    assert "wall network is weakened" in capsys.readouterr().out
+    assert "isolation control network is weakened" in capsys.readouterr().out
     [line] = re.findall("(?m)^walls: (.*)$", (tmp_path / "new/policy.yaml").read_text())
     assert "network: weakened, filesystem: weakened, pid: proven" in line
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
@@ -408,10 +408,10 @@ def test_init_writes_a_policy_that_says_what_a_run_of_the_same_user_cannot_prove
     ]  # fmt: skip
 
 
-def signed_with(project: ProjectFolder, walls: str) -> None:
-    """Have the policy want these walls."""
+def signed_with(project: ProjectFolder, controls: str) -> None:
+    """Have the policy want these isolation controls."""
     policy = (project.path / "policy.yaml").read_text()
-    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {walls}", policy))
+    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {controls}", policy))
     assert project("policy", "sign", "--quiet") == 0
 
 
@@ -454,4 +454,4 @@ def test_an_unsafe_run_says_so_in_its_evidence(project: ProjectFolder) -> None:
 
     body = provenance_of(project, "042")
     assert body.chosen.unsafe == ("--unsafe-no-sandbox",)
-    assert {wall.name: wall.state for wall in body.observed.walls}["network"] == "absent"
+    assert {control.name: control.state for control in body.observed.controls}["network"] == "absent"

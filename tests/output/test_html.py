@@ -115,7 +115,7 @@ def test_each_number_is_told_in_words_beside_its_picture():
     assert "accuracy 0.8 [0.739, 0.85] ≥ 0.85 160 of 200" in told.words
 
 
-def test_walls_say_how_each_was_tried():
+def test_controls_say_how_each_was_tried():
     rows = [row.words for row in page(results.passed()).all("tr")]
 
     assert "processes ! weakened RLIMIT_NPROC alone, which counts every process of the user" in rows
@@ -177,7 +177,7 @@ def test_facts_that_have_no_place_of_their_own_are_shown_as_they_are():
     assert [row.words for row in told.all("tr")] == ["sequence detail", '1 {"tag":"x"}', "2"]
 
 
-def test_the_walls_of_a_run_and_the_gate_of_an_evaluation_have_their_place_too():
+def test_the_controls_of_a_run_and_the_gate_of_an_evaluation_have_their_place_too():
     run = Result("run", Verdict.PASSED, facts={"walls": {"network": {"state": "absent", "how": "not tried"}}})
     evaluation = Result("evaluate", Verdict.PASSED, facts={"gate": results.GATES["evaluation"]})
 
@@ -362,7 +362,7 @@ def test_attack_a_page_too_large_to_open():
             "decide",
             lineage=made,
             uncounted=[[f"{index}.json", long] for index in range(many)],
-            walls=[{"name": f"wall-{index}", "state": "absent", "how": long} for index in range(many)],
+            walls=[{"name": f"control-{index}", "state": "absent", "how": long} for index in range(many)],
             extra=[{"a": long}] * many,
             note=long,
         ),

@@ -1,13 +1,13 @@
-"""One wall test suite, run over every backend that works on this machine."""
+"""One isolation control test suite, run over every backend that works on this machine."""
 
 from __future__ import annotations
 
 import pytest
 
 from tuneguard.sandbox.bubblewrap import Bubblewrap
+from tuneguard.sandbox.controls import Bind
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind
 from world import cage
 from world.users import as_root, shared
 

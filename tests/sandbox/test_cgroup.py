@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tuneguard.sandbox.cgroup import Limits
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_version_2_bounds_memory_swap_and_processes_in_one_group_beside_ours(mac
 
     rlimits = limits.apply(7)
 
-    walls = limits.walls(unprivileged=True)
-    assert {wall.state for wall in walls.values()} == {WallState.PROVEN}
+    controls = limits.controls(unprivileged=True)
+    assert {control.state for control in controls.values()} == {ControlState.PROVEN}
     assert rlimits == [("RLIMIT_CORE", 1)]
     (group,) = machine.groups.rglob("tuneguard-*")
     assert {path.name: path.read_text() for path in group.iterdir()} == {
@@ -65,7 +65,7 @@ def test_version_1_takes_each_controller_where_it_is_mounted(machine, monkeypatc
     limits = Limits(1 << 20, 10, machine.proc)
     limits.apply(7)
 
-    assert {wall.state for wall in limits.walls(unprivileged=True).values()} == {WallState.PROVEN}
+    assert {control.state for control in limits.controls(unprivileged=True).values()} == {ControlState.PROVEN}
     assert len(list((machine.groups / "memory" / "job").glob("tuneguard-*/memory.limit_in_bytes"))) == 1
     assert len(list((machine.groups / "pids").glob("tuneguard-*/pids.max"))) == 1
 
@@ -78,9 +78,9 @@ def test_a_group_that_the_process_did_not_enter_proves_nothing(machine):
     limits = Limits(1 << 20, None, machine.proc)
     rlimits = limits.apply(7)
 
-    wall = limits.walls(unprivileged=True)["memory"]
-    assert wall.state is WallState.WEAKENED
-    assert "did not enter the group" in wall.how
+    control = limits.controls(unprivileged=True)["memory"]
+    assert control.state is ControlState.WEAKENED
+    assert "did not enter the group" in control.how
     assert ("RLIMIT_DATA", 1 << 20) in rlimits
 
 
@@ -90,10 +90,10 @@ def test_without_groups_rlimits_are_weakened_and_for_roots_uid_the_process_limit
 
     assert limits.apply(7) == [("RLIMIT_CORE", 1), ("RLIMIT_DATA", 1 << 20), ("RLIMIT_NPROC", 10)]
 
-    as_user, as_root = limits.walls(unprivileged=True), limits.walls(unprivileged=False)
-    assert as_user["memory"].state is as_root["memory"].state is WallState.WEAKENED
-    assert as_user["processes"].state is WallState.WEAKENED
-    assert as_root["processes"].state is WallState.ABSENT
+    as_user, as_root = limits.controls(unprivileged=True), limits.controls(unprivileged=False)
+    assert as_user["memory"].state is as_root["memory"].state is ControlState.WEAKENED
+    assert as_user["processes"].state is ControlState.WEAKENED
+    assert as_root["processes"].state is ControlState.ABSENT
 
 
 def test_no_group_is_left_behind(any_backend):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tuneguard.limits import LOG_HEAD, LOG_TAIL, OUTPUT_LINE, SHOWN_AT_ONCE, SHOWN_LINES
+from tuneguard.sandbox.controls import CONTROLS
 from tuneguard.sandbox.find import IN_CONTAINER, OBSTACLES
 from tuneguard.sandbox.layout import DEVICES, DROPPED, UID
-from tuneguard.sandbox.walls import WALLS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
 
@@ -29,8 +29,8 @@ def test_every_obstacle_that_is_known_is_in_the_table_with_its_mend():
         assert option in PAGE
 
 
-def test_the_walls_and_figures_are_those_of_the_code():
-    assert re.findall(r"^\| (\w+) \|", PAGE, re.MULTILINE)[-6:] == list(WALLS)
+def test_the_controls_and_figures_are_those_of_the_code():
+    assert re.findall(r"^\| (\w+) \|", PAGE, re.MULTILINE)[-6:] == list(CONTROLS)
     for figure in (
         f"uid {UID} ",
         f"uid {DROPPED}",

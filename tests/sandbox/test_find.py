@@ -10,9 +10,9 @@ import pytest
 from tuneguard.errors import Interrupted, UsageError
 from tuneguard.sandbox import find
 from tuneguard.sandbox.canaries import CannotPlant
+from tuneguard.sandbox.controls import Outcome
 from tuneguard.sandbox.find import find_backend, find_obstacle
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Outcome
 from world import users
 from world.cage import package_folders
 
@@ -119,18 +119,18 @@ from pathlib import Path
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind, Confinement
+from tuneguard.sandbox.controls import Bind, Confinement
 backend = {"unshare": Unshare, "bubblewrap": Bubblewrap}[sys.argv[1]]()
 outcome = backend.run(Confinement(("/bin/sh", "-c", "id -u > /inside/out/uid"),
     (Bind(Path(sys.argv[2]), "/inside/out", True),), "/inside/out", clean_environment(), 60.0,
     memory=1 << 28, processes=16))
 made = os.stat(sys.argv[2] + "/uid")
 print(json.dumps({"uid": os.getuid(), "owner": made.st_uid, "succeeded": outcome.succeeded,
-    "walls": {wall.name: wall.state for wall in outcome.walls}}))
+    "controls": {control.name: control.state for control in outcome.controls}}))
 """
 
 
-def test_an_ordinary_user_gets_the_walls_but_not_against_processes_of_their_own(as_root, backend, shared):
+def test_an_ordinary_user_gets_the_controls_but_not_against_processes_of_their_own(as_root, backend, shared):
     done = users.program("-c", AS_USER, backend.name, shared + "/out")
 
     assert done.returncode == 0, done.stderr
@@ -139,9 +139,9 @@ def test_an_ordinary_user_gets_the_walls_but_not_against_processes_of_their_own(
     said = json.loads(done.stdout)
     assert said["uid"] == said["owner"] == users.SOMEBODY
     assert said["succeeded"]
-    assert {said["walls"][name] for name in ("network", "filesystem")} == {"weakened"}
-    assert {said["walls"][name] for name in ("pid", "deadline")} == {"proven"}
-    assert {said["walls"][name] for name in ("memory", "processes")} <= {"proven", "weakened"}
+    assert {said["controls"][name] for name in ("network", "filesystem")} == {"weakened"}
+    assert {said["controls"][name] for name in ("pid", "deadline")} == {"proven"}
+    assert {said["controls"][name] for name in ("memory", "processes")} <= {"proven", "weakened"}
 
 
 class Stopped:

@@ -7,7 +7,7 @@ import pytest
 
 from tuneguard.errors import UsageError
 from tuneguard.sandbox import layout
-from tuneguard.sandbox.walls import Bind
+from tuneguard.sandbox.controls import Bind
 from world.cage import confinement, run
 
 

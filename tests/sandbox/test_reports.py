@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneguard.errors import CannotLook, UsageError
+from tuneguard.sandbox.controls import CONTROLS, MEMORY, PROCESSES, Control
 from tuneguard.sandbox.reports import Reports
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import MEMORY, PROCESSES, WALLS, Wall
+from tuneguard.sandbox.state import ControlState
 
-LIMITED = {name: Wall(name, WallState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
+LIMITED = {name: Control(name, ControlState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
 READY = {"ready": {"dropped": True, "shared": None}}
 STANDING = {name: ["proven", "tried"] for name in ("network", "filesystem", "pid")}
 
@@ -24,32 +24,32 @@ def after(*messages, stopped=None, note=None, last_words=None):
 
 
 def test_a_run_that_ended_by_itself():
-    outcome = after(READY, {"walls": STANDING}, {"exit": [0, None]})
+    outcome = after(READY, {"controls": STANDING}, {"exit": [0, None]})
 
     assert outcome.succeeded
-    assert [wall.name for wall in outcome.walls] == list(WALLS)
+    assert [control.name for control in outcome.controls] == list(CONTROLS)
 
 
 def test_an_init_that_was_killed_is_a_run_that_was_killed():
-    outcome = after({"walls": STANDING}, stopped="deadline")
+    outcome = after({"controls": STANDING}, stopped="deadline")
 
     assert (outcome.code, outcome.signal, outcome.stopped) == (None, signal.SIGKILL, "deadline")
 
 
-def test_without_walls_that_were_tried_nothing_was_run():
+def test_without_controls_that_were_tried_nothing_was_run():
     with pytest.raises(CannotLook, match="ended before the command began: its first process was killed"):
         after(READY, {"exit": [0, None]})
 
 
-def test_a_wall_that_fell_wins_over_any_exit():
-    with pytest.raises(CannotLook, match=r"network wall does not stand.*\\x1b\[31m"):
-        after({"walls": STANDING}, {"fell": ["network", "\x1b[31mreached"]}, {"exit": [0, None]})
+def test_a_control_that_does_not_hold_wins_over_any_exit():
+    with pytest.raises(CannotLook, match=r"isolation control network does not hold.*\\x1b\[31m"):
+        after({"controls": STANDING}, {"broken": ["network", "\x1b[31mreached"]}, {"exit": [0, None]})
 
 
 def test_a_command_that_cannot_be_executed_is_the_callers_mistake():
     with pytest.raises(UsageError, match="cannot run trainer"):
         after(
-            {"walls": STANDING},
+            {"controls": STANDING},
             {"unstarted": {"command": "trainer", "why": "No such file"}},
             {"exit": [127, None]},
         )
@@ -57,13 +57,14 @@ def test_a_command_that_cannot_be_executed_is_the_callers_mistake():
 
 def test_a_message_that_nobody_knows_is_never_read_as_success():
     with pytest.raises(CannotLook, match="something unknown"):
-        after({"walls": STANDING}, {"exit": [0]}, {"exit": [0, None]})
+        after({"controls": STANDING}, {"exit": [0]}, {"exit": [0, None]})
 
 
 @given(st.lists(st.integers(1, 40), max_size=30))
 def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
     data = b"".join(
-        json.dumps(message).encode() + b"\n" for message in (READY, {"walls": STANDING}, {"exit": [3, None]})
+        json.dumps(message).encode() + b"\n"
+        for message in (READY, {"controls": STANDING}, {"exit": [3, None]})
     )
     reports = Reports()
     for cut in cuts:
@@ -71,18 +72,18 @@ def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
         data = data[cut:]
     reports.feed(data)
 
-    assert (reports.dropped, reports.exit, len(reports.walls)) == (True, (3, None), 3)
+    assert (reports.dropped, reports.exit, len(reports.controls)) == (True, (3, None), 3)
 
 
-def test_a_training_that_others_can_meet_has_two_walls_less():
-    outcome = after({"ready": {"dropped": False, "shared": "same user: somebody"}}, {"walls": STANDING})
+def test_a_training_that_others_can_meet_has_two_controls_less():
+    outcome = after({"ready": {"dropped": False, "shared": "same user: somebody"}}, {"controls": STANDING})
 
-    states = {wall.name: wall.state for wall in outcome.walls if "same user" in wall.how}
-    assert states == {"network": WallState.WEAKENED, "filesystem": WallState.WEAKENED}
-    assert outcome.wall("pid").state is WallState.PROVEN
+    states = {control.name: control.state for control in outcome.controls if "same user" in control.how}
+    assert states == {"network": ControlState.WEAKENED, "filesystem": ControlState.WEAKENED}
+    assert outcome.control("pid").state is ControlState.PROVEN
 
 
 def test_a_training_of_which_nothing_is_known_is_not_called_apart():
-    outcome = after({"walls": STANDING}, {"exit": [0, None]})
+    outcome = after({"controls": STANDING}, {"exit": [0, None]})
 
-    assert outcome.wall("network").state is WallState.WEAKENED
+    assert outcome.control("network").state is ControlState.WEAKENED

@@ -1,4 +1,4 @@
-"""What happens when a wall does not stand: the command does not start."""
+"""What happens when an isolation control does not hold: the command does not start."""
 
 import dataclasses
 import re
@@ -8,11 +8,11 @@ import pytest
 
 from tuneguard.errors import CannotLook
 from tuneguard.sandbox import unshare
+from tuneguard.sandbox.controls import Bind
 from tuneguard.sandbox.layout import DROPPED, UID
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.supervise import supervise
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind
 from world.cage import confinement, run
 
 pytestmark = pytest.mark.sandbox
@@ -41,7 +41,7 @@ def broken(**changes):
 def test_a_backend_that_forgets_the_network_namespace_runs_nothing(out):
     forgetful = broken(argv=lambda argv: tuple(part for part in argv if part != "--net"))
 
-    with pytest.raises(CannotLook, match=r"network wall does not stand|could not be set up"):
+    with pytest.raises(CannotLook, match=r"isolation control network does not hold|could not be set up"):
         supervise("forgetful", confinement(("/bin/touch", "/inside/out/ran"), out), forgetful)
 
     assert list(out.source.iterdir()) == []
@@ -50,7 +50,7 @@ def test_a_backend_that_forgets_the_network_namespace_runs_nothing(out):
 def test_a_backend_that_leaves_the_machines_root_in_place_runs_nothing(out):
     lazy = broken(builds_root=lambda _: False)
 
-    with pytest.raises(CannotLook, match=r"wall does not stand|could not be set up"):
+    with pytest.raises(CannotLook, match=r"isolation control \w+ does not hold|could not be set up"):
         supervise("lazy", confinement(("/bin/touch", str(out.source / "ran"))), lazy)
 
     assert list(out.source.iterdir()) == []
@@ -71,7 +71,7 @@ def test_a_file_that_was_moved_into_a_binds_place_is_not_shown(tmp_path, out):
         supervise("exchanged", confinement(("/bin/true",), Bind(data, "/inside/data")), exchanging)
 
 
-def test_without_a_system_call_filter_the_walls_that_lean_on_it_are_weakened():
+def test_without_a_system_call_filter_the_controls_that_lean_on_it_are_weakened():
     forget = "from tuneguard.sandbox.inside import seccomp; seccomp.ARCHITECTURE.clear(); "
     unfiltered = broken(argv=lambda argv: tuple(part.replace("main()", forget + "main()") for part in argv))
 
@@ -79,9 +79,9 @@ def test_without_a_system_call_filter_the_walls_that_lean_on_it_are_weakened():
 
     assert outcome.succeeded
     for name in ("network", "filesystem"):
-        assert outcome.wall(name).state is WallState.WEAKENED
-        assert "no system call filter" in outcome.wall(name).how
-    assert outcome.wall("pid").state is WallState.PROVEN
+        assert outcome.control(name).state is ControlState.WEAKENED
+        assert "no system call filter" in outcome.control(name).how
+    assert outcome.control("pid").state is ControlState.PROVEN
 
 
 def test_a_launcher_that_says_nothing_is_reported(out):
@@ -103,11 +103,13 @@ def test_as_root_the_command_runs_under_a_uid_that_owns_nothing(as_root, data, o
     first, second = (run(Unshare(), (sys.executable, "-c", script), data, out) for _ in range(2))
 
     assert {first.text, second.text} == {f"{UID} [] tuneguard"}
-    found = [re.search(r"uid (\d+) outside", ran.outcome.wall("filesystem").how) for ran in (first, second)]
+    found = [
+        re.search(r"uid (\d+) outside", ran.outcome.control("filesystem").how) for ran in (first, second)
+    ]
     uids = [int(match[1]) for match in found]
     assert all(DROPPED < uid < DROPPED + (1 << 22) for uid in uids)
     assert uids[0] != uids[1]
-    assert "which owns nothing" in first.outcome.wall("filesystem").how
+    assert "which owns nothing" in first.outcome.control("filesystem").how
 
 
 def test_as_root_where_owners_cannot_be_mapped_the_uid_is_roots_but_powerless(as_root, out):
@@ -123,4 +125,4 @@ def test_as_root_where_owners_cannot_be_mapped_the_uid_is_roots_but_powerless(as
 
     assert ran.lines == (b"1000",)
     assert (out.source / "made").stat().st_uid == 0
-    assert "supervisor's user outside" in ran.outcome.wall("filesystem").how
+    assert "supervisor's user outside" in ran.outcome.control("filesystem").how

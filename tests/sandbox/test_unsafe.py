@@ -6,18 +6,18 @@ import sys
 import pytest
 
 from tuneguard.errors import UsageError
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from world.cage import confinement, past_deadline, run
 
 
-def test_no_wall_is_claimed(data, out):
+def test_no_control_is_claimed(data, out):
     outcome = run(UnsafeNoSandbox(), ("/bin/true",), data, out).outcome
 
-    states = {wall.name: wall.state for wall in outcome.walls}
-    assert states.pop("deadline") is WallState.WEAKENED
-    assert set(states.values()) == {WallState.ABSENT}
-    assert all("--unsafe-no-sandbox" in wall.how for wall in outcome.walls)
+    states = {control.name: control.state for control in outcome.controls}
+    assert states.pop("deadline") is ControlState.WEAKENED
+    assert set(states.values()) == {ControlState.ABSENT}
+    assert all("--unsafe-no-sandbox" in control.how for control in outcome.controls)
 
 
 def test_paths_inside_become_paths_outside(data, out):

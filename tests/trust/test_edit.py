@@ -33,7 +33,7 @@ def diff(before: str, after: bytes) -> list[str]:
 def new_project() -> str:
     keys = {role: public(f"dev {role}") for role in template.SAYS}
     expires = datetime(2027, 5, 1, tzinfo=UTC)
-    return template.development_policy("demo", keys, log=None, walls={}, expires=expires).decode()
+    return template.development_policy("demo", keys, log=None, controls={}, expires=expires).decode()
 
 
 def test_a_new_projects_policy_gets_base_and_evaluation_and_keeps_every_comment():

@@ -115,10 +115,10 @@ def test_a_policy_that_trusts_nobody_is_a_policy():
     assert parse_policy(nobody.encode(), "f").identities == {}
 
 
-def test_walls_are_all_proven_unless_the_policy_says_which_may_be_less():
-    assert [parse().wall(wall) for wall in ("network", "memory")] == ["proven", "proven"]
+def test_controls_are_all_proven_unless_the_policy_says_which_may_be_less():
+    assert [parse().control(control) for control in ("network", "memory")] == ["proven", "proven"]
     weaker = parse(("walls: all", "walls: {memory: weakened}"))
-    assert [weaker.wall(wall) for wall in ("network", "memory")] == ["proven", "weakened"]
+    assert [weaker.control(control) for control in ("network", "memory")] == ["proven", "weakened"]
 
 
 def test_nobody_builds_and_promotes_whatever_apart_says():

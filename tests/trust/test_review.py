@@ -70,7 +70,11 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
             "P-DEVELOPMENT",
             "low: this is a development policy",
         ),
-        (("walls: all", "walls: {memory: weakened}"), "P-WALL", "medium: the wall memory may be weakened"),
+        (
+            ("walls: all", "walls: {memory: weakened}"),
+            "P-CONTROL",
+            "medium: the isolation control memory may be weakened",
+        ),
         (
             ("says: [seal]", "says: [scan]"),
             "P-UNMET",
@@ -101,11 +105,11 @@ def test_each_weakness_is_found_and_named(change, rule, said):
     assert found(change)[rule] == said
 
 
-def test_a_production_policy_that_lets_a_wall_be_weak_is_worse_than_a_development_one():
+def test_a_production_policy_that_lets_a_control_be_weak_is_worse_than_a_development_one():
     weak = ("walls: all", "walls: {memory: weakened}")
 
-    assert found(weak)["P-WALL"].startswith("medium")
-    assert found(weak, ("profile: production", "profile: development"))["P-WALL"].startswith("low")
+    assert found(weak)["P-CONTROL"].startswith("medium")
+    assert found(weak, ("profile: production", "profile: development"))["P-CONTROL"].startswith("low")
 
 
 def test_expiry_is_told_a_month_ahead():
@@ -149,7 +153,7 @@ support-llama, at registry.internal/models/support-llama:
   by any code, with any configuration
   measured by accuracy (version 1) and toxicity (version 1) on the set 5e5e5e5e5e5e with the classifier \
 c1c1c1c1c1c1, at least 200 rows each
-  in a sandbox whose walls are all proven
+  in a sandbox whose isolation controls are all proven
 
 What is demanded:
   to train: seal by data-steward, not older than 90 days

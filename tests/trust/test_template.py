@@ -24,10 +24,10 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}", fullmatch=True) | s
 
 
 def written(
-    name: str = "demo", walls: dict[str, str] = PROVEN, roles: tuple[str, ...] = tuple(template.SAYS)
+    name: str = "demo", controls: dict[str, str] = PROVEN, roles: tuple[str, ...] = tuple(template.SAYS)
 ):
     keys = {role: public(f"dev {role}") for role in roles}
-    return template.development_policy(name, keys, log=public("log"), walls=walls, expires=EXPIRES)
+    return template.development_policy(name, keys, log=public("log"), controls=controls, expires=EXPIRES)
 
 
 def test_a_new_policy_is_a_development_policy_with_one_custodian_for_each_role():
@@ -53,10 +53,10 @@ def test_a_new_policy_lists_no_base_and_no_evaluation_and_that_is_all_that_keeps
     ]
 
 
-def test_walls_are_those_that_the_machine_can_prove():
-    assert parse_policy(written(), "f").walls == "all"
-    weaker = parse_policy(written(walls=PROVEN | {"memory": "weakened", "processes": "absent"}), "f")
-    assert [weaker.wall(wall) for wall in ("network", "memory", "processes")] == [
+def test_controls_are_those_that_the_machine_can_prove():
+    assert parse_policy(written(), "f").controls == "all"
+    weaker = parse_policy(written(controls=PROVEN | {"memory": "weakened", "processes": "absent"}), "f")
+    assert [weaker.control(control) for control in ("network", "memory", "processes")] == [
         "proven",
         "weakened",
         "absent",

@@ -8,7 +8,7 @@ from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicates import evaluation, oms, provenance, release, scan, seal, verdict
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import Sha256Set, TreeSet
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 
 
 def sha(text: str) -> str:
@@ -46,9 +46,9 @@ PROVENANCE = provenance.Provenance.of(
         provenance.Dependency.of("config", "train-config.yaml", None, {"sha256": sha("config")}),
         provenance.Dependency.of("parent", "run-041", None, {"dirHash": sha("parent")}),
     ),
-    walls=(
-        provenance.Wall("network", WallState.PROVEN, "connect failed"),
-        provenance.Wall("memory", WallState.WEAKENED, "rlimit"),
+    controls=(
+        provenance.Control("network", ControlState.PROVEN, "connect failed"),
+        provenance.Control("memory", ControlState.WEAKENED, "rlimit"),
     ),
     base_scan={"verdict": "passed", "findings": [], "rules": sha("rules")},
     environment={"python": "3.11.9", "distributions": {"torch": {"version": "2.13.0", "record": sha("r")}}},

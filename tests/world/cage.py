@@ -1,4 +1,4 @@
-"""Runs a few lines of Python, or a shell command, behind the walls of a backend, and says what came of it."""
+"""Runs a few lines of Python, or a shell command, in a backend, and says what came of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import tuneguard
+from tuneguard.sandbox.controls import Backend, Bind, Confinement, Outcome
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import backends, probe
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unshare import _is_privileged
-from tuneguard.sandbox.walls import Backend, Bind, Confinement, Outcome
 
 MIB = 1 << 20
 
@@ -97,9 +97,9 @@ def why_not(name: str) -> str | None:
     return probe(next(backend for backend in backends() if backend.name == name))
 
 
-def of_its_own_user(backend: Backend) -> WallState:
+def of_its_own_user(backend: Backend) -> ControlState:
     """What network and filesystem are at best: only root's command has a user of its own, by ``unshare``."""
-    return WallState.PROVEN if backend.name == "unshare" and _is_privileged() else WallState.WEAKENED
+    return ControlState.PROVEN if backend.name == "unshare" and _is_privileged() else ControlState.WEAKENED
 
 
 def package_folders() -> str:

@@ -31,7 +31,7 @@ from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.records import to_json
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust.policy import Policy, parse_policy
 from tuneguard.trust.verify import Expectation
@@ -47,7 +47,7 @@ MODEL = "support-llama"
 REPOSITORY = "registry.internal/models/support-llama"
 RUN = "042"
 ATTEMPT = "a-0123456789abcdef"
-WALLS = ("network", "filesystem", "pid", "memory", "processes", "deadline")
+CONTROLS = ("network", "filesystem", "pid", "memory", "processes", "deadline")
 
 
 def ago(**how_long: float) -> str:
@@ -204,7 +204,9 @@ def provenance_body(**facts: Any) -> provenances.Provenance:
         "run": RUN,
         "kind": "final",
         "command": ("python", "train.py"),
-        "walls": tuple(provenances.Wall(name, WallState.PROVEN, "tried from inside") for name in WALLS),
+        "controls": tuple(
+            provenances.Control(name, ControlState.PROVEN, "tried from inside") for name in CONTROLS
+        ),
         "base_scan": {"verdict": "passed", "findings": 0, "ruleset": sha256("rules")},
         "started": ago(hours=3),
         "finished": ago(hours=2),

@@ -86,8 +86,8 @@ GATES = {
         ),
         gate(
             "provenance",
-            "sealed data and a listed base for support-llama, walls as the policy wants",
-            "run 042, data tickets@3, base tiny-llama@1, walls 5/6 proven",
+            "sealed data and a listed base for support-llama, isolation controls as the policy wants",
+            "run 042, data tickets@3, base tiny-llama@1, isolation controls 5/6 proven",
             BUILDER,
         ),
         gate(

@@ -62,7 +62,7 @@ class Snapshot:
     """A tree that nobody else writes to. ``how`` is ``reflink``, ``copy`` or ``bind``.
 
     ``bind`` means that `path` is the source itself, too large to copy: hash it again before
-    anything is signed about it, and record the weaker wall.
+    anything is signed about it, and record the weaker isolation control.
     """
 
     path: Path

@@ -29,15 +29,15 @@ from tuneguard.evaluation.suite import suites as known_suites
 from tuneguard.files import directory, printable, read_bounded
 from tuneguard.progress import SILENT
 from tuneguard.records import read_json, to_json
+from tuneguard.sandbox.controls import Bind, Confinement
 from tuneguard.sandbox.environment import clean_environment, own_package
-from tuneguard.sandbox.walls import Bind, Confinement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tuneguard.evaluation.weights import Selection
     from tuneguard.progress import Reporter, Task
-    from tuneguard.sandbox.walls import Backend, Outcome
+    from tuneguard.sandbox.controls import Backend, Outcome
 
 MEMORY = 4 * limits.GIB
 """Bytes for the libraries and one batch; four times the weights come on top."""

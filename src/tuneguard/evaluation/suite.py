@@ -1,6 +1,6 @@
 """What a suite is: one file in ``suites/`` that asks a model something and counts.
 
-A suite is split at the sandbox's wall. Outside, `Suite.read` reads the sealed rows and `Suite.ask`
+A suite is split at the edge of the sandbox. Outside, `Suite.read` reads the sealed rows and `Suite.ask`
 says what of them the model may see: never the right answers. Inside, `Suite.measure` has the model
 answer. Outside again, `Suite.count` checks what came back, which is a stranger's data, and counts.
 

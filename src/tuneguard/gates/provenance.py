@@ -1,10 +1,10 @@
-"""The checkpoint was made from what the policy allows, behind the walls that it wants.
+"""The checkpoint was made from what the policy allows, under the isolation controls that it wants.
 
 Provenance by a builder of the model, over this very tree, must count; a signature over the files
 proves integrity only. Then: every data set that the run read bears a name that the policy lists for
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
 evaluation set. The base's digest is one that the policy lists, and the run's own scan of it was
-clean. Code, configuration and command are the policy's where it lists any. Each wall of the sandbox was
+clean. Code, configuration and command are the policy's where it lists any. Each isolation control was
 in the state that the policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its
 name, and a production policy refuses it.
 """
@@ -30,8 +30,8 @@ from tuneguard.gates.engine import (
     refuses,
     signer,
 )
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import WALLS
+from tuneguard.sandbox.controls import CONTROLS
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 def judge(case: Case, settings: None) -> GateResult:
     """Judge each provenance that counts; one that holds is enough."""
     del settings
-    needed = f"sealed data and a listed base for {case.model.name}, walls as the policy wants"
+    needed = f"sealed data and a listed base for {case.model.name}, isolation controls as the policy wants"
     claims = ordered(case.verification.counting(Provenance))
     if not claims:
         return not_judged(case, GATE, needed)
@@ -75,7 +75,7 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
     yield from _command(model, body)
     yield from _compared(policy, model, body)
     yield from _base_scan(body)
-    yield from _walls(policy, body)
+    yield from _controls(policy, body)
     for switch in body.chosen.unsafe:
         severity = Severity.LOW if policy.development else Severity.HIGH
         yield fault(GATE, f"the run used {printable(switch)}", severity=severity, fix="run again without it")
@@ -83,11 +83,11 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
 
 def _found(body: Provenance) -> str:
     data = ", ".join(_named(each) for each in body.data) or "none"
-    proven = sum(wall.state is WallState.PROVEN for wall in body.observed.walls)
+    proven = sum(control.state is ControlState.PROVEN for control in body.observed.controls)
     resumed = "" if body.chosen.parent is None else f", resumed from run {printable(body.chosen.parent)}"
     return (
         f"run {printable(body.run)}{resumed}, data {data}, base {_named(body.base)}, "
-        f"walls {proven}/{len(WALLS)} proven"
+        f"isolation controls {proven}/{len(CONTROLS)} proven"
     )
 
 
@@ -213,15 +213,15 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
         )
 
 
-def _walls(policy: Policy, body: Provenance) -> Iterator[Finding]:
-    found = {wall.name: (wall.state, wall.how) for wall in body.observed.walls}
-    for wall in WALLS:
-        state, how = found.get(wall, (WallState.ABSENT, "the provenance does not name it"))
-        wanted = policy.wall(wall)
+def _controls(policy: Policy, body: Provenance) -> Iterator[Finding]:
+    found = {control.name: (control.state, control.how) for control in body.observed.controls}
+    for control in CONTROLS:
+        state, how = found.get(control, (ControlState.ABSENT, "the provenance does not name it"))
+        wanted = policy.control(control)
         if not state.meets(wanted):
             yield fault(
                 GATE,
-                f"the wall {wall} was {state}, the policy wants it {wanted}",
+                f"the isolation control {control} was {state}, the policy wants it {wanted}",
                 why=printable(how),
                 fix="run on a machine that can prove it, or ask the policy's owner",
             )

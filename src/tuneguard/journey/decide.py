@@ -228,7 +228,7 @@ def _facts(
     number: int,
     unreached: frozenset[str],
 ) -> dict[str, Any]:
-    """What the report shows: the lineage, the gates with their numbers, the walls."""
+    """What the report shows: the lineage, the gates with their numbers, the isolation controls."""
     provenance = next((claim.body for claim in seen.counting(Provenance)), None)
     return {
         "tree": manifest.digest,
@@ -249,7 +249,9 @@ def _facts(
         "repository": case.model.repository,
         "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
         "lineage": None if provenance is None else lineage(provenance, case.model),
-        "walls": [] if provenance is None else [structs.asdict(wall) for wall in provenance.observed.walls],
+        "walls": []
+        if provenance is None
+        else [structs.asdict(control) for control in provenance.observed.controls],
         "seals": [
             {
                 "name": seal.body.name,

@@ -26,15 +26,15 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.key_pair import pair
 from tuneguard.project.project import PIPELINE, Project
 from tuneguard.sandbox.find import find_backend
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.signing import key
 from tuneguard.signing.signer import open_signer
-from tuneguard.training import walls
+from tuneguard.training import controls
 from tuneguard.trust import policy, root, template
 from tuneguard.trust.template import DEVELOPMENT_ROLES
 
 if TYPE_CHECKING:
-    from tuneguard.sandbox.walls import Wall
+    from tuneguard.sandbox.controls import Control
 
 LIFE = timedelta(days=180)
 """How long a development policy lives."""
@@ -70,8 +70,8 @@ def init(
     )
     signer = open_root() if _has_root(home) else None  # a wrong passphrase shows before anything is touched
     _make_folder(directory)
-    found = _walls(directory, project)
-    least = {wall.name: wall.state for wall in found}
+    found = _controls(directory, project)
+    least = {control.name: control.state for control in found}
     made = [] if signer else _root(home, passphrase)
     signer = signer or open_root()
     with ExitStack() as undo:  # nothing half-written: without a policy, keys would be in the way
@@ -80,7 +80,7 @@ def init(
             undo.callback(snapshot.remove, folder)
         roles = {role: key.read_public(folder / f"{role}.pub") for role in DEVELOPMENT_ROLES}
         log = key.read_public(folder / "log.pub")
-        text = template.development_policy(name, roles, log=log, walls=least, expires=project.now + LIFE)
+        text = template.development_policy(name, roles, log=log, controls=least, expires=project.now + LIFE)
         if begun and not texts[2].exists():
             texts[1].unlink(missing_ok=True)  # the signature of a policy that was never written
         for path, data in zip(texts, (pipeline, policy.sign_policy(text, signer), text), strict=True):
@@ -101,7 +101,7 @@ def init(
     ]
     if passphrase is None:
         notes.append("the keys are not encrypted: who reads the files can sign")
-    notes += [walls.describe(wall) for wall in found if wall.state is not WallState.PROVEN]
+    notes += [controls.describe(control) for control in found if control.state is not ControlState.PROVEN]
     return Result(
         command="init",
         verdict=Verdict.PASSED,
@@ -173,7 +173,7 @@ def _root(home: Path, passphrase: bytes | None) -> list[Path]:
     return [private, public]
 
 
-def _walls(directory: Path, project: Project) -> tuple[Wall, ...]:
-    """What this machine's sandbox can show of each wall, by trying. Raises where no sandbox works."""
-    with project.reporter.task("Trying walls", total=None, unit="steps"):
-        return walls.tried(find_backend(), (directory,))
+def _controls(directory: Path, project: Project) -> tuple[Control, ...]:
+    """What this machine's sandbox can show of each control, by trying. Raises where no sandbox works."""
+    with project.reporter.task("Trying isolation controls", total=None, unit="steps"):
+        return controls.tried(find_backend(), (directory,))

@@ -28,15 +28,15 @@ from tuneguard.errors import Interrupted, Refused, TuneguardError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.project import evidence_log
+from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.find import find_backend
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.sandbox.walls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.signing import unlock
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.signer import for_people, needs_passphrase
-from tuneguard.training import apart, claims, environment, walls
+from tuneguard.training import apart, claims, controls, environment
 from tuneguard.training.inputs import INSIDE, Gathered, gather, still_the_same
 from tuneguard.training.transcript import Transcript
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.project.project import Project
-    from tuneguard.sandbox.walls import Backend, Outcome, Wall
+    from tuneguard.sandbox.controls import Backend, Control, Outcome
     from tuneguard.training.input import Input
 
 PROCESSES = 4096
@@ -63,7 +63,8 @@ def train(
     """Run the pipeline's training under `run` and sign its checkpoint.
 
     Raises:
-        Refused: the run id or its folder is taken, an input is not what the policy asks for, a wall
+        Refused: the run id or its folder is taken, an input is not what the policy asks for, an isolation
+        control
             is missing, or the training failed.
         UsageError: no sandbox works here, or no key is named.
     """
@@ -72,7 +73,7 @@ def train(
     _check_command(project)
     _check_key(project)
     _check_there(resume, project)
-    weak = _check_walls(run, backend, project)
+    weak = _check_controls(run, backend, project)
     known = apart.measure(project)
     with claims.claiming(run, project) as claimed:
         _sweep(claimed.work.parent, project)
@@ -104,26 +105,27 @@ def _sweep(runs: Path, project: Project) -> None:
                 _clear(work)
 
 
-def _check_walls(run: str, backend: Backend, project: Project) -> tuple[Wall, ...]:
-    """Try the walls where this run will write; those that are not proven, and that the policy accepts.
+def _check_controls(run: str, backend: Backend, project: Project) -> tuple[Control, ...]:
+    """Try the controls where this run will write; those that are not proven, and that the policy accepts.
 
     Raises:
         Refused: the policy wants more than this machine can give: better now than at the promotion.
     """
     checkpoint = claims.place(run, project)
     beside = next(folder for folder in checkpoint.parents if folder.is_dir())
-    found = walls.tried(backend, (project.state_directory("runs"), beside), **_bounds(project))
-    weak = [wall for wall in found if not wall.state.meets(project.policy.wall(wall.name))]
+    found = controls.tried(backend, (project.state_directory("runs"), beside), **_bounds(project))
+    weak = [control for control in found if not control.state.meets(project.policy.control(control.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
-            f"the policy wants walls that this machine cannot prove: {', '.join(wall.name for wall in weak)}",
-            help="; ".join(map(walls.describe, weak)) + _mend(weak),
+            "the policy wants isolation controls that this machine cannot prove: "
+            f"{', '.join(control.name for control in weak)}",
+            help="; ".join(map(controls.describe, weak)) + _mend(weak),
         )
-    return tuple(wall for wall in found if wall.state is not WallState.PROVEN)
+    return tuple(control for control in found if control.state is not ControlState.PROVEN)
 
 
-def _mend(weak: list[Wall]) -> str:
-    if os.geteuid() == 0 or not any(wall.name in (NETWORK, FILESYSTEM) for wall in weak):
+def _mend(weak: list[Control]) -> str:
+    if os.geteuid() == 0 or not any(control.name in (NETWORK, FILESYSTEM) for control in weak):
         return ""
     return ". Run it as root, which gives the training a user of its own, or ask the policy's owner for less"
 
@@ -185,10 +187,10 @@ def _sandboxed(
     claimed: claims.Claimed,
     inputs: tuple[Input, ...],
     backend: Backend,
-    weak: tuple[Wall, ...],
+    weak: tuple[Control, ...],
     project: Project,
 ) -> Outcome:
-    """Run the training command behind the walls, its output shown and kept in the run's log."""
+    """Run the training command under the isolation controls, its output shown and kept in the run's log."""
     pipeline = project.pipeline
     scratch = claimed.work / "scratch"
     scratch.mkdir(mode=0o700)
@@ -208,7 +210,7 @@ def _sandboxed(
         "Training",
         f"{pipeline.name}  run {claimed.run}",
         f"in {backend.name}, deadline {deadline:,.0f} s",
-        *map(walls.describe, weak),
+        *map(controls.describe, weak),
     )
     with Transcript(claimed.work / "train.log", project.reporter) as transcript:
         outcome = backend.run(
@@ -296,13 +298,14 @@ def _sign(
         "Signed",
         f"{shown(claimed.checkpoint)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {outcome.seconds:,.1f} s",
-        "walls: " + ", ".join(f"{wall.name} {wall.state.value}" for wall in outcome.walls),
+        "isolation controls: "
+        + ", ".join(f"{control.name} {control.state.value}" for control in outcome.controls),
     )
     if project.ledger is not None:
         project.ledger.append(
             event=Event.DONE, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
         )
-    weak = [wall for wall in outcome.walls if wall.state is not WallState.PROVEN]
+    weak = [control for control in outcome.controls if control.state is not ControlState.PROVEN]
     return Result(
         command="train",
         verdict=Verdict.PASSED,
@@ -313,9 +316,12 @@ def _sign(
             "tree": manifest.digest,
             "class": kind,
             "seconds": round(outcome.seconds, 1),
-            "walls": {wall.name: {"state": wall.state.value, "how": wall.how} for wall in outcome.walls},
+            "walls": {
+                control.name: {"state": control.state.value, "how": control.how}
+                for control in outcome.controls
+            },
         },
-        notes=(*project.remarks, *_not_compared(gathered), *map(walls.describe, weak)),
+        notes=(*project.remarks, *_not_compared(gathered), *map(controls.describe, weak)),
         next=_promotion(claimed, project),
     )
 
@@ -336,12 +342,14 @@ def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
 
 
 def _check_bound(inputs: tuple[Input, ...], project: Project) -> None:
-    """An input bound in place is two weaker walls: better refused now than at promotion."""
+    """An input bound in place is two weaker isolation controls: better refused now than at promotion."""
     bound = _bound_in_place(inputs)
-    wanted = [wall for wall in (NETWORK, FILESYSTEM) if project.policy.wall(wall) is WallState.PROVEN]
+    wanted = [
+        control for control in (NETWORK, FILESYSTEM) if project.policy.control(control) is ControlState.PROVEN
+    ]
     if bound and wanted:
         raise Refused(
-            f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven walls: "
+            f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven isolation: "
             + ", ".join(wanted),
             help="put the project on a file system that shares copies (XFS, Btrfs), or ask the policy's "
             "owner for walls.network and walls.filesystem: weakened",
@@ -352,18 +360,18 @@ def _bound_in_place(inputs: tuple[Input, ...]) -> list[str]:
     return [item.role for item in inputs if item.how == "bind"]
 
 
-def _walls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.Wall]:
-    """The walls as they were tried; two are weaker where an input was not ours alone.
+def _controls(outcome: Outcome, inputs: tuple[Input, ...]) -> Iterator[provenance.Control]:
+    """The isolation controls as they were tried; two are weaker where an input was not ours alone.
 
     Who can write to it can change it, and can put a socket there for the training to find.
     """
     bound = _bound_in_place(inputs)
-    for wall in outcome.walls:
-        state, how = wall.state, wall.how
-        if wall.name in (NETWORK, FILESYSTEM) and bound and wall.state is not WallState.ABSENT:
-            state = WallState.WEAKENED
+    for control in outcome.controls:
+        state, how = control.state, control.how
+        if control.name in (NETWORK, FILESYSTEM) and bound and control.state is not ControlState.ABSENT:
+            state = ControlState.WEAKENED
             how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
-        yield provenance.Wall(wall.name, state, how)
+        yield provenance.Control(control.name, state, how)
 
 
 def _provenance(
@@ -387,7 +395,7 @@ def _provenance(
             by_role[role] for role in ("dataset", "base", "code", "config", "resume") if role in by_role
         ),
         environment=environment.describe(),
-        walls=tuple(_walls(outcome, inputs)),
+        controls=tuple(_controls(outcome, inputs)),
         base_scan=gathered.scanned,
         comparison=gathered.comparison,
         started=rfc3339(begun),

@@ -23,7 +23,7 @@ from tuneguard.project.expected_signer import Signer
 from tuneguard.project.project import Project
 from tuneguard.project.sealed import readable_by_others, verify_sealed
 from tuneguard.promotion.gate_input import LATER
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.blob import is_blob_signature, read_blob_signature
 from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
@@ -160,10 +160,10 @@ def _when(claim: Claim[Said]) -> str:
 def _made(claim: Claim[Provenance]) -> str:
     body = claim.body
     data = ", ".join(f"{item.name}@{item.version}" for item in body.data)
-    proven = sum(1 for wall in body.observed.walls if wall.state is WallState.PROVEN)
+    proven = sum(1 for control in body.observed.controls if control.state is ControlState.PROVEN)
     base = f"{body.base.name}@{body.base.version}"
-    walls = f"walls {proven}/{len(body.observed.walls)} proven"
-    return f"provenance: run {body.run}, data {data}, base {base}, {walls}"
+    controls = f"isolation controls {proven}/{len(body.observed.controls)} proven"
+    return f"provenance: run {body.run}, data {data}, base {base}, {controls}"
 
 
 def verify_foreign(

@@ -50,7 +50,7 @@ def values(result: Result) -> dict[str, Any]:
         "circumstances": lineage.circumstances(result),
         "gates": gate_rows.gates(result),
         "measures": gate_rows.measures(result),
-        "walls": report.walls(result),
+        "controls": report.controls(result),
         "uncounted": report.uncounted(result),
         "others": report.others(result),
         "by_hand": manual_verification.blocks(result),

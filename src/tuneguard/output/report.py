@@ -5,7 +5,7 @@
     band        verdict, model, run, digests, policy, when
     lineage     steps and boxes
     gates       what was needed and found, by whom; the numbers with their bars
-    walls       proven, weakened, absent, and how each was tried
+    controls    proven, weakened, absent, and how each was tried
     others      the facts of other commands, as they are
 """
 
@@ -19,7 +19,7 @@ from tuneguard.findings import Verdict
 from tuneguard.output.lineage import STATES
 from tuneguard.output.report_values import Row, Stand, State, ordinal, when
 from tuneguard.output.text import reasons
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,11 @@ JUDGES = frozenset(
     {"verify", "verify-data", "scan", "evaluate", "decide", "promote", "push", "pull", "policy check"}
 )
 """The commands that judge something, so that having found nothing says something."""
-WALLS = {WallState.PROVEN: State.GOOD, WallState.WEAKENED: State.DOUBT, WallState.ABSENT: State.BAD}
+CONTROLS = {
+    ControlState.PROVEN: State.GOOD,
+    ControlState.WEAKENED: State.DOUBT,
+    ControlState.ABSENT: State.BAD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,14 @@ def band(result: Result) -> Band:
     )
 
 
-def walls(result: Result) -> tuple[tuple[Stand, str], ...]:
-    """Each wall of the sandbox, and how it was tried."""
+def controls(result: Result) -> tuple[tuple[Stand, str], ...]:
+    """Each isolation control, and how it was tried."""
     found = result.facts.get("walls")
     if isinstance(found, dict):
-        found = [{"name": name, **wall} for name, wall in found.items() if isinstance(wall, dict)]
+        found = [{"name": name, **control} for name, control in found.items() if isinstance(control, dict)]
     return tuple(
-        (Stand(wall["name"], WALLS.get(wall["state"], State.BAD), wall["state"]), wall["how"])
-        for wall in found or ()
+        (Stand(control["name"], CONTROLS.get(control["state"], State.BAD), control["state"]), control["how"])
+        for control in found or ()
     )
 
 
@@ -81,7 +85,7 @@ def uncounted(result: Result) -> tuple[tuple[str, str], ...]:
 
 def others(result: Result) -> dict[str, Any]:
     """The facts without a place of their own."""
-    told = TOLD if walls(result) else TOLD - {"walls"}
+    told = TOLD if controls(result) else TOLD - {"walls"}
     kept = {name: value for name, value in result.facts.items() if name not in told}
     return {name: value for name, value in kept.items() if value not in (None, [], {}, ())}
 

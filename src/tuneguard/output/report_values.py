@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """A name, how it stands, and in which words: a step, a wall, a gate."""
+    """A name, how it stands, and in which words: a step, an isolation control, a gate."""
 
     name: str
     state: State

@@ -17,8 +17,8 @@ from tuneguard.sandbox.supervise import supervise
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneguard.sandbox.controls import Confinement, Outcome
     from tuneguard.sandbox.layout import Place
-    from tuneguard.sandbox.walls import Confinement, Outcome
 
 NAMESPACES = (
     *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
@@ -36,12 +36,12 @@ NAMESPACES = (
 
 
 class Bubblewrap:
-    """Walls by ``bwrap``."""
+    """Isolation controls by ``bwrap``."""
 
     name = "bubblewrap"
 
     def run(self, confinement: Confinement) -> Outcome:
-        """See `walls.Backend`."""
+        """See `controls.Backend`."""
         return supervise(self.name, confinement, _launch, own=True)
 
 

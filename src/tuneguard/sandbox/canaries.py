@@ -58,7 +58,7 @@ class Planted:
         self.remove()
 
     def remove(self) -> None:
-        """Once the walls are tried it has served: what is bound stays bound when its name is gone."""
+        """Once the controls are tried it has served: what is bound stays bound when its name is gone."""
         for listener in self._listeners:
             listener.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import MEMORY, PROCESSES, Wall
+from tuneguard.sandbox.controls import MEMORY, PROCESSES, Control
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,27 +36,27 @@ class Limits:
     proc: Path = Path("/proc")
     _folders: dict[str, Path] = field(default_factory=dict)
     _made: set[Path] = field(default_factory=set)
-    _walls: dict[str, Wall] = field(default_factory=dict)
+    _controls: dict[str, Control] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
     _instead: dict[str, str] = field(default_factory=dict)
 
     def apply(self, process: int) -> list[tuple[str, int]]:
         """Put `process` under the limits. Returns the rlimits that the inner stage is to set instead."""
         rlimits = [("RLIMIT_CORE", 1)]  # 1, not 0: a core pattern that is a pipe ignores 0 and obeys 1
-        for wall, limit in ((MEMORY, self.memory), (PROCESSES, self.processes)):
+        for control, limit in ((MEMORY, self.memory), (PROCESSES, self.processes)):
             if limit is None:
-                self._walls[wall] = Wall(wall, WallState.ABSENT, "no limit was asked for")
-            elif not self._confine(wall, limit, process):
-                rlimits.append(self._bound_each(wall, limit))
+                self._controls[control] = Control(control, ControlState.ABSENT, "no limit was asked for")
+            elif not self._confine(control, limit, process):
+                rlimits.append(self._bound_each(control, limit))
         return rlimits
 
-    def walls(self, *, unprivileged: bool) -> dict[str, Wall]:
-        """The two walls as they were applied. `unprivileged`: the command's uid was not root's."""
-        walls = dict(self._walls)
+    def controls(self, *, unprivileged: bool) -> dict[str, Control]:
+        """The two controls as they were applied. `unprivileged`: the command's uid was not root's."""
+        controls = dict(self._controls)
         if PROCESSES in self._instead and not unprivileged:
             how = f"{self._instead[PROCESSES]}, and RLIMIT_NPROC does not bind root"
-            walls[PROCESSES] = Wall(PROCESSES, WallState.ABSENT, how)
-        return walls
+            controls[PROCESSES] = Control(PROCESSES, ControlState.ABSENT, how)
+        return controls
 
     def exceeded(self) -> str | None:
         """A sentence if the kernel ended a process for want of memory."""
@@ -76,45 +76,47 @@ class Limits:
             _remove(folder)
         self._made.clear()
 
-    def _confine(self, wall: str, limit: int, process: int) -> bool:
+    def _confine(self, control: str, limit: int, process: int) -> bool:
         """Try each group that could be made for this controller, until one takes limit and process."""
-        controller = _CONTROLLER[wall]
+        controller = _CONTROLLER[control]
         made = [
             (folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()
         ]
         for folder, version in made or _candidates(controller, self.proc):
             try:
-                self._enter(wall, folder, version, limit, process)
+                self._enter(control, folder, version, limit, process)
             except OSError as error:
-                self._reasons[wall] = (error.strerror or str(error)).lower()
+                self._reasons[control] = (error.strerror or str(error)).lower()
                 continue
             return True
         return False
 
-    def _enter(self, wall: str, folder: Path, version: int, limit: int, process: int) -> None:
+    def _enter(self, control: str, folder: Path, version: int, limit: int, process: int) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o755)
             self._made.add(folder)
-        room = limit if wall == MEMORY else limit + 1  # our own init is one process
-        read_back = _set_memory(folder, version, room) if wall == MEMORY else _set(folder, "pids.max", room)
+        room = limit if control == MEMORY else limit + 1  # our own init is one process
+        read_back = (
+            _set_memory(folder, version, room) if control == MEMORY else _set(folder, "pids.max", room)
+        )
         (folder / "cgroup.procs").write_text(str(process), "ascii")
         if folder.name not in (self.proc / str(process) / "cgroup").read_text("utf-8", "surrogateescape"):
             raise OSError(f"process {process} did not enter the group")
-        self._folders[wall] = folder
-        unit = "bytes for all processes together" if wall == MEMORY else "processes, the init included"
+        self._folders[control] = folder
+        unit = "bytes for all processes together" if control == MEMORY else "processes, the init included"
         how = f"control group v{version}: the kernel reads back {read_back:,} {unit}"
-        self._walls[wall] = Wall(wall, WallState.PROVEN, how)
+        self._controls[control] = Control(control, ControlState.PROVEN, how)
 
-    def _bound_each(self, wall: str, limit: int) -> tuple[str, int]:
+    def _bound_each(self, control: str, limit: int) -> tuple[str, int]:
         """What takes a control group's place: a limit on each process, or on each user."""
-        reason = self._reasons.get(wall, "none here that this user may change")
-        because = self._instead[wall] = f"no control group can be made ({reason})"
-        if wall == MEMORY:
+        reason = self._reasons.get(control, "none here that this user may change")
+        because = self._instead[control] = f"no control group can be made ({reason})"
+        if control == MEMORY:
             how = f"{because}; RLIMIT_DATA of {limit:,} bytes holds for each process, not for all together"
-            self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
+            self._controls[control] = Control(control, ControlState.WEAKENED, how)
             return "RLIMIT_DATA", limit
         how = f"{because}; RLIMIT_NPROC of {limit:,} counts all of the user's processes"
-        self._walls[wall] = Wall(wall, WallState.WEAKENED, how)
+        self._controls[control] = Control(control, ControlState.WEAKENED, how)
         return "RLIMIT_NPROC", limit
 
 

@@ -1,8 +1,8 @@
 """The environment that a command in the sandbox gets, and where its Python packages come from.
 
 Nothing is inherited: an environment variable is where secrets usually are. The switches below are
-advice to libraries, so that they do not wait for a network that is not there; the network wall is
-the control. Each was measured to work (``WANDB_DISABLED``, which is often seen, does nothing).
+advice to libraries, so that they do not wait for a network that is not there; the network isolation control
+is the control. Each was measured to work (``WANDB_DISABLED``, which is often seen, does nothing).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which backend works here: found by using it, not by looking for it.
 
 A program that is installed says nothing: distributions ship ``unshare`` and deny user namespaces.
-So each backend runs a command that does nothing behind all its walls. Where none can, the answer is
-a refusal with the kernel's reason and what mends it, never a run without walls.
+So each backend runs a command that does nothing under all its isolation controls. Where none can, the answer
+is a refusal with the kernel's reason and what mends it, never a run without isolation controls.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from tuneguard.errors import CannotLook, Interrupted, UsageError
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.canaries import CannotPlant
+from tuneguard.sandbox.controls import Confinement
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Confinement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneguard.sandbox.walls import Backend
+    from tuneguard.sandbox.controls import Backend
 
 PROBE_SECONDS = 30.0
 """The time that a backend has to do nothing; a loaded machine takes a second."""
@@ -89,7 +89,7 @@ def backends() -> tuple[Backend, ...]:
 
 
 def find_backend(candidates: Sequence[Backend] | None = None) -> Backend:
-    """The first backend that really runs a command behind its walls.
+    """The first backend that really runs a command under its isolation controls.
 
     Raises:
         UsageError: none does; the message has each one's reason, the help what mends it.
@@ -109,7 +109,7 @@ def find_backend(candidates: Sequence[Backend] | None = None) -> Backend:
 
 
 def probe(backend: Backend) -> str | None:
-    """Do nothing behind all walls; the reason why that did not work, or None.
+    """Do nothing under all isolation controls; the reason why that did not work, or None.
 
     Raises:
         Interrupted: the person stopped it, which says nothing about the backend.

@@ -17,7 +17,7 @@ from tuneguard.errors import UsageError
 from tuneguard.sandbox import layout
 
 if TYPE_CHECKING:
-    from tuneguard.sandbox.walls import Confinement
+    from tuneguard.sandbox.controls import Confinement
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from tuneguard.sandbox.inside.stage import main; main()"
 """How the inner stage starts: our package, and the standard library before it."""

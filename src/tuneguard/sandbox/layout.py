@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from tuneguard.errors import Refused, UsageError
 from tuneguard.files import missing, printable
-from tuneguard.sandbox.walls import Bind
+from tuneguard.sandbox.controls import Bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tuneguard.sandbox.walls import Confinement
+    from tuneguard.sandbox.controls import Confinement
 
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top folders with programs and libraries: bound, or linked as the machine links them."""

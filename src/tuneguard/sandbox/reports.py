@@ -9,8 +9,8 @@ from typing import Any
 
 from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.files import printable
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import DEADLINE, FILESYSTEM, NETWORK, PID, WALLS, Outcome, Wall
+from tuneguard.sandbox.controls import CONTROLS, DEADLINE, FILESYSTEM, NETWORK, PID, Control, Outcome
+from tuneguard.sandbox.state import ControlState
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Reports:
 
     dropped: bool = False
     shared: str | None = "nothing is known of who else could meet it"
-    walls: dict[str, Wall] = field(default_factory=dict)
+    controls: dict[str, Control] = field(default_factory=dict)
     exit: tuple[int | None, int | None] | None = None
     failure: TuneguardError | None = None
     _held: bytes = b""
@@ -36,14 +36,15 @@ class Reports:
                 pass
             case {"ready": {"dropped": bool(dropped), "shared": str() | None as shared}}:
                 self.dropped, self.shared = dropped, shared
-            case {"walls": walls}:
-                tried = [Wall(name, WallState(state), how) for name, (state, how) in walls.items()]
-                self.walls = {wall.name: self._apart(wall) for wall in tried}
+            case {"controls": controls}:
+                tried = [Control(name, ControlState(state), how) for name, (state, how) in controls.items()]
+                self.controls = {control.name: self._apart(control) for control in tried}
             case {"exit": [code, number]}:
                 self.exit = (code, number)
-            case {"fell": [wall, how]}:
+            case {"broken": [control, how]}:
                 self.failure = CannotLook(
-                    f"the sandbox's {wall} wall does not stand, so nothing was run in it: {printable(how)}",
+                    f"the isolation control {control} does not hold, so nothing was run in the sandbox: "
+                    f"{printable(how)}",
                     help="report this: it is a fault of ours or of this machine",
                 )
             case {"failed": {"step": step, "why": why}}:
@@ -58,18 +59,18 @@ class Reports:
             case _:
                 self.failure = CannotLook("the sandbox's first process said something unknown")
 
-    def _apart(self, wall: Wall) -> Wall:
-        """The wall as it stands against processes outside: whoever meets the command opens two of them."""
-        if wall.name not in (NETWORK, FILESYSTEM):
-            return wall
+    def _apart(self, control: Control) -> Control:
+        """A control as it holds against processes outside: whoever meets the command opens two of them."""
+        if control.name not in (NETWORK, FILESYSTEM):
+            return control
         if self.shared is not None:
-            return Wall(wall.name, WallState.WEAKENED, f"{wall.how}; {self.shared}")
+            return Control(control.name, ControlState.WEAKENED, f"{control.how}; {self.shared}")
         kept = "no other process has its uid, and no other user gets to what it was given"
-        return Wall(wall.name, wall.state, f"{wall.how}; {kept}")
+        return Control(control.name, control.state, f"{control.how}; {kept}")
 
     def outcome(
         self,
-        limited: dict[str, Wall],
+        limited: dict[str, Control],
         deadline: str,
         *,
         stopped: str | None,
@@ -79,21 +80,23 @@ class Reports:
     ) -> Outcome:
         """The record of a run whose every process is dead.
 
-        `limited` are the walls of memory and processes, `deadline` says how that wall was tried.
+        `limited` are the controls of memory and processes, `deadline` says how the deadline was tried.
 
         Raises:
             UsageError, CannotLook: the command was never started.
         """
         if self.failure is not None:
             raise self.failure
-        if not self.walls and stopped is None:
+        if not self.controls and stopped is None:
             why = last_words or note or "its first process was killed"
             raise CannotLook(f"the sandbox ended before the command began: {why}")
         code, number = self.exit or (None, int(signal.SIGKILL))
-        walls = self.walls | limited | {DEADLINE: Wall(DEADLINE, WallState.PROVEN, deadline)}
-        if PID in walls:
-            how = f"{walls[PID].how}; at the end its init was dead, and every process with it"
-            walls[PID] = Wall(PID, walls[PID].state, how)
-        untried = "the command was stopped before this wall was tried"
-        complete = tuple(walls.get(wall) or Wall(wall, WallState.ABSENT, untried) for wall in WALLS)
+        controls = self.controls | limited | {DEADLINE: Control(DEADLINE, ControlState.PROVEN, deadline)}
+        if PID in controls:
+            how = f"{controls[PID].how}; at the end its init was dead, and every process with it"
+            controls[PID] = Control(PID, controls[PID].state, how)
+        untried = "the command was stopped before this isolation control was tried"
+        complete = tuple(
+            controls.get(control) or Control(control, ControlState.ABSENT, untried) for control in CONTROLS
+        )
         return Outcome(code, number, stopped, complete, seconds, note)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class WallState(StrEnum):
+class ControlState(StrEnum):
     """``proven``: tried in this run and held. ``weakened``: there with a gap. ``absent``: none."""
 
     PROVEN = "proven"
     WEAKENED = "weakened"
     ABSENT = "absent"
 
-    def meets(self, least: WallState) -> bool:
+    def meets(self, least: ControlState) -> bool:
         """Whether this is as good as `least` or better.
 
-        >>> WallState.PROVEN.meets(WallState.WEAKENED), WallState.ABSENT.meets(WallState.WEAKENED)
+        >>> ControlState.PROVEN.meets(ControlState.WEAKENED), ControlState.ABSENT.meets(ControlState.WEAKENED)
         (True, False)
         """
-        order = list(WallState)
+        order = list(ControlState)
         return order.index(self) <= order.index(least)

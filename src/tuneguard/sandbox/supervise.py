@@ -1,4 +1,4 @@
-"""Runs a command behind walls, whichever program builds them: from the first fork to the last death.
+"""Runs a command under controls, whichever program builds them: from the first fork to the last death.
 
 A backend says only how to start the inner stage inside new namespaces (`Launch`). The rest is here:
 
@@ -33,27 +33,27 @@ from tuneguard.limits import LAUNCHER_OUTPUT, OUTPUT_BLOCK
 from tuneguard.sandbox import layout
 from tuneguard.sandbox.canaries import Planted
 from tuneguard.sandbox.cgroup import Limits
+from tuneguard.sandbox.controls import OWN, Bind, Outcome
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.launch import ENVIRONMENT, LaunchFailed, boot, package_folder, plan_of
 from tuneguard.sandbox.lines import Lines
 from tuneguard.sandbox.reports import Reports
-from tuneguard.sandbox.walls import OWN, Bind, Outcome
 
 if TYPE_CHECKING:
+    from tuneguard.sandbox.controls import Confinement
     from tuneguard.sandbox.launch import Launcher
-    from tuneguard.sandbox.walls import Confinement
 
 LONGEST_WAIT = 3600.0
 """Seconds of one wait: poll(2) counts milliseconds in 32 bits, and deadlines may be months."""
 
 
 def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: bool = False) -> Outcome:
-    """Run `confinement` in what `launcher` starts. `own` binds our package at `walls.OWN` inside.
+    """Run `confinement` in what `launcher` starts. `own` binds our package at `controls.OWN` inside.
 
     Raises:
         LaunchFailed: the launcher could not make the namespaces.
         UsageError: the command cannot be executed inside, or a bind is wrong.
-        CannotLook: set-up failed, or a wall did not stand; the command was not started.
+        CannotLook: set-up failed, or an isolation control did not hold; the command was not started.
     """
     with Planted() as planted, Interrupts() as interrupts:
         extra = (Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
@@ -197,7 +197,7 @@ class _Run:
         except (BlockingIOError, ConnectionResetError):  # nothing more; or killed with words of ours unread
             return False
         self.reports.feed(data)
-        if self.reports.walls:
+        if self.reports.controls:
             self.planted.remove()  # so that a supervisor that is killed leaves nothing behind
         return bool(data)
 
@@ -262,7 +262,7 @@ class _Run:
             else f"stopped after {self.seconds:.1f} s"
         )
         return self.reports.outcome(
-            self.limits.walls(unprivileged=self.reports.dropped or os.geteuid() != 0),
+            self.limits.controls(unprivileged=self.reports.dropped or os.geteuid() != 0),
             how,
             stopped=self.stopped,
             seconds=self.seconds,

@@ -1,7 +1,8 @@
 """No sandbox at all, for ``--unsafe-no-sandbox``: the command can do whatever its user can.
 
-There for machines on which no wall can be built and somebody accepts that. Every wall is recorded
-as absent, so that a policy with its default of walls refuses what was made this way.
+There for machines on which no isolation control can be built and somebody accepts that. Every isolation
+control is recorded as absent, so that a policy with its default of isolation controls refuses what was made
+this way.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import time
 from tuneguard.errors import UsageError
 from tuneguard.files import printable
 from tuneguard.limits import OUTPUT_BLOCK
+from tuneguard.sandbox.controls import CONTROLS, DEADLINE, Confinement, Control, Outcome
 from tuneguard.sandbox.interrupts import Interrupts
 from tuneguard.sandbox.layout import SCRATCH
 from tuneguard.sandbox.lines import Lines
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.supervise import hand_on, widen
-from tuneguard.sandbox.walls import DEADLINE, WALLS, Confinement, Outcome, Wall
 
 WHY_NOT = "run with --unsafe-no-sandbox"
 
@@ -34,7 +35,7 @@ class UnsafeNoSandbox:
     name = "unsafe-no-sandbox"
 
     def run(self, confinement: Confinement) -> Outcome:
-        """See `walls.Backend`; of its duties this has the last one alone, for the process group."""
+        """See `controls.Backend`; of its duties this has the last one alone, for the process group."""
         with Interrupts() as interrupts, tempfile.TemporaryDirectory(prefix="tuneguard-unsafe-") as scratch:
             return _run(confinement, interrupts, scratch)
 
@@ -73,7 +74,7 @@ def _run(confinement: Confinement, interrupts: Interrupts, scratch: str) -> Outc
         assert process.stdout is not None
         process.stdout.close()
     code, number = (status, None) if status >= 0 else (None, -status)
-    return Outcome(code, number, stopped, _walls(confinement), time.monotonic() - began)
+    return Outcome(code, number, stopped, _controls(confinement), time.monotonic() - began)
 
 
 def _outside(text: str, confinement: Confinement, scratch: str) -> str:
@@ -134,11 +135,11 @@ def _stream(pipe: int, lines: Lines, confinement: Confinement) -> bool:
     return bool(data)
 
 
-def _walls(confinement: Confinement) -> tuple[Wall, ...]:
-    kept = Wall(
+def _controls(confinement: Confinement) -> tuple[Control, ...]:
+    kept = Control(
         DEADLINE,
-        WallState.WEAKENED,
+        ControlState.WEAKENED,
         f"{WHY_NOT}: {confinement.deadline:g} s, for the command's process group; what leaves that lives on",
     )
-    absent = (Wall(name, WallState.ABSENT, WHY_NOT) for name in WALLS)
-    return tuple(kept if wall.name == DEADLINE else wall for wall in absent)
+    absent = (Control(name, ControlState.ABSENT, WHY_NOT) for name in CONTROLS)
+    return tuple(kept if control.name == DEADLINE else control for control in absent)

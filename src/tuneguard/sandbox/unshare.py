@@ -22,8 +22,8 @@ from tuneguard.sandbox.launch import ENVIRONMENT, Launch
 from tuneguard.sandbox.supervise import supervise
 
 if TYPE_CHECKING:
+    from tuneguard.sandbox.controls import Confinement, Outcome
     from tuneguard.sandbox.layout import Place
-    from tuneguard.sandbox.walls import Confinement, Outcome
 
 NAMESPACES = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child")
 AS_USER = ("--user", "--map-root-user")
@@ -31,12 +31,12 @@ CAP_SYS_ADMIN = 1 << 21
 
 
 class Unshare:
-    """Walls by util-linux's ``unshare``."""
+    """Isolation controls by util-linux's ``unshare``."""
 
     name = "unshare"
 
     def run(self, confinement: Confinement) -> Outcome:
-        """See `walls.Backend`."""
+        """See `controls.Backend`."""
         return supervise(self.name, confinement, _launch)
 
 

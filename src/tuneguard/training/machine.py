@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits
 from tuneguard.artifact import snapshot
 from tuneguard.display import counted, rfc3339, shown
-from tuneguard.training import walls
+from tuneguard.training import controls
 from tuneguard.trust.template import DEVELOPMENT_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneguard.project.project import Project
-    from tuneguard.sandbox.walls import Wall
+    from tuneguard.sandbox.controls import Control
 
 
 class State(StrEnum):
@@ -49,8 +49,8 @@ class Check:
 
 def sandbox(project: Project) -> Check:
     """A sandbox in which training code runs is built, by running a command that does nothing in it."""
+    from tuneguard.sandbox.controls import MEMORY, PROCESSES
     from tuneguard.sandbox.find import backends, find_backend, probe
-    from tuneguard.sandbox.walls import MEMORY, PROCESSES
 
     del project
     reasons = {backend.name: probe(backend) for backend in backends()}
@@ -59,7 +59,9 @@ def sandbox(project: Project) -> Check:
         find_backend()  # raises, with the kernel's reason and what mends it
     broken = [f"{name} does not work: {reason}" for name, reason in reasons.items() if reason is not None]
     found = [f"works: {', '.join(works)}", *broken]
-    weak = [f"{wall.name}: {wall.how}" for wall in _unproven() if wall.name not in (MEMORY, PROCESSES)]
+    weak = [
+        f"{control.name}: {control.how}" for control in _unproven() if control.name not in (MEMORY, PROCESSES)
+    ]
     if weak:
         found += weak
         return Check(State.WEAKENED, "; ".join(found), "run as root, or see docs/sandbox.md")
@@ -68,10 +70,12 @@ def sandbox(project: Project) -> Check:
 
 def cgroups(project: Project) -> Check:
     """Memory and processes of a run are bounded by control groups; else each process is, by rlimits."""
-    from tuneguard.sandbox.walls import MEMORY, PROCESSES
+    from tuneguard.sandbox.controls import MEMORY, PROCESSES
 
     del project
-    weak = [f"{wall.name}: {wall.how}" for wall in _unproven() if wall.name in (MEMORY, PROCESSES)]
+    weak = [
+        f"{control.name}: {control.how}" for control in _unproven() if control.name in (MEMORY, PROCESSES)
+    ]
     if not weak:
         return Check(State.OK, "memory and processes are bounded by control groups")
     return Check(
@@ -187,13 +191,13 @@ _NO_PROJECT = Check(
 )
 
 
-def _unproven() -> list[Wall]:
-    """The walls that a command which does nothing did not have proven."""
+def _unproven() -> list[Control]:
+    """The isolation controls that a command which does nothing did not have proven."""
     from tuneguard.sandbox.find import find_backend
-    from tuneguard.sandbox.state import WallState
+    from tuneguard.sandbox.state import ControlState
 
-    found = walls.tried(find_backend())
-    return [wall for wall in found if wall.state is not WallState.PROVEN]
+    found = controls.tried(find_backend())
+    return [control for control in found if control.state is not ControlState.PROVEN]
 
 
 def _is_installed(name: str) -> bool:

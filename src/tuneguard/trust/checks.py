@@ -272,7 +272,7 @@ def _check_policy(opened: Opened, body: Verdict) -> Iterator[Fault]:
         yield Fault(
             "V15",
             f"was made under a {body.profile} policy, and here a {policy.profile} policy decides",
-            why="a development policy proves no walls and keeps no custodians apart",
+            why="a development policy proves no isolation controls and keeps no custodians apart",
             fix="promote it again under the production policy",
         )
 

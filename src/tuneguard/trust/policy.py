@@ -37,7 +37,7 @@ from tuneguard.fields import (
 from tuneguard.files import printable
 from tuneguard.nodes import Node, Problems, shown
 from tuneguard.records import read_yaml
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import PublicKey
 from tuneguard.trust import references
@@ -56,7 +56,7 @@ PURPOSES = ("train", "promote", "load", "release")
 
 RoleName = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter"]
 Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release"]
-WallName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
+ControlName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
 
 _REPOSITORY = re.compile(
     r"[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
@@ -180,8 +180,9 @@ class Requirement:
 class Policy:
     """A policy. It is believed only as `load_signed` returns it.
 
-    ``walls`` is ``"all"`` (every wall proven) or the least state of each wall that it names; a wall
-    that it does not name must be proven. ``sha256`` is of the file's bytes.
+    ``controls`` is ``"all"`` (every isolation control proven) or the least state of each isolation control
+    that it names; an isolation control that it does not name must be proven. ``sha256`` is of the file's
+    bytes.
 
     From ``expires`` on nobody makes new evidence under it. Loading goes on for its ``grace``, if it has one.
     """
@@ -196,7 +197,7 @@ class Policy:
     log: PublicKey | None
     models: Mapping[str, Model]
     require: Mapping[str, tuple[Requirement, ...]]
-    walls: Mapping[str, WallState] | Literal["all"]
+    controls: Mapping[str, ControlState] | Literal["all"]
     gates: Mapping[str, Node]
     sha256: str
     file: str
@@ -217,9 +218,9 @@ class Policy:
         found = [model for model in self.models.values() if model.repository == repository]
         return found[0] if len(found) == 1 else None
 
-    def wall(self, name: str) -> WallState:
-        """The least state of a wall that this policy accepts."""
-        return WallState.PROVEN if self.walls == "all" else self.walls.get(name, WallState.PROVEN)
+    def control(self, name: str) -> ControlState:
+        """The least state of an isolation control that this policy accepts."""
+        return ControlState.PROVEN if self.controls == "all" else self.controls.get(name, ControlState.PROVEN)
 
     def signs_blobs(self, key: PublicKey) -> bool | None:
         """Whether a key is marked for raw blobs; None where the policy does not name it.
@@ -388,7 +389,7 @@ class _File:
     log: _Log | None = None
     time_authorities: tuple[Node, ...] = ()
     require: _Require = field(default_factory=_Require)
-    walls: Annotated[Mapping[WallName, WallState] | None, Or("all")] = None
+    walls: Annotated[Mapping[ControlName, ControlState] | None, Or("all")] = None
     gates: Mapping[str, Node] = field(default_factory=dict)
 
 
@@ -460,9 +461,9 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                 "release": read.require.release,
             }
         ),
-        walls="all"
+        controls="all"
         if read.walls is None
-        else MappingProxyType({str(wall): least for wall, least in read.walls.items()}),
+        else MappingProxyType({str(control): least for control, least in read.walls.items()}),
         gates=read.gates,
         sha256=sha256,
         file=file,

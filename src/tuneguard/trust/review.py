@@ -14,7 +14,7 @@ from tuneguard import paste
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-EVALUATION": "A model with no evaluation: nothing says how good is good enough, so promotion refuses.",
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
     "P-CODE": "Code or command of a model may be any; one alone fixes nothing. The provenance names both.",
-    "P-WALL": "A sandbox wall need not be proven.",
+    "P-CONTROL": "An isolation control need not be proven.",
     "P-RELEASE": "Nobody may say what a tag of a model names, so that it is pulled by digest only.",
     "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
 }
@@ -200,11 +200,11 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         if said is not None:
             both = ("--code", "DIR", "--config", "FILE", "--command")
             yield "P-CODE", low, said, paste.after("fix both together", "policy", "set-model", name, *both)
-    if policy.walls != "all":
-        for wall, least in policy.walls.items():
-            if least is not WallState.PROVEN:
+    if policy.controls != "all":
+        for control, least in policy.controls.items():
+            if least is not ControlState.PROVEN:
                 severity = low if policy.development else Severity.MEDIUM
-                yield "P-WALL", severity, f"the wall {wall} may be {least}", "walls: all"
+                yield "P-CONTROL", severity, f"the isolation control {control} may be {least}", "walls: all"
     if policy.log is None:
         yield "P-LOG", low, "there is no key of the ledger", "log: {key: …}, an Ed25519 key of its own"
 
@@ -306,15 +306,15 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
             f"measured by {suites} on the set {measured.set[:12]} with the classifier "
             f"{measured.classifier[:12]}, at least {measured.minimum_rows} rows each"
         )
-    if policy.walls == "all":
-        yield "in a sandbox whose walls are all proven"
+    if policy.controls == "all":
+        yield "in a sandbox whose isolation controls are all proven"
     else:
         graded = [
-            f"{wall} at least {least}"
-            for wall, least in policy.walls.items()
-            if least is not WallState.PROVEN
+            f"{control} at least {least}"
+            for control, least in policy.controls.items()
+            if least is not ControlState.PROVEN
         ]
-        yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other wall proven"
+        yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other isolation control proven"
 
 
 def _said_of_demands(policy: Policy) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tuneguard.errors import UsageError
 from tuneguard.fields import is_name
 from tuneguard.nodes import shown
 from tuneguard.records import written
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.trust.policy import parse_policy
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ require:
   # What a tag names is believed for so long; then: tuneguard renew
   release: [{{release: promoter, maxAge: 30d}}]
 
-# What this machine's sandbox must have shown of each wall, at least.
-walls: {walls}
+# What this machine's sandbox must have shown of each isolation control, at least.
+walls: {controls}
 
 gates:
   scan: {{refuse: [medium, high, critical]}}
@@ -123,7 +123,7 @@ def development_policy(
     keys: Mapping[str, PublicKey],
     *,
     log: PublicKey | None,
-    walls: Mapping[str, WallState],
+    controls: Mapping[str, ControlState],
     expires: datetime,
     repository: str | None = None,
     data: str | None = None,
@@ -131,7 +131,7 @@ def development_policy(
     """The policy of a new project: one custodian ``dev-<role>`` for each role in `keys`.
 
     Args:
-        walls: the least state of each wall, as this machine can prove them.
+        controls: the least state of each isolation control, as this machine can prove them.
         expires: an aware moment.
         repository: by default ``registry.internal/models/<name>``.
         data: the name that the training data is sealed under, by default ``<name>-train``.
@@ -158,7 +158,7 @@ def development_policy(
         builder="dev-builder" if "builder" in keys else "",
         steward="dev-data-steward" if "data-steward" in keys else "",
         data=written(data or default_data(name)),
-        walls=_walls(walls),
+        controls=_controls(controls),
     )
     result = text.encode("utf-8")
     parse_policy(result, "policy.yaml")
@@ -196,10 +196,10 @@ def default_data(name: str) -> str:
     return f"{name[:120]}-train"
 
 
-def _walls(walls: Mapping[str, WallState]) -> str:
-    if set(walls.values()) <= {WallState.PROVEN}:
+def _controls(controls: Mapping[str, ControlState]) -> str:
+    if set(controls.values()) <= {ControlState.PROVEN}:
         return "all"
-    return "{" + ", ".join(f"{wall}: {least}" for wall, least in walls.items()) + "}"
+    return "{" + ", ".join(f"{control}: {least}" for control, least in controls.items()) + "}"
 
 
 def _check_name(name: str) -> None:

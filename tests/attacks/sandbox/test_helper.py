@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tuneguard.sandbox.controls import Bind
 from tuneguard.sandbox.inside import apart
 from tuneguard.sandbox.layout import DROPPED
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind
 from world import users
 from world.cage import confinement, run
 from world.helper import HELPER, WAITING, helped
@@ -64,12 +64,12 @@ def test_attack_a_helper_of_another_user_that_looks_for_the_training(as_root, ro
     assert heard == "waiting"
     assert written.stat().st_mode & 0o777 == 0o777
     for name in ("network", "filesystem"):
-        assert outcome.wall(name).state is WallState.PROVEN
-        assert "no other user gets to what it was given" in outcome.wall(name).how
+        assert outcome.control(name).state is ControlState.PROVEN
+        assert "no other user gets to what it was given" in outcome.control(name).how
 
 
 def test_attack_a_helper_that_meets_the_training_where_everybody_gets_to(as_root, room):
-    """What the library's caller bound lies open: the walls say so, and by whom the training can be met."""
+    """What the library's caller bound lies open: the controls say so, and by whom the training can be met."""
     written = room / "out"
 
     outcome, said, heard = with_a_helper(written, room)
@@ -77,21 +77,21 @@ def test_attack_a_helper_that_meets_the_training_where_everybody_gets_to(as_root
     assert said["met"] == ["folder"]
     assert "was handed a file of the host" in heard
     for name in ("network", "filesystem"):
-        assert outcome.wall(name).state is WallState.WEAKENED
-        assert f"other users can get to {written}" in outcome.wall(name).how
+        assert outcome.control(name).state is ControlState.WEAKENED
+        assert f"other users can get to {written}" in outcome.control(name).how
 
 
-def test_a_folder_that_is_only_read_and_lies_open_weakens_the_walls_too(as_root, room):
+def test_a_folder_that_is_only_read_and_lies_open_weakens_the_controls_too(as_root, room):
     """A socket in it is connected to all the same: a mount that is read-only keeps nobody from that."""
     (room / "data").mkdir()
 
     outcome = run(Unshare(), ("/bin/true",), Bind(room / "data", "/inside/data")).outcome
 
-    assert outcome.wall("network").state is WallState.WEAKENED
+    assert outcome.control("network").state is ControlState.WEAKENED
 
 
 def test_attack_a_helper_under_the_very_uid_of_the_training(as_root, room):
-    """Only root can make one; what has the uid before the run begins is found, and the walls say so."""
+    """Only root can make one; what has the uid before the run begins is found, and the controls say so."""
     taken = 0x7F800000
     with subprocess.Popen(["setpriv", f"--reuid={taken}", "--clear-groups", "/bin/sleep", "60"]) as other:
         try:
@@ -157,7 +157,7 @@ import json, os, subprocess, sys
 from pathlib import Path
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind, Confinement
+from tuneguard.sandbox.controls import Bind, Confinement
 room, waiting, helper = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 own = room / "out" / "own"
 own.mkdir(mode=0o700)
@@ -174,12 +174,12 @@ outcome = Unshare().run(Confinement(
     (sys.executable, "-I", "-S", "-c", waiting, "/inside/out"),
     (Bind(written, "/inside/out", True),), "/tmp", clean_environment(), 60.0,
     memory=1 << 28, processes=16, output=listen))
-walls = {wall.name: [wall.state, wall.how] for wall in outcome.walls}
-print(json.dumps({"said": said[0], "heard": heard, "walls": walls}))
+controls = {control.name: [control.state, control.how] for control in outcome.controls}
+print(json.dumps({"said": said[0], "heard": heard, "controls": controls}))
 """
 
 
-def test_attack_a_helper_of_the_same_user_meets_the_training_and_the_walls_say_so(room):
+def test_attack_a_helper_of_the_same_user_meets_the_training_and_the_controls_say_so(room):
     """Nothing helps against it, so nothing is claimed: by the folder's path and by way of /proc."""
     done = users.program("-c", AS_USER, str(room), WAITING, HELPER)
 
@@ -188,7 +188,7 @@ def test_attack_a_helper_of_the_same_user_meets_the_training_and_the_walls_say_s
     assert told["said"]["met"] == ["folder", "proc"]
     assert told["heard"].count("was handed a file of the host") >= 2
     for name in ("network", "filesystem"):
-        state, how = told["walls"][name]
+        state, how = told["controls"][name]
         assert state == "weakened"
         assert "same user" in how
-    assert told["walls"]["pid"][0] == "proven"
+    assert told["controls"]["pid"][0] == "proven"

@@ -66,20 +66,20 @@ def test_a_parent_run_without_its_tree_and_a_tree_without_its_run_are_not_unders
             read(changed(change), provenance.Provenance, "p")
 
 
-def test_a_wall_that_is_listed_twice_is_not_understood():
+def test_a_control_that_is_listed_twice_is_not_understood():
     """Else one reader would see it proven and another absent."""
-    wall = {"name": "network", "state": "absent", "how": "x"}
-    predicate = changed(lambda build: build["internalParameters"]["walls"].append(wall))
+    control = {"name": "network", "state": "absent", "how": "x"}
+    predicate = changed(lambda build: build["internalParameters"]["walls"].append(control))
 
     with pytest.raises(NotUnderstood, match="twice"):
         read(predicate, provenance.Provenance, "p")
 
 
-def test_many_walls_take_no_quadratic_time():
-    walls = [{"name": f"w{at}", "state": "proven", "how": "x"} for at in range(100_000)]
-    predicate = changed(lambda build: build["internalParameters"].update(walls=walls))
+def test_many_controls_take_no_quadratic_time():
+    controls = [{"name": f"w{at}", "state": "proven", "how": "x"} for at in range(100_000)]
+    predicate = changed(lambda build: build["internalParameters"].update(walls=controls))
 
-    assert len(read(predicate, provenance.Provenance, "p").observed.walls) == 100_000
+    assert len(read(predicate, provenance.Provenance, "p").observed.controls) == 100_000
 
 
 @pytest.mark.parametrize("digest", [{}, {"dirHash": "x"}, {"dirHash": sha("x"), "md5": "0" * 32}])

@@ -1,4 +1,4 @@
-"""Provenance: what a checkpoint was made from, by whom, how, and behind which walls.
+"""Provenance: what a checkpoint was made from, by whom, how, and under which isolation controls.
 
 SLSA provenance v1 with a build type of our own, described in ``docs/evidence.md``. What the person chose is
 in ``externalParameters``, what the builder saw in ``internalParameters``, everything read in
@@ -16,7 +16,7 @@ from msgspec import Meta, field
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import TREE_DIGEST, TreeSet
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times, twice
 
 TYPE = "https://slsa.dev/provenance/v1"
@@ -59,11 +59,11 @@ class Dependency(Said, frozen=True):
         return self.annotations.version
 
 
-class Wall(Said, frozen=True):
-    """A wall of the sandbox."""
+class Control(Said, frozen=True):
+    """An isolation control."""
 
     name: Text
-    state: WallState
+    state: ControlState
     how: Annotated[Text, about("How the state was found out.")]
 
 
@@ -102,7 +102,7 @@ class Observed(Said, frozen=True, kw_only=True):
 
     isolation: Annotated[Text, about("same-user: builder and training are the same user on one machine.")]
     level: Annotated[Text, about("The SLSA build level that is claimed at most.")]
-    walls: tuple[Wall, ...]
+    controls: tuple[Control, ...] = field(name="walls")
     base_scan: Annotated[
         dict[str, Any], about("The run's own scan of the base model before anything opened it.")
     ]
@@ -122,8 +122,8 @@ class Observed(Said, frozen=True, kw_only=True):
     ] = None
 
     def __post_init__(self) -> None:
-        if twice([wall.name for wall in self.walls]):
-            raise ValueError("`walls` lists a wall twice")
+        if twice([control.name for control in self.controls]):
+            raise ValueError("`walls` lists an isolation control twice")
 
 
 class Definition(Said, frozen=True, kw_only=True):
@@ -194,7 +194,7 @@ class Provenance(Said, frozen=True):
         started: str,
         finished: str,
         builder: str,
-        walls: tuple[Wall, ...],
+        controls: tuple[Control, ...],
         base_scan: dict[str, Any],
         environment: dict[str, Any],
         relied_on: tuple[Relied, ...] = (),
@@ -206,7 +206,7 @@ class Provenance(Said, frozen=True):
         observed = Observed(
             isolation="same-user",
             level="SLSA_BUILD_LEVEL_1",
-            walls=walls,
+            controls=controls,
             base_scan=base_scan,
             environment=environment,
             relied_on=in_order(relied_on),

@@ -1,4 +1,4 @@
-"""The process that becomes the command: gives up what it has left, tries the walls, and executes.
+"""The process that becomes the command: gives up what it has left, tries the controls, and executes.
 
 What is tried here is tried by the very process that runs the command, in the state in which it will
 run it: nothing is given up or taken after the trials but our own descriptor to the supervisor,
@@ -48,10 +48,10 @@ def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped
         keep = {line.fileno()}
         _close_all_but(keep)
         unfiltered = _filter()
-        line.say(walls=probes.try_all(plan | {"dropped": dropped}, keep, unfiltered))
+        line.say(controls=probes.try_all(plan | {"dropped": dropped}, keep, unfiltered))
         _execute(plan, line)
-    except probes.Fell as fell:
-        line.say(fell=[fell.wall, fell.how])
+    except probes.Broken as broken:
+        line.say(broken=[broken.control, broken.how])
     except OSError as error:
         line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
     except BaseException as error:  # noqa: BLE001 (whatever it is, the command must not start)

@@ -1,7 +1,8 @@
-"""Tries each wall from inside, by doing what an attacker would do first.
+"""Tries each isolation control from inside, by doing what an attacker would do first.
 
-Each trial either returns what was tried, in words for the evidence, or raises `Fell`: the wall does
-not stand, and the command must not start. A wall that stands but lacks a part is ``weakened``.
+Each trial either returns what was tried, in words for the evidence, or raises `Broken`: the isolation control
+does not hold, and the command must not start. An isolation control that holds but lacks a part is
+``weakened``.
 
 No packet leaves: an address is tried only after the network namespace has been seen to be another
 than the supervisor's and to hold the loopback interface alone; the addresses are reserved for
@@ -18,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tuneguard.sandbox.inside import kernel
-from tuneguard.sandbox.state import WallState
+from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +33,17 @@ NOWHERE = (
 AF_VSOCK = 40
 
 
-class Fell(Exception):
-    """A wall does not stand: its name, and what was possible."""
+class Broken(Exception):
+    """An isolation control does not hold: its name, and what was possible."""
 
-    def __init__(self, wall: str, how: str) -> None:
-        super().__init__(wall, how)
-        self.wall = wall
+    def __init__(self, control: str, how: str) -> None:
+        super().__init__(control, how)
+        self.control = control
         self.how = how
 
 
 def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, list[str]]:
-    """Wall → state and how, of the three that are tried from inside.
+    """Isolation control → state and how, of the three that are tried from inside.
 
     `unfiltered` is the reason why there is no system call filter, or None. `keep` are the descriptors
     that close themselves on execution.
@@ -52,12 +53,12 @@ def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, lis
         "filesystem": _filesystem(plan, keep, unfiltered),
         "pid": _pid(plan),
     }
-    state = WallState.PROVEN if unfiltered is None else WallState.WEAKENED
+    state = ControlState.PROVEN if unfiltered is None else ControlState.WEAKENED
     lacking = "" if unfiltered is None else f"; no system call filter: {unfiltered}"
     return {
         "network": [state, tried["network"] + lacking],
         "filesystem": [state, tried["filesystem"] + lacking],
-        "pid": [WallState.PROVEN, tried["pid"]],
+        "pid": [ControlState.PROVEN, tried["pid"]],
     }
 
 
@@ -67,10 +68,10 @@ def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, lis
 def _network(plan: Plan, unfiltered: str | None) -> str:
     outside = plan["outside"]
     if _namespace("net") == outside["net"]:
-        raise Fell("network", "the network namespace is the supervisor's own")
+        raise Broken("network", "the network namespace is the supervisor's own")
     interfaces = [name for _, name in socket.if_nameindex()]
     if interfaces != ["lo"]:
-        raise Fell("network", f"there are interfaces beside loopback: {', '.join(interfaces)}")
+        raise Broken("network", f"there are interfaces beside loopback: {', '.join(interfaces)}")
     for family, address in NOWHERE:
         _unreachable(family, address, {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
     _unreachable(socket.AF_INET, ("127.0.0.1", outside["port"]), {errno.ECONNREFUSED})
@@ -92,8 +93,8 @@ def _unreachable(family: int, address: tuple[str, int] | str, expected: set[int]
     except OSError as error:
         if error.errno in expected:
             return
-        raise Fell("network", f"connecting to {address!r} gave {error!r}") from error
-    raise Fell("network", f"{address!r} can be reached")
+        raise Broken("network", f"connecting to {address!r} gave {error!r}") from error
+    raise Broken("network", f"{address!r} can be reached")
 
 
 def _open_vsock() -> None:
@@ -106,9 +107,9 @@ def _open_vsock() -> None:
 def _filesystem(plan: Plan, keep: set[int], unfiltered: str | None) -> str:
     found, listed = sorted(os.listdir("/")), sorted(plan["top"])
     if found != listed:
-        raise Fell("filesystem", f"the root holds {found}, and should hold {listed}")
+        raise Broken("filesystem", f"the root holds {found}, and should hold {listed}")
     if os.path.lexists(plan["outside"]["canary"]):
-        raise Fell("filesystem", "a file of the supervisor's can be seen")
+        raise Broken("filesystem", "a file of the supervisor's can be seen")
     for target in ("/", "/proc", *plan["readonly"]):
         _read_only(target)
     _unchangeable("/proc/sys/kernel/core_pattern")
@@ -156,7 +157,7 @@ def _unchangeable(path: str) -> None:
         if error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
             return
         raise
-    raise Fell("filesystem", f"{path} can be written")
+    raise Broken("filesystem", f"{path} can be written")
 
 
 def _descriptors(keep: set[int]) -> None:
@@ -169,23 +170,23 @@ def _descriptors(keep: set[int]) -> None:
             os.fstat(descriptor)
         except OSError:
             continue  # the listing's own
-        raise Fell("filesystem", f"descriptor {descriptor} is open")
+        raise Broken("filesystem", f"descriptor {descriptor} is open")
     if any(os.get_inheritable(descriptor) for descriptor in keep):
-        raise Fell("filesystem", "the supervisor's socket would be inherited")
+        raise Broken("filesystem", "the supervisor's socket would be inherited")
 
 
 def _no_privileges(unfiltered: str | None) -> None:
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         status = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
     if os.getuid() == 0 or os.geteuid() == 0:
-        raise Fell("filesystem", "the command would run as uid 0")
+        raise Broken("filesystem", "the command would run as uid 0")
     for field in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         if int(status[field], 16):
-            raise Fell("filesystem", f"capabilities are left: {field} {status[field].strip()}")
+            raise Broken("filesystem", f"capabilities are left: {field} {status[field].strip()}")
     if status["NoNewPrivs"].strip() != "1":
-        raise Fell("filesystem", "no_new_privs is not set")
+        raise Broken("filesystem", "no_new_privs is not set")
     if unfiltered is None and status["Seccomp"].strip() != "2":
-        raise Fell("filesystem", "the system call filter is not loaded")
+        raise Broken("filesystem", "the system call filter is not loaded")
 
 
 def _no_keyrings() -> None:
@@ -209,11 +210,11 @@ def _make_namespace() -> None:
 def _pid(plan: Plan) -> str:
     outside = plan["outside"]
     if _namespace("pid") == outside["pid"]:
-        raise Fell("pid", "the pid namespace is the supervisor's own")
+        raise Broken("pid", "the pid namespace is the supervisor's own")
     seen = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
     expected = [1, os.getpid()]
     if seen != expected:
-        raise Fell("pid", f"/proc shows {len(seen)} processes, and should show {len(expected)}")
+        raise Broken("pid", f"/proc shows {len(seen)} processes, and should show {len(expected)}")
     supervisor = outside["supervisor"]
     if supervisor not in expected:
         _denied("pid", "signal the supervisor", errno.ESRCH, lambda: os.kill(supervisor, 0))
@@ -227,12 +228,12 @@ def _namespace(kind: str) -> str:
     return os.readlink(f"/proc/self/ns/{kind}")
 
 
-def _denied(wall: str, what: str, expected: int, attempt: Callable[[], object]) -> None:
-    """`attempt` must fail with `expected`; anything else means that the wall is not what it should be."""
+def _denied(control: str, what: str, expected: int, attempt: Callable[[], object]) -> None:
+    """`attempt` must fail with `expected`; anything else means that the control is not what it should be."""
     try:
         attempt()
     except OSError as error:
         if error.errno == expected:
             return
-        raise Fell(wall, f"could not {what}, but for the wrong reason: {error.strerror}") from error
-    raise Fell(wall, f"could {what}")
+        raise Broken(control, f"could not {what}, but for the wrong reason: {error.strerror}") from error
+    raise Broken(control, f"could {what}")

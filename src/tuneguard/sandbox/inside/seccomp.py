@@ -5,7 +5,7 @@ call of either machine without loading it. What it denies, and why:
 
 - keys (``keyctl`` and its kin): the keyrings of the person who started us hold more than we know;
 - other processes' memory and descriptors (``ptrace`` and its kin): our own init is one of them;
-- building other worlds (``mount``, ``unshare``, user namespaces): they undo the walls, or reach
+- building other worlds (``mount``, ``unshare``, user namespaces): they undo the isolation controls, or reach
   kernel code that only root would reach;
 - kernel interfaces with a history (``bpf``, ``perf_event_open``, ``userfaultfd``, ``io_uring``, which
   moreover opens sockets past this filter);

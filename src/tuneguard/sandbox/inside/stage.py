@@ -1,4 +1,4 @@
-"""The first process of the sandbox: finishes the walls, starts the command, outlives it by a breath.
+"""The first process of the sandbox: finishes the controls, starts the command, outlives it by a breath.
 
 The supervisor speaks with it over one Unix socket, a JSON object a line:
 
@@ -7,7 +7,7 @@ The supervisor speaks with it over one Unix socket, a JSON object a line:
 the plan            from the supervisor: `supervise.plan_of`
 ``ready``           from here: the root stands; whether the uid was dropped, and why the command is not
                     apart from other processes of this machine, if it is not
-``walls``           from the child, the moment before it becomes the command: what it tried
+``controls``        from the child, the moment before it becomes the command: what it tried
 ``failed``          from here or the child: which step failed; the command does not start
 ``stop``            from the supervisor: SIGTERM to the command, please
 ``exit``            from here: how the command ended; we end with it, and the kernel kills the rest

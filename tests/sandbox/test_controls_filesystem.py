@@ -1,4 +1,4 @@
-"""The file system wall, tried by the command itself."""
+"""The file system isolation control, tried by the command itself."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tuneguard.errors import UsageError
-from tuneguard.sandbox.walls import Bind
+from tuneguard.sandbox.controls import Bind
 from world.cage import PRELUDE, of_its_own_user, package_folders, python, run
 
 pytestmark = pytest.mark.sandbox
@@ -75,7 +75,7 @@ sys.path.insert(0, sys.argv[4])
 from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
-from tuneguard.sandbox.walls import Bind, Confinement
+from tuneguard.sandbox.controls import Bind, Confinement
 from pathlib import Path
 key = open(os.path.expanduser("~/.ssh/id_ed25519"), "rb")
 os.set_inheritable(key.fileno(), True)
@@ -161,7 +161,7 @@ def test_the_root_holds_what_was_listed_and_of_a_home_only_the_interpreter(backe
     for home, entries in ran.said["home"].items():
         for entry in entries:
             assert any(prefix.startswith(f"{home}/{entry}") for prefix in _real_prefixes())
-    assert ran.outcome.wall("filesystem").state is of_its_own_user(backend)
+    assert ran.outcome.control("filesystem").state is of_its_own_user(backend)
 
 
 def _real_prefixes():

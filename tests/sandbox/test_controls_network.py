@@ -1,4 +1,4 @@
-"""The network wall, tried by the command itself."""
+"""The network isolation control, tried by the command itself."""
 
 import secrets
 import socket
@@ -38,7 +38,7 @@ def test_training_code_finds_no_way_to_any_address(backend):
     assert said["tcp6"] in ("ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT")
     assert said["broadcast"] in ("ENETUNREACH", "EACCES")
     assert said["name"]
-    assert ran.outcome.wall("network").state is of_its_own_user(backend)
+    assert ran.outcome.control("network").state is of_its_own_user(backend)
 
 
 def test_services_of_this_machine_cannot_be_reached_on_loopback_or_abstract_sockets(backend):

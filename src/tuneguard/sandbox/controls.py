@@ -1,11 +1,11 @@
-"""What a sandbox is asked for, which walls it has, and what became of the command.
+"""What a sandbox is asked for, which isolation controls it has, and what became of the command.
 
-A `Confinement` says what runs and what it may see; a `Backend` builds the walls, runs the command
-and comes back only when every process of it is dead; the `Outcome` says how the command ended and
-how each wall was tried in this very run. A policy then decides whether those walls are enough:
-nothing here decides.
+A `Confinement` says what runs and what it may see; a `Backend` builds the isolation controls, runs the
+command and comes back only when every process of it is dead; the `Outcome` says how the command ended and how
+each isolation control was tried in this very run. A policy then decides whether those isolation controls are
+enough: nothing here decides.
 
-Walls, always these six (TRUST.md, rule 12):
+Isolation controls, always these six (TRUST.md, rule 12):
 
 =========== =====================================================================================
 network     no way out: no route, no host socket, abstract ones and vsock included
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tuneguard.sandbox.state import WallState
+    from tuneguard.sandbox.state import ControlState
 
 NETWORK, FILESYSTEM, PID = "network", "filesystem", "pid"
 MEMORY, PROCESSES, DEADLINE = "memory", "processes", "deadline"
 
-WALLS = (NETWORK, FILESYSTEM, PID, MEMORY, PROCESSES, DEADLINE)
-"""Every wall, in the order in which they are listed."""
+CONTROLS = (NETWORK, FILESYSTEM, PID, MEMORY, PROCESSES, DEADLINE)
+"""Every isolation control, in the order in which they are listed."""
 
 RESERVED = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "dev", "proc", "sys", "old")
 """Top folders of the sandbox's root that no bind may touch."""
@@ -51,11 +51,11 @@ SHARED = ("/", "/tmp", "/run")  # noqa: S108 (the sandbox's own)
 
 
 @dataclass(frozen=True, slots=True)
-class Wall:
-    """One wall of one run: its name, its state, and in a sentence how it was tried or why it is not."""
+class Control:
+    """One control of one run: its name, its state, and in a sentence how it was tried or why it is not."""
 
     name: str
-    state: WallState
+    state: ControlState
     how: str
 
 
@@ -140,14 +140,14 @@ def _check_target(target: str) -> None:
 class Outcome:
     """How it ended: exit ``code``, or the ``signal`` that ended it, or both None (it never started).
 
-    ``stopped`` says who ended it where it did not end by itself. ``walls`` are all six, in order.
+    ``stopped`` says who ended it where it did not end by itself. ``controls`` are all six, in order.
     ``note`` is a sentence for a person where the plain facts would puzzle: out of memory, for one.
     """
 
     code: int | None
     signal: int | None
     stopped: str | None
-    walls: tuple[Wall, ...]
+    controls: tuple[Control, ...]
     seconds: float
     note: str | None = None
 
@@ -156,15 +156,15 @@ class Outcome:
         """It ended by itself, with exit code 0."""
         return self.code == 0 and self.stopped is None
 
-    def wall(self, name: str) -> Wall:
-        """The wall of that name."""
-        return next(wall for wall in self.walls if wall.name == name)
+    def control(self, name: str) -> Control:
+        """The isolation control of that name."""
+        return next(control for control in self.controls if control.name == name)
 
 
 class Backend(Protocol):
-    """Something that runs a command behind walls.
+    """Something that runs a command under isolation controls.
 
-    Duties: build the walls before the command's first instruction, or raise; try each wall from
+    Duties: build the controls before the command's first instruction, or raise; try each control from
     inside and record what came of it; return only when every process of the run is dead, also
     when it is interrupted and when `Confinement.output` raises.
     """
@@ -178,5 +178,5 @@ class Backend(Protocol):
 
         Raises:
             UsageError: a bind, the command or the machine does not allow it.
-            CannotLook: a wall did not stand when it was tried; the command was not started.
+            CannotLook: an isolation control did not hold when it was tried; the command was not started.
         """

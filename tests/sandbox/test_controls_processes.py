@@ -1,4 +1,4 @@
-"""The pid, memory, process and deadline walls: tried by the command, and by killing everything around it."""
+"""The controls pid, memory, processes, deadline, tried by the command and by killing everything around it."""
 
 import fcntl
 import json
@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from tuneguard.errors import UsageError
-from tuneguard.sandbox.state import WallState
-from tuneguard.sandbox.walls import WALLS
+from tuneguard.sandbox.controls import CONTROLS
+from tuneguard.sandbox.state import ControlState
 from world.cage import MIB, confinement, of_its_own_user, package_folders, past_deadline, python, run
 
 pytestmark = pytest.mark.sandbox
@@ -41,7 +41,7 @@ def test_the_command_sees_itself_and_its_init_and_nobody_else(backend):
     )
 
     assert ran.said == {"seen": True, "parent": 1, "host": "ESRCH"}
-    assert ran.outcome.wall("pid").state is WallState.PROVEN
+    assert ran.outcome.control("pid").state is ControlState.PROVEN
 
 
 def test_a_daemon_that_was_left_behind_is_dead_when_the_run_is_over(backend, out):
@@ -95,7 +95,7 @@ from tuneguard.sandbox.bubblewrap import Bubblewrap
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.sandbox.walls import Bind, Confinement
+from tuneguard.sandbox.controls import Bind, Confinement
 backend = {b.name: b for b in (Unshare(), Bubblewrap(), UnsafeNoSandbox())}[sys.argv[1]]
 outcome = backend.run(Confinement(
     ("/bin/sh", "-c", sys.argv[4]), (Bind(Path(sys.argv[3]), "/inside/out", True),), "/inside/out",
@@ -186,7 +186,7 @@ def test_at_the_deadline_the_command_may_save_and_is_not_called_a_success(backen
 
     assert (outcome.code, outcome.signal, outcome.stopped) == (0, None, "deadline")
     assert not outcome.succeeded
-    assert outcome.wall("deadline").state is WallState.PROVEN
+    assert outcome.control("deadline").state is ControlState.PROVEN
     assert (out.source / "state").read_text() == "saved\n"
 
 
@@ -199,18 +199,18 @@ def test_a_command_that_ignores_the_deadline_is_killed_after_the_grace(backend):
     assert (ran.outcome.code, ran.outcome.signal, ran.outcome.stopped) == (None, signal.SIGKILL, "deadline")
 
 
-def test_a_deadline_that_passes_before_anything_began_proves_no_wall(backend):
+def test_a_deadline_that_passes_before_anything_began_proves_no_control(backend):
     outcome = backend.run(confinement(("/bin/sleep", "60"), deadline=0.001, grace=0.0))
 
     assert outcome.stopped == "deadline"
     assert not outcome.succeeded
-    assert [wall.name for wall in outcome.walls] == list(WALLS)
+    assert [control.name for control in outcome.controls] == list(CONTROLS)
 
 
 # --- memory and processes -------------------------------------------------------------------------
 
 
-def test_memory_is_bounded_for_all_processes_together_or_the_wall_is_called_weakened(backend):
+def test_memory_is_bounded_for_all_processes_together_or_the_control_is_called_weakened(backend):
     """Three processes of which each is within the limit, and two together are not."""
     ran = python(
         backend,
@@ -237,14 +237,14 @@ def test_memory_is_bounded_for_all_processes_together_or_the_wall_is_called_weak
         memory=128 * MIB,
     )
 
-    wall = ran.outcome.wall("memory")
-    if wall.state is WallState.PROVEN:
+    control = ran.outcome.control("memory")
+    if control.state is ControlState.PROVEN:
         assert not ran.lines or ran.said is False
         assert ran.outcome.note is not None
         assert "memory limit of 134,217,728 bytes" in ran.outcome.note
     else:
-        assert wall.state is WallState.WEAKENED
-        assert "each process" in wall.how
+        assert control.state is ControlState.WEAKENED
+        assert "each process" in control.how
 
 
 def test_one_process_cannot_take_more_memory_than_allowed_whatever_bounds_it(backend):
@@ -286,9 +286,9 @@ def test_a_fork_bomb_stops_at_the_limit(backend):
         processes=20,
     )
 
-    wall = ran.outcome.wall("processes")
-    if wall.state is WallState.ABSENT:
-        assert "root" in wall.how
+    control = ran.outcome.control("processes")
+    if control.state is ControlState.ABSENT:
+        assert "root" in control.how
     else:
         children, failure = ran.said
         assert failure == "EAGAIN"
@@ -298,20 +298,20 @@ def test_a_fork_bomb_stops_at_the_limit(backend):
 def test_limits_that_nobody_asked_for_are_recorded_as_absent(any_backend):
     outcome = run(any_backend, ("/bin/true",), memory=None, processes=None).outcome
 
-    assert outcome.wall("memory").state is outcome.wall("processes").state is WallState.ABSENT
+    assert outcome.control("memory").state is outcome.control("processes").state is ControlState.ABSENT
 
 
 # --- how it ends ----------------------------------------------------------------------------------
 
 
-def test_every_wall_is_recorded_once_and_in_order_with_how_it_was_tried(backend):
+def test_every_control_is_recorded_once_and_in_order_with_how_it_was_tried(backend):
     outcome = run(backend, ("/bin/true",)).outcome
 
-    assert [wall.name for wall in outcome.walls] == list(WALLS)
-    assert all(len(wall.how) > 10 for wall in outcome.walls)
-    proven = {wall.name for wall in outcome.walls if wall.state is WallState.PROVEN}
+    assert [control.name for control in outcome.controls] == list(CONTROLS)
+    assert all(len(control.how) > 10 for control in outcome.controls)
+    proven = {control.name for control in outcome.controls if control.state is ControlState.PROVEN}
     assert proven >= {"pid", "deadline"}
-    assert {outcome.wall(name).state for name in ("network", "filesystem")} == {of_its_own_user(backend)}
+    assert {outcome.control(name).state for name in ("network", "filesystem")} == {of_its_own_user(backend)}
 
 
 @pytest.mark.parametrize(

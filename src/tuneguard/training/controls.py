@@ -1,7 +1,7 @@
-"""Which walls this machine can prove, tried before anything depends on it, and where a run would write.
+"""Which controls this machine can prove, tried before anything depends on it, and where a run would write.
 
 What can be proven depends on who runs it and on the file systems: so the trial is a run of its own, with
-nothing to do, behind walls around new folders in the same places. `init` writes what comes of it into the
+nothing to do, under controls around new folders in the same places. `init` writes what comes of it into the
 policy; a run compares it with the policy before it begins.
 """
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from tuneguard.artifact import workdir
 from tuneguard.errors import Interrupted
+from tuneguard.sandbox.controls import Bind, Confinement
 from tuneguard.sandbox.environment import clean_environment
-from tuneguard.sandbox.walls import Bind, Confinement
 from tuneguard.training.inputs import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tuneguard.sandbox.walls import Backend, Wall
+    from tuneguard.sandbox.controls import Backend, Control
 
 MEMORY, PROCESSES = 1 << 30, 64
 """The limits of a trial that is made for no run."""
@@ -31,12 +31,12 @@ _NAME = ".tuneguard-trial-"
 
 def tried(
     backend: Backend, places: Iterable[Path] = (), *, memory: int = MEMORY, processes: int = PROCESSES
-) -> tuple[Wall, ...]:
-    """The walls around a command that does nothing and could write in each of `places`, which are folders.
+) -> tuple[Control, ...]:
+    """The controls around a command that does nothing and could write in each of `places`, which are folders.
 
     Raises:
         Interrupted: the person stopped it.
-        CannotLook: nothing can be written in one of the places, or a wall fell.
+        CannotLook: nothing can be written in one of the places, or an isolation control does not hold.
     """
     with ExitStack() as stack:
         binds = []
@@ -60,9 +60,9 @@ def tried(
         )
     if outcome.stopped == "interrupt":
         raise Interrupted("interrupted while trying the sandbox", help="nothing was begun: run it again")
-    return outcome.walls
+    return outcome.controls
 
 
-def describe(wall: Wall) -> str:
-    """A wall that is not proven, for people."""
-    return f"wall {wall.name} is {wall.state}: {wall.how}"
+def describe(control: Control) -> str:
+    """An isolation control that is not proven, for people."""
+    return f"isolation control {control.name} is {control.state}: {control.how}"
