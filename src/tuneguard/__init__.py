@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.ledgers import verify as ledger_verify
     from tuneguard.journey.policies import check as policy_check
     from tuneguard.journey.policies import explain as policy_explain
+    from tuneguard.journey.policies import migrate as policy_migrate
     from tuneguard.journey.policies import revoke as policy_revoke
     from tuneguard.journey.policies import rotate as policy_rotate
     from tuneguard.journey.policies import set_model as policy_set_model
@@ -103,6 +104,7 @@ __all__ = [
     "ledger_verify",
     "policy_check",
     "policy_explain",
+    "policy_migrate",
     "policy_revoke",
     "policy_rotate",
     "policy_set_model",
@@ -131,6 +133,7 @@ _WHERE = {
     "policy_sign": "tuneguard.journey.policies:sign",
     "policy_check": "tuneguard.journey.policies:check",
     "policy_explain": "tuneguard.journey.policies:explain",
+    "policy_migrate": "tuneguard.journey.policies:migrate",
     "policy_set_model": "tuneguard.journey.policies:set_model",
     "policy_revoke": "tuneguard.journey.policies:revoke",
     "policy_rotate": "tuneguard.journey.policies:rotate",

@@ -250,7 +250,7 @@ def test_fault_19_a_run_binds_its_data_base_code_configuration_and_time(trained:
 
 @pytest.mark.parametrize(
     "change",
-    [{"revoked": {"at": "2026-01-02T00:00:00Z", "reason": "lost"}}, {"until": "2026-01-02T00:00:00Z"}],
+    [{"revoked": {"at": "2026-01-02T00:00:00Z", "reason": "lost"}}, {"validUntil": "2026-01-02T00:00:00Z"}],
 )
 def test_fault_20_a_key_ends_and_serves_one_role(change: dict[str, object]) -> None:
     expected = company.expecting()

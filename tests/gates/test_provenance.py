@@ -201,7 +201,7 @@ def test_a_control_that_the_provenance_does_not_name_was_absent() -> None:
 
 
 def test_the_policy_may_name_controls_that_need_not_be_proven_and_no_others_are_spared() -> None:
-    lenient = policy(lambda p: p.update(walls={"memory": "weakened", "processes": "absent"}))
+    lenient = policy(lambda p: p.update(controls={"memory": "weakened", "processes": "absent"}))
 
     def under(**states: str) -> Verdict:
         return judged("provenance", case(provenance(controls=controls(**states)), under=lenient)).verdict

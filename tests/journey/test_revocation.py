@@ -271,7 +271,7 @@ def test_of_two_verdicts_that_count_the_newest_goes_along_with_the_model() -> No
 
 def test_a_rotation_by_hand_is_what_the_documentation_says(pushed: ProjectFolder) -> None:
     new = keys(pushed, "promoter")
-    mark(pushed, "dev-promoter", f"until: {datetime.now(UTC).isoformat()}")
+    mark(pushed, "dev-promoter", f"validUntil: {datetime.now(UTC).isoformat()}")
     edit(pushed, "(roles:)", rf"  pia: {{key: {new}, custodian: dev-promoter}}\n\1")
     edit(pushed, r"anyOf: \[dev-promoter\]", "anyOf: [dev-promoter, pia]")
     use(pushed, "promoter")
@@ -284,7 +284,7 @@ def test_attack_an_ended_key_signs_on_with_a_date_after_its_end(
     pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = datetime.now(UTC) - timedelta(days=1)
-    mark(pushed, "dev-promoter", f"until: {ended.isoformat()}")
+    mark(pushed, "dev-promoter", f"validUntil: {ended.isoformat()}")
 
     refused(pushed, capsys, "pull", digest_of(pushed), "served", "--model", MODEL, why="and dev-promoter was")
 
@@ -337,7 +337,7 @@ def test_an_expired_policy_without_a_grace_loads_nothing(
 def test_in_its_grace_a_policy_loads_and_makes_nothing_new(
     pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expire(pushed, grace="2d")
+    expire(pushed, gracePeriod="2d")
     capsys.readouterr()
 
     assert pull(pushed) == 0

@@ -401,7 +401,7 @@ def test_init_writes_a_policy_that_says_what_a_run_of_the_same_user_cannot_prove
     assert tuneguard(["init", str(tmp_path / "new"), "--name", "m", "--unsafe-no-passphrase"]) == 0
 
     assert "isolation control network is weakened" in capsys.readouterr().out
-    [line] = re.findall("(?m)^walls: (.*)$", (tmp_path / "new/policy.yaml").read_text())
+    [line] = re.findall("(?m)^controls: (.*)$", (tmp_path / "new/policy.yaml").read_text())
     assert "network: weakened, filesystem: weakened, pid: proven" in line
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "policy.yaml", "policy.yaml.sigstore.json", "tuneguard.yaml"
@@ -411,7 +411,7 @@ def test_init_writes_a_policy_that_says_what_a_run_of_the_same_user_cannot_prove
 def signed_with(project: ProjectFolder, controls: str) -> None:
     """Have the policy want these isolation controls."""
     policy = (project.path / "policy.yaml").read_text()
-    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {controls}", policy))
+    project.write("policy.yaml", re.sub("(?m)^controls: .*$", f"controls: {controls}", policy))
     assert project("policy", "sign", "--quiet") == 0
 
 

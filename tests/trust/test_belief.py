@@ -51,7 +51,7 @@ def revoked(name: str, reason: str = "compromise", at: str = "2026-11-23T11:00:0
 
 def until(name: str, **how_long: float) -> Policy:
     """The policy, in which somebody's key was believed until so long ago."""
-    return policy(lambda p: p["identities"][name].update(until=ago(**how_long)))
+    return policy(lambda p: p["identities"][name].update(validUntil=ago(**how_long)))
 
 
 def release(by: str = "pia", **facts: Any) -> Piece:
@@ -262,7 +262,7 @@ def test_attack_a_key_whose_time_ran_out_signs_on(dated: str) -> None:
 
 
 def test_attack_a_date_a_moment_after_the_end() -> None:
-    ended = policy(lambda p: p["identities"]["pia"].update(until="2026-11-13T12:00:00.5Z"))
+    ended = policy(lambda p: p["identities"]["pia"].update(validUntil="2026-11-13T12:00:00.5Z"))
 
     assert ask([verdict(time="2026-11-13T12:00:00.4Z")], ended).passed
     assert rules(ask([verdict(time="2026-11-13T12:00:00.7Z")], ended)) == ["V21"]
@@ -280,7 +280,7 @@ def test_a_signature_has_no_date_so_that_it_ends_with_its_key() -> None:
     pieces = [verdict(), signature(), provenance()]
     assert ask(pieces, policy(demanding)).passed
 
-    seen = ask(pieces, policy(demanding, lambda p: p["identities"]["ci"].update(until=ago(hours=1))))
+    seen = ask(pieces, policy(demanding, lambda p: p["identities"]["ci"].update(validUntil=ago(hours=1))))
 
     assert rules(seen) == ["V21"]
     assert "has no date" in said(seen)
@@ -290,8 +290,8 @@ def test_attack_a_custodian_of_both_roles_whose_one_key_ran_out() -> None:
     """Where loading asks for the builder's word too, one whose key ran out is heard."""
 
     def both(p: dict[str, Any]) -> None:
-        p["identities"]["ci"].update(custodian="release-team", until=ago(hours=1))
-        p["identities"]["ci-spare"].update(custodian="release-team", until=ago(hours=1))
+        p["identities"]["ci"].update(custodian="release-team", validUntil=ago(hours=1))
+        p["identities"]["ci-spare"].update(custodian="release-team", validUntil=ago(hours=1))
 
     def demanding(p: dict[str, Any]) -> None:
         p["require"]["load"] = [{"verdict": "promoter"}, {"provenance": "builder"}]
@@ -337,11 +337,11 @@ def test_an_expired_policy_loads_in_its_grace_and_no_longer(purpose: str) -> Non
     pieces = [verdict(), release()]
 
     assert rules(ask(pieces, ended(), purpose)) == ["V01"]
-    assert ask(pieces, ended(grace="2d"), purpose).passed
-    assert rules(ask(pieces, ended(grace="1d"), purpose)) == ["V01"]
-    assert rules(ask(pieces, ended(grace="2d"), purpose, now=NOW + timedelta(days=1))) == ["V01"]
+    assert ask(pieces, ended(gracePeriod="2d"), purpose).passed
+    assert rules(ask(pieces, ended(gracePeriod="1d"), purpose)) == ["V01"]
+    assert rules(ask(pieces, ended(gracePeriod="2d"), purpose, now=NOW + timedelta(days=1))) == ["V01"]
 
 
 @pytest.mark.parametrize("purpose", ["promote", "train", "resume", "renew", "integrity"])
 def test_the_grace_of_a_policy_is_for_loading_alone(purpose: str) -> None:
-    assert "V01" in rules(ask([*evidence(), release()], ended(grace="365d"), purpose))
+    assert "V01" in rules(ask([*evidence(), release()], ended(gracePeriod="365d"), purpose))

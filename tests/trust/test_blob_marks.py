@@ -16,7 +16,7 @@ def marked(who: str):
     """The company's policy in which somebody's key is marked for raw blobs and stands in no role."""
 
     def change(document):
-        document["identities"][who]["form"] = "blob"
+        document["identities"][who]["format"] = "blob"
         for role in document["roles"].values():
             role["anyOf"] = [name for name in role["anyOf"] if name != who]
 
@@ -36,7 +36,7 @@ def test_attack_a_statement_by_a_key_that_is_marked_for_raw_blobs(model):
 
 def test_a_key_for_raw_blobs_stands_in_no_role():
     before = "custodian: platform-team}\n  alice"
-    written = text((before, before.replace("team}", "team, form: blob}")))
+    written = text((before, before.replace("team}", "team, format: blob}")))
 
     with pytest.raises(ConfigurationError, match="`ci` is marked for raw blobs, and builder signs"):
         parse_policy(written.encode(), "policy.yaml")
@@ -52,5 +52,7 @@ def test_a_policy_says_of_a_key_whether_it_signs_blobs():
 
 
 def test_another_form_is_a_configuration_error():
-    with pytest.raises(ConfigurationError, match="form"):
-        parse_policy(text(("custodian: release-team}", "custodian: release-team, form: pgp}")).encode(), "p")
+    with pytest.raises(ConfigurationError, match="format"):
+        parse_policy(
+            text(("custodian: release-team}", "custodian: release-team, format: pgp}")).encode(), "p"
+        )

@@ -31,7 +31,7 @@ def diff(before: str, after: bytes) -> list[str]:
 
 
 def new_project() -> str:
-    keys = {role: public(f"dev {role}") for role in template.SAYS}
+    keys = {role: public(f"dev {role}") for role in template.EVIDENCE}
     expires = datetime(2027, 5, 1, tzinfo=UTC)
     return template.development_policy("demo", keys, log=None, controls={}, expires=expires).decode()
 
@@ -281,8 +281,8 @@ def test_a_key_that_was_retired_can_turn_out_to_be_stolen_and_not_the_other_way_
                 "builder:\n    anyOf:\n      - ci # why\n      - old\n    threshold",
             ),
             (
-                ": 1, says: [signature, provenance], models: [support-llama]}",
-                ": 1\n    says: [signature, provenance]\n    models: [support-llama]",
+                ": 1, evidence: [signature, provenance], models: [support-llama]}",
+                ": 1\n    evidence: [signature, provenance]\n    models: [support-llama]",
             ),
             ("builder: [ci]", "builder:\n    - ci"),
         ),
@@ -296,7 +296,7 @@ def test_a_new_key_follows_an_old_one_wherever_that_stands(end, layout):
 
     policy = parse_policy(after, "f")
     assert policy.version == 2
-    assert policy.identities["ci"].until == AT
+    assert policy.identities["ci"].valid_until == AT
     assert policy.identities["ci-2"].key == public("new")
     assert policy.identities["ci-2"].custodian == "platform-team"
     assert policy.roles["builder"].any_of == ("ci", "old", "ci-2")
@@ -311,7 +311,7 @@ def test_a_stewards_key_is_followed_at_each_data_set_and_an_earlier_end_stays():
 
     policy = parse_policy(after, "f")
     assert policy.models["support-llama"].data[0].stewards == ("alice", "alice-yubikey")
-    assert policy.identities["alice"].until == datetime(2027, 1, 1, tzinfo=UTC)
+    assert policy.identities["alice"].valid_until == datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def test_names_of_keys_that_follow_count_on():

@@ -49,10 +49,10 @@ def test_the_policy_says_what_was_written():
     assert (policy.name, policy.version, policy.profile) == ("support-llama", 1, "production")
     assert policy.expires == datetime(2027, 6, 1, tzinfo=UTC)
     assert policy.identities["ci"].key == public("ci")
-    assert policy.identities["alice"].until == datetime(2027, 1, 1, tzinfo=UTC)
+    assert policy.identities["alice"].valid_until == datetime(2027, 1, 1, tzinfo=UTC)
     assert policy.identities["old"].revoked == policies.Revocation(datetime(2026, 5, 1, tzinfo=UTC), "stolen")
     assert policy.roles["builder"].any_of == ("ci", "old")
-    assert policy.roles["builder"].says == {"signature", "provenance"}
+    assert policy.roles["builder"].evidence == {"signature", "provenance"}
     assert policy.log == public("log")
     assert policy.require["promote"][2] == Requirement("scan", ("scanner", "promoter"), timedelta(days=1))
     assert policy.gates["scan"].get("refuse").plain() == ["medium", "high", "critical"]
@@ -107,7 +107,7 @@ def test_a_model_with_nothing_but_a_repository_may_do_nothing():
 
 def test_a_policy_that_trusts_nobody_is_a_policy():
     nobody = (
-        "apiVersion: tuneguard.dev/v1alpha1\nkind: Policy\n"
+        "apiVersion: tuneguard.dev/v1alpha2\nkind: Policy\n"
         "metadata: {name: none, version: 1, expires: 2027-06-01T00:00:00Z}\n"
         "profile: production\nidentities: {}\nroles: {}\nmodels: {}\n"
     )
@@ -117,16 +117,20 @@ def test_a_policy_that_trusts_nobody_is_a_policy():
 
 def test_controls_are_all_proven_unless_the_policy_says_which_may_be_less():
     assert [parse().control(control) for control in ("network", "memory")] == ["proven", "proven"]
-    weaker = parse(("walls: all", "walls: {memory: weakened}"))
+    weaker = parse(("controls: all", "controls: {memory: weakened}"))
     assert [weaker.control(control) for control in ("network", "memory")] == ["proven", "weakened"]
 
 
 def test_nobody_builds_and_promotes_whatever_apart_says():
-    assert parse(("apart: [[builder, promoter]]", "apart: []")).apart == (("builder", "promoter"),)
-    assert parse(("apart: [[builder, promoter]]", "apart: [[promoter, builder]]")).apart == (
-        ("promoter", "builder"),
+    assert parse(
+        ("separationOfDuties: [[builder, promoter]]", "separationOfDuties: []")
+    ).separation_of_duties == (("builder", "promoter"),)
+    assert parse(
+        ("separationOfDuties: [[builder, promoter]]", "separationOfDuties: [[promoter, builder]]")
+    ).separation_of_duties == (("promoter", "builder"),)
+    assert parse(("separationOfDuties: [[builder, promoter]]\n", "")).separation_of_duties == (
+        ("builder", "promoter"),
     )
-    assert parse(("apart: [[builder, promoter]]\n", "")).apart == (("builder", "promoter"),)
 
 
 def test_a_repository_names_its_model_unless_two_share_it():
@@ -149,20 +153,20 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
     found = faults(
         ("version: 1", "version: 0"),
         ("[ci, old]", "[ci, odl]"),
-        ("says: [seal]", "says: [sael]"),
+        ("evidence: [seal]", "evidence: [sael]"),
         ("builder: [ci]", "builder: [c1]"),
         ("minimumRows: 200", "minimumRow: 200"),
-        ("walls: all", "walls: some"),
+        ("controls: all", "controls: some"),
     )
 
     assert found == [
         "`version` must be at least 1, found the number 0",
-        f"an item of `says` must be {kinds} or `release`, found `sael`",
+        f"an item of `evidence` must be {kinds} or `release`, found `sael`",
         "no identity is called `odl`",
         "no identity is called `c1`",
         "missing key `minimumRows` in `evaluation`",
         "unknown key `minimumRow`",
-        "`walls` must be a mapping, found text",
+        "`controls` must be a mapping, found text",
     ]
 
 
@@ -171,22 +175,30 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
     [
         ("anyOf: [alice]", "anyOf: [alise]", "no identity is called `alise`"),
         ("steward: [alice]", "steward: [bob]", "no identity is called `bob`"),
-        ("says: [seal], models: [support-llama]", "says: [seal], models: [x]", "no model is called `x`"),
-        ("apart: [[builder, promoter]]", "apart: [[builder, scanner]]", "no role is called `scanner`"),
         (
-            "apart: [[builder, promoter]]",
-            "apart: [[builder]]",
-            "an item of `apart` must be a pair of two roles, found 1",
+            "evidence: [seal], models: [support-llama]",
+            "evidence: [seal], models: [x]",
+            "no model is called `x`",
+        ),
+        (
+            "separationOfDuties: [[builder, promoter]]",
+            "separationOfDuties: [[builder, scanner]]",
+            "no role is called `scanner`",
+        ),
+        (
+            "separationOfDuties: [[builder, promoter]]",
+            "separationOfDuties: [[builder]]",
+            "an item of `separationOfDuties` must be a pair of two roles, found 1",
         ),
         ("  builder: {", "  bilder: {", "unknown key `bilder`"),
         ("code: any", "code: all", "`code` must be a list, found text"),
         ("code: any", "code: ", "`code` must be a list, found nothing"),
         (
-            "walls: all",
-            "walls: {network: solid}",
+            "controls: all",
+            "controls: {network: solid}",
             "`network` must be `proven`, `weakened` or `absent`, found `solid`",
         ),
-        ("walls: all", "walls: {netwrk: proven}", "unknown key `netwrk`"),
+        ("controls: all", "controls: {netwrk: proven}", "unknown key `netwrk`"),
         ("timeAuthorities: []", "timeAuthorities: [x]", "time authorities are not built yet"),
         ("{signature: builder}", "{}", "an item of `promote` must name one kind of evidence, found 0"),
         (
@@ -216,7 +228,11 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
             "repository: oci:x",
             "`repository` must be HOST/PATH, found `oci:x`",
         ),
-        ("from: 2026-01-01T00:00:00Z", "from: 2027-01-01T00:00:00Z", "`until` is not after `from`"),
+        (
+            "validFrom: 2026-01-01T00:00:00Z",
+            "validFrom: 2027-01-01T00:00:00Z",
+            "`validUntil` is not after `validFrom`",
+        ),
         (
             "expires: 2027-06-01T00:00:00Z",
             "expires: 2027-06-01T00:00:00Z, warnFrom: 2027-06-01T00:00:00Z",
@@ -224,15 +240,15 @@ def test_wrong_values_and_dangling_names_are_reported_together_in_the_order_of_t
         ),
         (
             "expires: 2027-06-01T00:00:00Z",
-            "expires: 2027-06-01T00:00:00Z, grace: for ever",
-            "`grace` must be a duration, found `for ever`",
+            "expires: 2027-06-01T00:00:00Z, gracePeriod: for ever",
+            "`gracePeriod` must be a duration, found `for ever`",
         ),
         (
             "custodian: data-team",
             "custodian: Platform-Team",
             "custodian `Platform-Team` differs from `platform-team` in case only",
         ),
-        ("says: [seal]", "says: [seal, seal]", "`says` holds `seal` twice"),
+        ("evidence: [seal]", "evidence: [seal, seal]", "`evidence` holds `seal` twice"),
         (
             "data: [{name: tickets, steward: [alice]}]",
             "data: [{name: a, steward: []}, {name: a, steward: []}]",

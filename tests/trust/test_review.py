@@ -49,7 +49,7 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
     [
         (
             ("custodian: release-team", "custodian: platform-team"),
-            "P-APART",
+            "P-SEPARATION",
             "high: platform-team is both builder and promoter",
         ),
         ((f"base: [{BASE}]", "base: []"), "P-BASE", "high: support-llama has no base"),
@@ -71,19 +71,19 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
             "low: this is a development policy",
         ),
         (
-            ("walls: all", "walls: {memory: weakened}"),
+            ("controls: all", "controls: {memory: weakened}"),
             "P-CONTROL",
             "medium: the isolation control memory may be weakened",
         ),
         (
-            ("says: [seal]", "says: [scan]"),
+            ("evidence: [seal]", "evidence: [scan]"),
             "P-UNMET",
             "high: train of support-llama demands a seal that nobody may give: data-steward may not say seal",
         ),
         (
             (
-                "anyOf: [pia], says: [scan, evaluation, verdict, release], models: [support-llama]",
-                "anyOf: [pia], says: [scan, evaluation, verdict, release], models: []",
+                "anyOf: [pia], evidence: [scan, evaluation, verdict, release], models: [support-llama]",
+                "anyOf: [pia], evidence: [scan, evaluation, verdict, release], models: []",
             ),
             "P-UNMET",
             (
@@ -106,7 +106,7 @@ def test_each_weakness_is_found_and_named(change, rule, said):
 
 
 def test_a_production_policy_that_lets_a_control_be_weak_is_worse_than_a_development_one():
-    weak = ("walls: all", "walls: {memory: weakened}")
+    weak = ("controls: all", "controls: {memory: weakened}")
 
     assert found(weak)["P-CONTROL"].startswith("medium")
     assert found(weak, ("profile: production", "profile: development"))["P-CONTROL"].startswith("low")
@@ -211,7 +211,7 @@ def test_a_policy_warns_from_the_day_that_it_says_and_else_in_its_last_thirty():
 
 
 def test_a_policy_in_its_grace_says_so():
-    grace = (EXPIRES, EXPIRES + ", grace: 14d")
+    grace = (EXPIRES, EXPIRES + ", gracePeriod: 14d")
 
     [said] = warned(grace, at="2027-06-02T00:00:00Z")
 
@@ -223,12 +223,15 @@ def test_a_policy_in_its_grace_says_so():
 
 def test_dates_at_the_ends_of_the_calendar_warn_and_end_nothing():
     first = (
-        (EXPIRES, "expires: 0001-01-01T00:00:00Z, grace: 800000d"),
-        ("until: 2027-01-01", "until: 9999-12-31"),
+        (EXPIRES, "expires: 0001-01-01T00:00:00Z, gracePeriod: 800000d"),
+        ("validUntil: 2027-01-01", "validUntil: 9999-12-31"),
     )
 
     assert len(warned(*first, at="2026-11-23T00:00:00Z")) == 1
-    assert warned(*first[1:], ("from: 2026-01-01", "from: 0001-01-01"), at="2026-11-23T00:00:00Z") == ()
+    assert (
+        warned(*first[1:], ("validFrom: 2026-01-01", "validFrom: 0001-01-01"), at="2026-11-23T00:00:00Z")
+        == ()
+    )
 
 
 def test_keys_that_speak_and_end_soon_are_named_and_those_that_ended_are_not():
@@ -251,8 +254,8 @@ def test_custodians_are_apart_by_the_keys_that_are_believed_now():
         ("builder: {anyOf: [ci, old]", "builder: {anyOf: [old]"),
     )
 
-    assert "P-APART" not in found(*one)
-    assert "P-APART" in found(*one[:1])
+    assert "P-SEPARATION" not in found(*one)
+    assert "P-SEPARATION" in found(*one[:1])
 
 
 def test_a_retired_key_in_plain_words():

@@ -24,7 +24,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}", fullmatch=True) | s
 
 
 def written(
-    name: str = "demo", controls: dict[str, str] = PROVEN, roles: tuple[str, ...] = tuple(template.SAYS)
+    name: str = "demo", controls: dict[str, str] = PROVEN, roles: tuple[str, ...] = tuple(template.EVIDENCE)
 ):
     keys = {role: public(f"dev {role}") for role in roles}
     return template.development_policy(name, keys, log=public("log"), controls=controls, expires=EXPIRES)
@@ -35,9 +35,9 @@ def test_a_new_policy_is_a_development_policy_with_one_custodian_for_each_role()
 
     assert policy.development
     assert {each.custodian for each in policy.identities.values()} == {
-        f"dev-{role}" for role in template.SAYS
+        f"dev-{role}" for role in template.EVIDENCE
     }
-    assert policy.roles["builder"].says == {"signature", "provenance"}
+    assert policy.roles["builder"].evidence == {"signature", "provenance"}
     assert policy.require == DEFAULT_REQUIRE
     assert policy.expires == EXPIRES
     assert policy.log == public("log")

@@ -293,8 +293,8 @@ def test_a_revocation_ignores_the_date_that_the_evidence_claims() -> None:
 @pytest.mark.parametrize(
     ("window", "reason"),
     [
-        ({"until": "2026-11-23T12:00:00Z"}, "was believed until"),
-        ({"from": "2026-11-23T12:00:01Z"}, "is believed only from"),
+        ({"validUntil": "2026-11-23T12:00:00Z"}, "was believed until"),
+        ({"validFrom": "2026-11-23T12:00:01Z"}, "is believed only from"),
     ],
 )
 def test_an_expired_identity_or_one_whose_time_has_not_come_is_not_believed(
@@ -307,7 +307,7 @@ def test_an_expired_identity_or_one_whose_time_has_not_come_is_not_believed(
 
 
 def test_an_expired_signer_cannot_be_saved_by_an_old_date() -> None:
-    ended = policy(lambda p: p["identities"]["ci"].update(until="2026-11-01T00:00:00Z"))
+    ended = policy(lambda p: p["identities"]["ci"].update(validUntil="2026-11-01T00:00:00Z"))
 
     seen = promoting(
         [*without("provenance"), provenance(started=ago(days=60), finished=ago(days=59))], under=ended
@@ -350,7 +350,7 @@ def test_a_promoter_cannot_say_what_only_a_builder_may() -> None:
 
 
 def test_a_role_that_the_requirement_does_not_name_does_not_meet_it() -> None:
-    both = policy(lambda p: p["roles"]["promoter"]["says"].append("signature"))
+    both = policy(lambda p: p["roles"]["promoter"]["evidence"].append("signature"))
 
     seen = promoting([*without("signature"), signature(by="pia")], under=both)
 
@@ -708,7 +708,7 @@ def test_a_second_recorded_result_refuses_with_its_file_and_without() -> None:
 
 def test_a_recorded_result_whose_signer_is_not_believed_any_more_refuses() -> None:
     good, measured = scan(by="pia"), evaluation()
-    gone = policy(lambda p: p["identities"]["pia"].update(until="2026-11-23T11:00:00Z"))
+    gone = policy(lambda p: p["identities"]["pia"].update(validUntil="2026-11-23T11:00:00Z"))
 
     seen = promoting(
         [signature(), provenance(), good, measured], under=gone, recorded=recorded(good, measured)

@@ -107,11 +107,11 @@ def key(name: str) -> FileSigner:
 def document() -> dict[str, Any]:
     """The policy as a document: production, every model and list filled in."""
 
-    def role(anyone: list[str], says: list[str]) -> dict[str, Any]:
-        return {"anyOf": anyone, "threshold": 1, "says": says, "models": [MODEL]}
+    def role(anyone: list[str], evidence: list[str]) -> dict[str, Any]:
+        return {"anyOf": anyone, "threshold": 1, "evidence": evidence, "models": [MODEL]}
 
     return {
-        "apiVersion": "tuneguard.dev/v1alpha1",
+        "apiVersion": "tuneguard.dev/v1alpha2",
         "kind": "Policy",
         "metadata": {"name": "company", "version": 3, "expires": "2027-06-01T00:00:00Z"},
         "profile": "production",
@@ -126,7 +126,7 @@ def document() -> dict[str, Any]:
             "evaluator": role(["eva"], ["evaluation"]),
             "promoter": role(["pia"], ["scan", "evaluation", "verdict", "release"]),
         },
-        "apart": [["builder", "promoter"]],
+        "separationOfDuties": [["builder", "promoter"]],
         "models": {
             MODEL: {
                 "repository": REPOSITORY,

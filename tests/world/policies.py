@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 SET, CLASSIFIER, BASE = "5e" * 32, "c1" * 32, "ba" * 32
 
 TEXT = """\
-apiVersion: tuneguard.dev/v1alpha1
+apiVersion: tuneguard.dev/v1alpha2
 kind: Policy
 metadata: {{name: support-llama, version: 1, expires: 2027-06-01T00:00:00Z}}
 profile: production
 identities:
   ci: {{key: {ci}, custodian: platform-team}}
-  alice: {{key: {alice}, custodian: data-team, from: 2026-01-01T00:00:00Z, until: 2027-01-01T00:00:00Z}}
+  alice:
+    {{key: {alice}, custodian: data-team, validFrom: 2026-01-01T00:00:00Z, validUntil: 2027-01-01T00:00:00Z}}
   pia: {{key: {pia}, custodian: release-team}}
   old: {{key: {old}, custodian: platform-team, revoked: {{at: 2026-05-01T00:00:00Z, reason: stolen}}}}
 roles:
-  data-steward: {{anyOf: [alice], threshold: 1, says: [seal], models: [support-llama]}}
-  builder: {{anyOf: [ci, old], threshold: 1, says: [signature, provenance], models: [support-llama]}}
-  promoter: {{anyOf: [pia], says: [scan, evaluation, verdict, release], models: [support-llama]}}
-apart: [[builder, promoter]]
+  data-steward: {{anyOf: [alice], threshold: 1, evidence: [seal], models: [support-llama]}}
+  builder: {{anyOf: [ci, old], threshold: 1, evidence: [signature, provenance], models: [support-llama]}}
+  promoter: {{anyOf: [pia], evidence: [scan, evaluation, verdict, release], models: [support-llama]}}
+separationOfDuties: [[builder, promoter]]
 log: {{key: {log}}}
 timeAuthorities: []
 models:
@@ -44,7 +45,7 @@ require:
   train: [{{seal: data-steward, maxAge: 90d}}]
   promote: [{{signature: builder}}, {{provenance: builder}}, {{scan: [scanner, promoter], maxAge: 1d}}]
   load: [{{verdict: promoter}}]
-walls: all
+controls: all
 gates:
   scan: {{refuse: [medium, high, critical]}}
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from tuneguard.errors import TuneguardError
     from tuneguard.findings import Result
@@ -30,6 +31,7 @@ class Voice:
         self.form = "text"
         self.output: Path | None = None
         self.quiet = False
+        self.document = False
         self.command = "tuneguard"
         self.lines: Sequence[Sequence[str]] = ()
         self.warnings: Callable[[], tuple[str, ...]] = tuple
@@ -42,12 +44,23 @@ class Voice:
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
         return text.Style(colour=colour, unicode=encoding == "utf8")
 
+    def beside(self) -> TextIO:
+        """Where a person reads what is said beside a document; the standard output where there is none."""
+        return sys.stderr if self.document and self.output is None else sys.stdout
+
     def result(self, result: Result) -> int:
         """Print a result in the chosen format and return its exit code."""
         import dataclasses
 
         notes = tuple(dict.fromkeys((*result.notes, *self.warnings())))
-        self._write(self._render(dataclasses.replace(result, notes=notes)))
+        result = dataclasses.replace(result, notes=notes)
+        if self.document and self.form == "text":
+            from tuneguard.output import text
+
+            self._write(result.facts["document"].encode())
+            self.beside().write(text.render(result, text.PLAIN))
+        else:
+            self._write(self._render(result))
         return result.verdict.exit_code
 
     def error(self, error: BaseException) -> int:

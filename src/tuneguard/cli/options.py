@@ -150,15 +150,19 @@ class Grouped(click.Command):
 
 
 def command(
-    name: str, *groups: Group, short: str | None = None, **attributes: Any
+    name: str, *groups: Group, short: str | None = None, document: bool = False, **attributes: Any
 ) -> Callable[[Callable[..., Result]], click.Command]:
-    """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`."""
+    """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`.
+
+    In text, a command with a `document` prints the fact of that name, and all else beside it.
+    """
 
     def wrap(function: Callable[..., Result]) -> click.Command:
         @click.pass_context
         @functools.wraps(function)
         def called(context: click.Context, /, **values: Any) -> int:
             voice: Voice = context.ensure_object(Voice)
+            voice.document = document
             return _speak(voice, name, function, values)
 
         made: Grouped = click.command(short or name, Grouped, epilog=EXIT_CODES, **attributes)(called)
@@ -178,9 +182,10 @@ def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dic
     voice.output = values.pop("output")
     voice.quiet = values.pop("quiet")
     speaker = reporter(
-        voice.form if voice.output is None else "file",
+        voice.form if voice.output is None or voice.document else "file",
         voice.style(),
         quiet=voice.quiet,
+        stream=voice.beside(),
         passed_on=_conductor(),
     )
     if isinstance(speaker, Recorder):

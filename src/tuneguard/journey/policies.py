@@ -1,14 +1,16 @@
-"""Policies: sign one as the root, check it, complete a model's entry, end a key, say what it means."""
+"""Policies: sign, check, explain and migrate one; complete a model's entry; end a key."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import files, limits
+from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
@@ -19,6 +21,7 @@ from tuneguard.signing.bundle import read_bundle
 from tuneguard.signing.key import read_public
 from tuneguard.signing.signer import open_signer
 from tuneguard.trust import edit, policy, review, root
+from tuneguard.trust import migrate as migration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +96,51 @@ def explain(path: str | Path, *, project: Project | None = None) -> Result:
         subjects=(Subject(shown(path), read.sha256),),
         facts={"text": words},
         notes=("the signature was not checked: tuneguard policy check",),
+    )
+
+
+def migrate(path: str | Path, *, project: Project | None = None) -> Result:
+    """A policy of an earlier version as one of today, for the root to read and sign. Nothing is written.
+
+    The new file is ``facts["document"]``, and what differs from the old one ``facts["difference"]``. Where a
+    signature lies beside the old file, the root must have made it over exactly these bytes: what is compared
+    is then what the root has read before.
+
+    Raises:
+        UsageError: the file is missing, or is not of an earlier version.
+        Refused: the signature beside it is not the root's over these bytes.
+        ConfigurationError: the policy is wrong; every fault is told with its place.
+        CannotLook: one of the files cannot be read or understood.
+    """
+    path, project = Path(path), project or Project()
+    data = files.read_named(path, limits.RECORD_BYTES)
+    bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
+    signed = os.path.lexists(bundle)
+    if signed:
+        signature = files.read_named(bundle, limits.BUNDLE_BYTES)
+        policy.verified(data, signature, root.find_root(project.root_option), file=str(path))
+    after, read = migration.migrate(data, shown(path))
+    text = after.decode("utf-8")
+    names = {"fromfile": shown(path), "tofile": f"{shown(path)} (migrated)"}
+    difference = tuple(
+        difflib.unified_diff(data.decode("utf-8").splitlines(), text.splitlines(), lineterm="", n=0, **names)
+    )
+    project.reporter.say("Migrated", f"{shown(path)}  {read.name}, version {read.version}", *difference)
+    unsigned = "no signature lies beside it: read the whole file and not the difference alone"
+    return Result(
+        command="policy migrate",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(path), hashlib.sha256(data).hexdigest()),),
+        facts={
+            "version": read.version,
+            "signed": signed,
+            "document": text,
+            "difference": "".join(f"{line}\n" for line in difference),
+        },
+        notes=() if signed else (unsigned,),
+        next=paste.after(
+            "put it in that file's place, read it, and if every word is meant", "policy", "sign", path
+        ),
     )
 
 

@@ -133,7 +133,7 @@ def _check_mark(key: PublicKey, project: Project) -> None:
     if project.policy.signs_blobs(key) is False:
         raise Refused(
             "the policy believes this key about statements, and one key never signs both",
-            help="sign with another key, which the policy may name with form: blob",
+            help="sign with another key, which the policy may name with format: blob",
         )
 
 

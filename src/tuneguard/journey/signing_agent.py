@@ -119,7 +119,7 @@ class _Judge:
 
     def _check(self, kind: str, model: str | None) -> None:
         roles = _roles(self._here.policy, self._signer, datetime.now(UTC))
-        saying = [role for role in roles if kind in role.says]
+        saying = [role for role in roles if kind in role.evidence]
         if not saying or (self._kinds and kind not in self._kinds):
             raise Refused(f"this key does not sign statements of the kind {kind}")
         if model is not None and not any(model in role.models for role in saying):

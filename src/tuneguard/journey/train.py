@@ -352,7 +352,7 @@ def _check_bound(inputs: tuple[Input, ...], project: Project) -> None:
             f"the {' and the '.join(bound)} are too large to copy, and the policy wants proven isolation: "
             + ", ".join(wanted),
             help="put the project on a file system that shares copies (XFS, Btrfs), or ask the policy's "
-            "owner for walls.network and walls.filesystem: weakened",
+            "owner for controls.network and controls.filesystem: weakened",
         )
 
 

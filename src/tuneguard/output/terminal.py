@@ -127,10 +127,11 @@ def reporter(
     style: text.Style,
     *,
     quiet: bool,
+    stream: TextIO | None = None,
     passed_on: Callable[[list[str]], None] | None = None,
 ) -> Reporter:
-    """The reporter for a format: lines beside text, a recorder for all others."""
+    """The reporter for a format: lines on `stream` (standard output) for text, a recorder for all others."""
     bars = sys.stderr.isatty() and not quiet
     if form == "text" and not quiet:
-        return Lines(sys.stdout, style, bars=bars)
+        return Lines(stream or sys.stdout, style, bars=bars)
     return Recorder(bars=bars, passed_on=passed_on)

@@ -150,7 +150,7 @@ def check_may(tag: Tag, key: PublicKey, project: Project) -> None:
     allowed = (
         role
         for role in project.policy.roles.values()
-        if role.name in wanted and releases.KIND in role.says and tag.model in role.models
+        if role.name in wanted and releases.KIND in role.evidence and tag.model in role.models
     )
     if any(named & set(role.any_of) for role in allowed):
         return

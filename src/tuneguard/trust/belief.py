@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def check_identity(identity: Identity, question: Question) -> None:
     """The signer is believed: the key's time has come, has not run out, and it is not revoked.
 
-    A key that the policy marks ``form: blob`` signs raw bytes, as ``cosign sign-blob`` does, and is believed
-    about no statement: what was signed as one is never read as the other.
+    A key that the policy marks ``format: blob`` signs raw bytes, as ``cosign sign-blob`` does, and is
+    believed about no statement: what was signed as one is never read as the other.
 
     A signer's own date proves nothing, so validity is judged at the time of verification. A revocation
     ends everything that the key ever signed, whatever date it bears, unless its reason is `retired` or
@@ -61,8 +61,8 @@ def not_believed(identity: Identity, now: datetime, *, before: bool = False) -> 
     """Why an identity is not believed at `now`, or None if it is; `before`: about what it signed earlier."""
     if identity.revoked is not None and identity.compromised:
         return f"is revoked since {identity.revoked.at:%Y-%m-%d}: {printable(identity.revoked.reason)}"
-    if identity.not_before is not None and now < identity.not_before:
-        return f"is believed only from {identity.not_before:%Y-%m-%d %H:%M} UTC"
+    if identity.valid_from is not None and now < identity.valid_from:
+        return f"is believed only from {identity.valid_from:%Y-%m-%d %H:%M} UTC"
     if not before and has_ended(identity, now):
         return f"was believed until {identity.ends:%Y-%m-%d %H:%M} UTC"
     return None

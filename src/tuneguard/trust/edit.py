@@ -148,13 +148,13 @@ def rotate(
     new = new or _next_name(name, policy.identities)
     if not is_name(new) or new in policy.identities:
         raise UsageError(f"`{shown(new)}` is taken or is not a name", help="choose another one: --name NEW")
-    until = at if old.until is None or at < old.until else old.until
+    until = at if old.valid_until is None or at < old.valid_until else old.valid_until
     follower = Identity(new, key, old.custodian, form=old.form)
     editor = _Editor(data.decode("utf-8"))
     editor.put(("metadata",), "version", str(policy.version + 1))
-    if until != old.until:
-        editor.put(("identities", name), "until", _instant(until))
-    form = "" if old.form == "dsse" else f", form: {old.form}"
+    if until != old.valid_until:
+        editor.put(("identities", name), "validUntil", _instant(until))
+    form = "" if old.form == "dsse" else f", format: {old.form}"
     editor.put(("identities",), new, f"{{key: {key.base64}, custodian: {written(old.custodian)}{form}}}")
 
     def followed(names: tuple[str, ...], *path: str | int) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def rotate(
         )
         builders = followed(model.builders, "models", title, "builder")
         models[title] = dataclasses.replace(model, builders=builders, data=tuple(stewards))
-    identities = {**policy.identities, name: dataclasses.replace(old, until=until), new: follower}
+    identities = {**policy.identities, name: dataclasses.replace(old, valid_until=until), new: follower}
     after = dataclasses.replace(
         policy, version=policy.version + 1, identities=identities, roles=roles, models=models
     )

@@ -127,8 +127,8 @@ def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Q
     """A role lets the signer say this kind of thing about this model.
 
     Only now is the signed payload decoded: an in-toto statement whose predicate is of a kind that
-    we read. The signer must be in a role that `says` this kind and whose `models` name the expected
-    model. An honest key in another role, or for another model, counts for nothing here. The
+    we read. The signer must be in a role whose `evidence` names this kind and whose `models` name the
+    expected model. An honest key in another role, or for another model, counts for nothing here. The
     predicate is then read strictly; fields that we do not know are ignored.
     """
     where = printable(piece.name)

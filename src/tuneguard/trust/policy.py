@@ -16,9 +16,11 @@ import re
 from collections.abc import Mapping  # noqa: TC003 (decode reads these annotations)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from tuneguard import paste
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.fields import (
     Count,
@@ -50,6 +52,10 @@ if TYPE_CHECKING:
 POLICY_PAYLOAD_TYPE = "application/vnd.tuneguard.policy.v1+yaml"
 """What the root's signature says it is over, so that no other signature of its key passes for one."""
 
+API_VERSION: Literal["tuneguard.dev/v1alpha2"] = "tuneguard.dev/v1alpha2"
+OLD_API_VERSIONS = ("tuneguard.dev/v1alpha1",)
+"""What `trust.migrate` reads, and nothing else does."""
+
 ROLES = ("data-steward", "builder", "scanner", "evaluator", "approver", "promoter")
 KINDS = ("seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release")
 PURPOSES = ("train", "promote", "load", "release")
@@ -70,8 +76,9 @@ _REPOSITORY = re.compile(
 class Revocation:
     """Since when a key is not believed, and why.
 
-    The reasons of `RETIRED` say that the key was given up in good order, and end it as ``until`` does. Every
-    other reason means that somebody else may hold it: nothing that it ever signed counts, whatever its date.
+    The reasons of `RETIRED` say that the key was given up in good order, and end it as ``valid_until`` does.
+    Every other reason means that somebody else may hold it: nothing that it ever signed counts, whatever its
+    date.
     """
 
     at: Instant
@@ -93,8 +100,8 @@ class Identity:
     name: str
     key: PublicKey
     custodian: str
-    not_before: datetime | None = None
-    until: datetime | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
     revoked: Revocation | None = None
     form: str = "dsse"
 
@@ -105,9 +112,9 @@ class Identity:
 
     @property
     def ends(self) -> datetime | None:
-        """When it stops making evidence that counts: ``until``, or the day on which it was retired."""
+        """When it stops making evidence that counts: ``valid_until``, or the day on which it was retired."""
         retired = None if self.revoked is None or self.compromised else self.revoked.at
-        return min((each for each in (self.until, retired) if each is not None), default=None)
+        return min((each for each in (self.valid_until, retired) if each is not None), default=None)
 
     def speaks(self, now: datetime | None) -> bool:
         """Whether it makes evidence that counts at `now` or later; None: at some time."""
@@ -121,7 +128,7 @@ class Role:
     name: str
     any_of: tuple[str, ...]
     threshold: int
-    says: frozenset[str]
+    evidence: frozenset[str]
     models: tuple[str, ...]
 
 
@@ -193,7 +200,7 @@ class Policy:
     profile: Literal["production", "development"]
     identities: Mapping[str, Identity]
     roles: Mapping[str, Role]
-    apart: tuple[tuple[str, str], ...]
+    separation_of_duties: tuple[tuple[str, str], ...]
     log: PublicKey | None
     models: Mapping[str, Model]
     require: Mapping[str, tuple[Requirement, ...]]
@@ -328,23 +335,23 @@ class _Metadata:
     version: Count
     expires: Instant
     warn_from: Instant | None = None
-    grace: Duration = timedelta(0)
+    grace_period: Duration = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
     key: _KEY
     custodian: Name
-    not_before: Instant | None = field(default=None, metadata={"key": "from"})
-    until: Instant | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
     revoked: Revocation | None = None
-    form: Literal["dsse", "blob"] = "dsse"
+    form: Literal["dsse", "blob"] = field(default="dsse", metadata={"key": "format"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Role:
     any_of: tuple[Name, ...]
-    says: frozenset[Kind]
+    evidence: frozenset[Kind]
     models: tuple[Name, ...]
     threshold: Count = 1
 
@@ -378,18 +385,18 @@ class _Require:
 class _File:
     """The file as it is written; `Policy` is what it means."""
 
-    api_version: Literal["tuneguard.dev/v1alpha1"]
+    api_version: Literal["tuneguard.dev/v1alpha2"]
     kind: Literal["Policy"]
     metadata: _Metadata
     profile: Literal["production", "development"]
     identities: Mapping[Name, _Identity]
     roles: Mapping[RoleName, _Role]
     models: Mapping[Name, _Model]
-    apart: tuple[Annotated[tuple[str, str], _read_pair], ...] = ()
+    separation_of_duties: tuple[Annotated[tuple[str, str], _read_pair], ...] = ()
     log: _Log | None = None
     time_authorities: tuple[Node, ...] = ()
     require: _Require = field(default_factory=_Require)
-    walls: Annotated[Mapping[ControlName, ControlState] | None, Or("all")] = None
+    controls: Annotated[Mapping[ControlName, ControlState] | None, Or("all")] = None
     gates: Mapping[str, Node] = field(default_factory=dict)
 
 
@@ -405,6 +412,11 @@ def parse_policy(data: bytes, file: str) -> Policy:
     """
     node = read_yaml(data, file)
     problems = Problems()
+    version = node.get("apiVersion")
+    if version is not None and version.value in OLD_API_VERSIONS:
+        help = paste.after("print it as one of today for the root to sign", "policy", "migrate", Path(file))
+        problems.add(version, f"a policy of {version.value} is not read any more", help)
+        problems.raise_if_any()
     read = examine(node, _File, problems)
     references.check(node, problems)
     problems.raise_if_any()
@@ -413,9 +425,9 @@ def parse_policy(data: bytes, file: str) -> Policy:
 
 
 def _meaning(read: _File, sha256: str, file: str) -> Policy:
-    apart = dict.fromkeys((*read.apart, ("builder", "promoter")))
-    if ("promoter", "builder") in apart:
-        del apart["builder", "promoter"]
+    pairs = dict.fromkeys((*read.separation_of_duties, ("builder", "promoter")))
+    if ("promoter", "builder") in pairs:
+        del pairs["builder", "promoter"]
     return Policy(
         name=read.metadata.name,
         version=read.metadata.version,
@@ -424,18 +436,18 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
         identities=MappingProxyType(
             {
                 name: Identity(
-                    name, each.key, each.custodian, each.not_before, each.until, each.revoked, each.form
+                    name, each.key, each.custodian, each.valid_from, each.valid_until, each.revoked, each.form
                 )
                 for name, each in read.identities.items()
             }
         ),
         roles=MappingProxyType(
             {
-                name: Role(name, each.any_of, each.threshold, frozenset(each.says), each.models)
+                name: Role(name, each.any_of, each.threshold, frozenset(each.evidence), each.models)
                 for name, each in read.roles.items()
             }
         ),
-        apart=tuple(apart),
+        separation_of_duties=tuple(pairs),
         log=read.log.key if read.log else None,
         models=MappingProxyType(
             {
@@ -462,13 +474,13 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
             }
         ),
         controls="all"
-        if read.walls is None
-        else MappingProxyType({str(control): least for control, least in read.walls.items()}),
+        if read.controls is None
+        else MappingProxyType({str(control): least for control, least in read.controls.items()}),
         gates=read.gates,
         sha256=sha256,
         file=file,
         warn_from=read.metadata.warn_from,
-        grace=read.metadata.grace,
+        grace=read.metadata.grace_period,
     )
 
 
@@ -495,6 +507,25 @@ def load_signed(
         Refused: no root, another payload type, not signed by a root, other bytes, or expired.
         NotUnderstood: the bundle is not one.
         ConfigurationError: the root signed a policy that is wrong.
+    """
+    policy = parse_policy(verified(data, bundle, roots, file=file), file)
+    if policy.expired(now, loading=loading):
+        raise Refused(
+            f"expired on {policy.expires:%Y-%m-%dT%H:%M:%SZ}",
+            where=printable(file),
+            help="its owner must raise version and expires, and sign it again",
+        )
+    return policy
+
+
+def verified(data: bytes, bundle: bytes, roots: Sequence[PublicKey], *, file: str) -> bytes:
+    """The bytes of a policy, after one of the `roots` was found to have signed exactly them.
+
+    Nothing of them is parsed, and whether the policy is of today or has expired is not asked.
+
+    Raises:
+        Refused: no root, another payload type, not signed by a root, or other bytes.
+        NotUnderstood: the bundle is not one.
     """
     place = printable(file)
     known = ", ".join(root.keyid[:12] for root in roots)
@@ -527,14 +558,7 @@ def load_signed(
             where=place,
             help="restore it, or have the root sign it again: tuneguard policy sign",
         )
-    policy = parse_policy(envelope.payload, file)
-    if policy.expired(now, loading=loading):
-        raise Refused(
-            f"expired on {policy.expires:%Y-%m-%dT%H:%M:%SZ}",
-            where=place,
-            help="its owner must raise version and expires, and sign it again",
-        )
-    return policy
+    return envelope.payload
 
 
 def sign_policy(data: bytes, signer: Signer, *, file: str = "policy.yaml") -> bytes:

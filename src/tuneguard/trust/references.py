@@ -48,8 +48,8 @@ def _names(policy: Node, problems: Problems) -> None:
         data = model.get("data")
         for rule in data.items if data else ():
             _known(_texts(rule.get("steward")), identities, "identity", problems)
-    apart = policy.get("apart")
-    for pair in apart.items if apart else ():
+    pairs = policy.get("separationOfDuties")
+    for pair in pairs.items if pairs else ():
         _known(_texts(pair), roles, "role", problems)
 
 
@@ -89,7 +89,7 @@ def _blobs(policy: Node, problems: Problems) -> None:
     blobs = {
         name
         for name, identity in _below(policy, "identities")
-        if (form := identity.get("form")) is not None and form.value == "blob"
+        if (form := identity.get("format")) is not None and form.value == "blob"
     }
     for role, rules in _below(policy, "roles"):
         for name in _texts(rules.get("anyOf")):
@@ -157,9 +157,9 @@ def _periods(policy: Node, problems: Problems) -> None:
     """A key's time of validity is not empty, and a policy warns before it expires."""
     periods = [
         (
-            identity.get("from"),
-            identity.get("until"),
-            "`until` is not after `from`",
+            identity.get("validFrom"),
+            identity.get("validUntil"),
+            "`validUntil` is not after `validFrom`",
             "such a key is never believed",
         )
         for _, identity in _below(policy, "identities")

@@ -118,7 +118,7 @@ class Question:
             role
             for role in self.policy.roles.values()
             if identity.name in role.any_of
-            and kind in role.says
+            and kind in role.evidence
             and (self.integrity_only or model in role.models)
         )
 
@@ -126,8 +126,8 @@ class Question:
 def check_question(question: Question) -> Iterator[Fault]:
     """The question itself can be answered.
 
-    The policy has not run out (for loading and following a tag, nor has the `grace` that it may grant them),
-    it knows the expected model, the model's repository is the one that
+    The policy has not run out (for loading and following a tag, nor has the `gracePeriod` that it may
+    grant them), it knows the expected model, the model's repository is the one that
     the tree is bound for, and the policy demands something for the purpose: for a promotion at
     least provenance, a scan and an evaluation, for loading a verdict, for training a seal, for
     following a tag a release. The tree holds at least one file, and this machine's clock has not gone

@@ -69,7 +69,7 @@ def check_requirement(question: Question, requirement: Requirement, claims: Sequ
     for claim in claims:
         if claim.kind != requirement.kind or claim.role not in requirement.roles:
             continue
-        fault = _too_old(question, requirement, claim) or check_apart(question, claim)
+        fault = _too_old(question, requirement, claim) or check_separation(question, claim)
         if fault is None:
             good.append(claim)
         else:
@@ -150,14 +150,14 @@ def _what_it_says(claim: Claim[Said]) -> bytes:
             return claim.statement.encode()
 
 
-def check_apart(question: Question, claim: Claim[Said]) -> Fault | None:
+def check_separation(question: Question, claim: Claim[Said]) -> Fault | None:
     """No custodian speaks in two roles that the policy keeps apart.
 
     Custodians count, not keys. Whoever keeps believed keys of both roles for this model is heard in
     neither: were only the evidence at hand compared, leaving a file away could hide that one person
     both built and promoted. `builder` and `promoter` are apart in every policy.
     """
-    for pair in question.policy.apart:
+    for pair in question.policy.separation_of_duties:
         if claim.role not in pair:
             continue
         other = pair[1] if claim.role == pair[0] else pair[0]

@@ -26,7 +26,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
     "P-GRACE": "Models that were promoted before are loaded for a while after the policy's time is over.",
     "P-DEVELOPMENT": "The profile is development: every verdict says so, and production accepts none.",
-    "P-APART": "One custodian holds two roles that must be apart: what they give in one of them is refused.",
+    "P-SEPARATION": "One custodian holds two separate roles: what they give in one of them is refused.",
     "P-UNMET": "A demand that nobody can meet for a model, so that the model is refused there for ever.",
     "P-BASE": "A model with no base: empty means no, so no run of it can be promoted.",
     "P-DATA": "A model with no data set, or one without a steward: empty means no.",
@@ -65,7 +65,7 @@ def _time(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         yield "P-EXPIRED", Severity.LOW, f"expires on {policy.expires:%Y-%m-%d}", fix
     if policy.grace:
         message = f"loading goes on for {_age(policy.grace)} after the policy expires"
-        yield "P-GRACE", Severity.LOW, message, "leave metadata.grace out, and renew the policy in time"
+        yield "P-GRACE", Severity.LOW, message, "leave metadata.gracePeriod out, and renew the policy in time"
 
 
 def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
@@ -100,10 +100,10 @@ def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
 
 
 def _apart(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
-    for one, other in policy.apart:
+    for one, other in policy.separation_of_duties:
         for custodian in sorted(policy.custodians(one, now) & policy.custodians(other, now)):
             yield (
-                "P-APART",
+                "P-SEPARATION",
                 Severity.HIGH,
                 f"{custodian} is both {one} and {other}",
                 f"give one of the two roles to another custodian than {custodian}",
@@ -169,7 +169,7 @@ def _cannot(
     rules = policy.roles.get(role)
     if rules is None:
         return f"{role} is not in roles"
-    if requirement.kind not in rules.says:
+    if requirement.kind not in rules.evidence:
         return f"{role} may not say {requirement.kind}"
     if model.name not in rules.models:
         return f"{role} speaks about other models only"
@@ -204,7 +204,12 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         for control, least in policy.controls.items():
             if least is not ControlState.PROVEN:
                 severity = low if policy.development else Severity.MEDIUM
-                yield "P-CONTROL", severity, f"the isolation control {control} may be {least}", "walls: all"
+                yield (
+                    "P-CONTROL",
+                    severity,
+                    f"the isolation control {control} may be {least}",
+                    "controls: all",
+                )
     if policy.log is None:
         yield "P-LOG", low, "there is no key of the ledger", "log: {key: …}, an Ed25519 key of its own"
 
@@ -233,7 +238,7 @@ def explain(policy: Policy) -> str:
         "",
         "Who may speak:",
         *(f"  {line}" for line in _said_of_roles(policy)),
-        *(f"  Nobody both speaks as {one} and as {other}." for one, other in policy.apart),
+        *(f"  Nobody both speaks as {one} and as {other}." for one, other in policy.separation_of_duties),
         *(f"  {line}" for line in _said_of_identities(policy)),
     ]
     for model in policy.models.values():
@@ -250,12 +255,12 @@ def _said_of_roles(policy: Policy) -> Iterator[str]:
     if not policy.roles:
         yield "Nobody: there are no roles."
     for role in policy.roles.values():
-        if not role.any_of or not role.models or not role.says:
+        if not role.any_of or not role.models or not role.evidence:
             yield f"{role.name}: nobody (an empty list means no)."
             continue
         who = ", ".join(_person(policy.identities[name]) for name in role.any_of)
         many = f" {role.threshold} custodians of" if role.threshold > 1 else ""
-        yield f"{role.name}:{many} {who} may say {_and(sorted(role.says))} about {_and(role.models)}."
+        yield f"{role.name}:{many} {who} may say {_and(sorted(role.evidence))} about {_and(role.models)}."
 
 
 def _person(identity: Identity) -> str:
@@ -267,7 +272,7 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
     for identity in policy.identities.values():
         period = [
             f"{word} {moment:%Y-%m-%d %H:%M} UTC"
-            for word, moment in (("from", identity.not_before), ("until", identity.until))
+            for word, moment in (("from", identity.valid_from), ("until", identity.valid_until))
             if moment is not None
         ]
         if identity.compromised and identity.revoked is not None:

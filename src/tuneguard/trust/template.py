@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tuneguard.signing.key import PublicKey
 
-SAYS: Mapping[str, tuple[str, ...]] = {
+EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "data-steward": ("seal",),
     "builder": ("signature", "provenance"),
     "scanner": ("scan",),
@@ -29,7 +29,7 @@ SAYS: Mapping[str, tuple[str, ...]] = {
     "approver": ("approval",),
     "promoter": ("scan", "evaluation", "verdict", "release"),
 }
-"""What each role may say in a new policy. The promoter judges itself where no other judge is named."""
+"""Which evidence each role gives in a new policy. Without other judges the promoter judges."""
 
 DEVELOPMENT_ROLES = ("data-steward", "builder", "scanner", "evaluator", "promoter")
 """Whose keys `init` makes."""
@@ -39,7 +39,7 @@ _POLICY = """\
 # A DEVELOPMENT policy: one person holds every key below, under a custodian's name for each role.
 # It counts only with policy.yaml.sigstore.json beside it, the root's signature over these exact bytes:
 # after an edit, raise the version and sign again: tuneguard policy sign policy.yaml --key root=URI
-apiVersion: tuneguard.dev/v1alpha1
+apiVersion: tuneguard.dev/v1alpha2
 kind: Policy
 metadata: {{name: {name}, version: 1, expires: {expires:%Y-%m-%dT%H:%M:%SZ}}}
 profile: development
@@ -49,7 +49,7 @@ identities:
 roles:
 {roles}
 # Custodians, not only keys: nobody both builds and promotes.
-apart: [[builder, promoter]]
+separationOfDuties: [[builder, promoter]]
 {log}
 models:
   {name}:
@@ -77,7 +77,7 @@ require:
   release: [{{release: promoter, maxAge: 30d}}]
 
 # What this machine's sandbox must have shown of each isolation control, at least.
-walls: {controls}
+controls: {controls}
 
 gates:
   scan: {{refuse: [medium, high, critical]}}
@@ -145,7 +145,7 @@ def development_policy(
     )
     roles = "".join(
         f"  {role}: {{anyOf: [dev-{role}], threshold: 1, "
-        f"says: [{', '.join(SAYS[role])}], models: [{written(name)}]}}\n"
+        f"evidence: [{', '.join(EVIDENCE[role])}], models: [{written(name)}]}}\n"
         for role in keys
     )
     text = _POLICY.format(

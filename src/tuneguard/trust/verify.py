@@ -35,9 +35,9 @@ from tuneguard.trust.request import Fault, Question, Stop, check_question
 from tuneguard.trust.requirements import (
     About,
     Demand,
-    check_apart,
     check_recorded,
     check_requirement,
+    check_separation,
     unmet_fault,
 )
 
@@ -92,7 +92,7 @@ STEPS = (
     Step("V05", "statement", open_statement),
     *CHECKS[:-3],
     Step("V17", "requirement", check_requirement),
-    Step("V18", "apart", check_apart),
+    Step("V18", "separation", check_separation),
     Step("V19", "recorded", check_recorded),
     *CHECKS[-3:],
 )

@@ -1,4 +1,4 @@
-"""tuneguard policy: sign, check, change and explain the file that says whom to believe."""
+"""tuneguard policy: sign, check, migrate, change and explain the file that says whom to believe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = click.argument("file", type=PATH, default="policy.yaml")
 
 @click.group("policy")
 def COMMAND() -> None:
-    """Sign, check, change or explain a policy."""
+    """Sign, check, migrate, change or explain a policy."""
 
 
 @command("policy sign", KEYS, short="sign")
@@ -47,6 +47,19 @@ def explain(project: Project, file: Path) -> Result:
     from tuneguard.journey import policies
 
     return policies.explain(file, project=project)
+
+
+@command("policy migrate", ROOT, short="migrate", document=True)
+@FILE
+def migrate(project: Project, file: Path) -> Result:
+    """Print FILE, a policy of an earlier version, as one of today, and how the two differ.
+
+    FILE stays as it is. The new text goes to the standard output, or to the file that --output names; the
+    root reads it and signs it.
+    """
+    from tuneguard.journey import policies
+
+    return policies.migrate(file, project=project)
 
 
 @command("policy set-model", PROJECT, KEYS, short="set-model")
@@ -116,5 +129,5 @@ def rotate(project: Project, name: str, file: Path, public_key: Path, new: str |
     return policies.rotate(file, name, public_key=public_key, new=new, project=project)
 
 
-for each in (sign, check, explain, set_model, revoke, rotate):
+for each in (sign, check, explain, migrate, set_model, revoke, rotate):
     COMMAND.add_command(each)
