@@ -18,6 +18,8 @@ from world.altered import altered, places
 from world.bodies import STATEMENTS
 
 GOLDEN = Path(__file__).with_name("golden")
+LATEST = {"provenance": "provenance-v2"}
+"""Kinds whose fields were renamed: the file of what is written now. The others are from before."""
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))
 SHA, TIME = "0" * 64, "2026-11-23T10:42:00.5+01:00"
 ODD_VALUES = [
@@ -50,7 +52,7 @@ def reads(statement: Statement) -> str:
 
 @pytest.mark.parametrize("kind", sorted(STATEMENTS))
 def test_what_is_written_now_is_byte_for_byte_what_was_written_then(kind):
-    assert STATEMENTS[kind].encode() == (GOLDEN / f"{kind}.json").read_bytes()
+    assert STATEMENTS[kind].encode() == (GOLDEN / f"{LATEST.get(kind, kind)}.json").read_bytes()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +61,7 @@ def test_every_odd_value_in_every_place_is_read_or_refused_as_it_was(name):
     statement = golden(name)
     for path in places(statement.predicate):
         then, now = READINGS[f"{name} {json.dumps(path)}"], reading(statement, path)
-        if DERIVED.isdisjoint(path):
+        if name in LATEST.values() or DERIVED.isdisjoint(path):
             assert now == then, path
         else:
             assert set(then) == {"."}, path

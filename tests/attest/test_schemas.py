@@ -21,12 +21,16 @@ KINDS = {predicate.id: predicate for predicate in predicates_by_type().values()}
 
 
 def inlined(node, definitions):
-    """A part of a schema with its definitions in place, without what stands for an absent field."""
+    """A part of a schema with its definitions in place, without what stands for an absent field.
+
+    Which of several structs a value is, its ``buildType`` says, as each of them demands: OpenAPI's
+    ``discriminator`` adds nothing to that.
+    """
     if isinstance(node, list):
         return [inlined(each, definitions) for each in node]
     if not isinstance(node, dict):
         return node
-    node = {name: each for name, each in node.items() if name not in ("title", "default")}
+    node = {name: each for name, each in node.items() if name not in ("title", "default", "discriminator")}
     if "$ref" in node:
         name = node.pop("$ref").rpartition("/")[2]
         return inlined({**definitions[name], **node}, definitions)

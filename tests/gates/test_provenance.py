@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency
+from tuneguard.attest.predicates.provenance import PREDICATE, Comparison, Control, Dependency
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import TreeSet
 from tuneguard.findings import Severity, Verdict
@@ -15,15 +15,19 @@ from tuneguard.trust.verify import verify
 from world.cases import case, judged, seals
 from world.company import (
     BASE,
+    CHECKPOINT,
     CODE,
     CONTROLS,
     DATA,
     EVALUATION_SET,
     MODEL,
     dependency,
+    earlier,
     expecting,
+    piece,
     policy,
     provenance,
+    provenance_body,
     relied,
     seal,
     sha256,
@@ -33,6 +37,7 @@ from world.company import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tuneguard.attest.evidence import Piece
     from tuneguard.gates import engine
 
 
@@ -198,6 +203,30 @@ def test_a_control_that_the_provenance_does_not_name_was_absent() -> None:
     result = said(controls=controls()[1:])
 
     assert "the isolation control network was absent" in result.findings[0].message
+
+
+def signed_earlier(**facts: Any) -> Piece:
+    """Evidence of the build type before today's, as a builder signed it then."""
+    body = earlier(provenance_body(**facts))
+    statement = PREDICATE.statement(MODEL, CHECKPOINT.digest, body)
+    assert b"/train/v1" in statement.encode()
+    assert b"walls" in statement.encode()
+    return piece("provenance", statement, "ci")
+
+
+def test_evidence_of_the_earlier_build_type_still_counts() -> None:
+    result = judged("provenance", case(signed_earlier()))
+
+    assert result.verdict is Verdict.PASSED
+    assert result.found.endswith("isolation controls 6/6 proven")
+
+
+def test_attack_a_weak_control_under_the_earlier_build_type() -> None:
+    result = judged("provenance", case(signed_earlier(controls=controls(network="absent"))))
+
+    assert [finding.message for finding in result.findings] == [
+        "the isolation control network was absent, the policy wants it proven"
+    ]
 
 
 def test_the_policy_may_name_controls_that_need_not_be_proven_and_no_others_are_spared() -> None:

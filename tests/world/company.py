@@ -35,6 +35,7 @@ from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust.policy import Policy, parse_policy
 from tuneguard.trust.verify import Expectation
+from tuneguard.typed import read, written
 from world.keys import signer
 
 if TYPE_CHECKING:
@@ -233,6 +234,16 @@ def provenance_body(**facts: Any) -> provenances.Provenance:
 def dependency(role: str, name: str, digest: str, *, version: str | None = None) -> provenances.Dependency:
     """Something that a run read, by its tree digest."""
     return provenances.Dependency.of(role, name, version, {"dirHash": digest})
+
+
+def earlier(body: provenances.Provenance) -> provenances.Provenance:
+    """The body as it was signed before ``walls`` became ``controls``."""
+    values = written(body)
+    definition = values["buildDefinition"]
+    definition["buildType"] = provenances.OLD_BUILD_TYPE
+    observed = definition["internalParameters"]
+    observed["walls"] = observed.pop("controls")
+    return read(values, provenances.Provenance, "earlier")
 
 
 def provenance(manifest: Manifest = CHECKPOINT, *, by: str = "ci", **facts: Any) -> Piece:

@@ -13,6 +13,8 @@ def faults(schema, value):
 
 def undescribed(schema, value, at="$"):
     """Every property in `value` that `schema` says nothing about."""
+    if "anyOf" in schema:
+        [schema] = [each for each in schema["anyOf"] if not faults(each, value)]
     if isinstance(value, list) and "items" in schema:
         return [name for item in value for name in undescribed(schema["items"], item, f"{at}[]")]
     if not isinstance(value, dict) or "properties" not in schema:

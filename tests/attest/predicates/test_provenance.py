@@ -69,15 +69,29 @@ def test_a_parent_run_without_its_tree_and_a_tree_without_its_run_are_not_unders
 def test_a_control_that_is_listed_twice_is_not_understood():
     """Else one reader would see it proven and another absent."""
     control = {"name": "network", "state": "absent", "how": "x"}
-    predicate = changed(lambda build: build["internalParameters"]["walls"].append(control))
+    predicate = changed(lambda build: build["internalParameters"]["controls"].append(control))
 
     with pytest.raises(NotUnderstood, match="twice"):
         read(predicate, provenance.Provenance, "p")
 
 
+@pytest.mark.parametrize(
+    ("build_type", "key"),
+    [(provenance.BUILD_TYPE, "walls"), (provenance.OLD_BUILD_TYPE, "controls")],
+)
+def test_the_controls_of_one_build_type_under_the_key_of_the_other_are_not_understood(build_type, key):
+    """Else one reader would see the controls, and another none."""
+    predicate = changed(lambda build: build.update(buildType=build_type))
+    observed = predicate["buildDefinition"]["internalParameters"]
+    observed[key] = observed.pop("controls")
+
+    with pytest.raises(NotUnderstood, match="is missing"):
+        read(predicate, provenance.Provenance, "p")
+
+
 def test_many_controls_take_no_quadratic_time():
     controls = [{"name": f"w{at}", "state": "proven", "how": "x"} for at in range(100_000)]
-    predicate = changed(lambda build: build["internalParameters"].update(walls=controls))
+    predicate = changed(lambda build: build["internalParameters"].update(controls=controls))
 
     assert len(read(predicate, provenance.Provenance, "p").observed.controls) == 100_000
 

@@ -21,8 +21,9 @@ from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times,
 
 TYPE = "https://slsa.dev/provenance/v1"
 KIND = "provenance"
-BuildType = Literal["https://tuneguard.dev/buildtypes/train/v1"]
-BUILD_TYPE: BuildType = "https://tuneguard.dev/buildtypes/train/v1"
+BUILD_TYPE = "https://tuneguard.dev/buildtypes/train/v2"
+OLD_BUILD_TYPE = "https://tuneguard.dev/buildtypes/train/v1"
+"""What was signed before ``walls`` became ``controls``: it is read, and not written any more."""
 Class = Literal["final", "intermediate"]
 
 
@@ -102,7 +103,7 @@ class Observed(Said, frozen=True, kw_only=True):
 
     isolation: Annotated[Text, about("same-user: builder and training are the same user on one machine.")]
     level: Annotated[Text, about("The SLSA build level that is claimed at most.")]
-    controls: tuple[Control, ...] = field(name="walls")
+    controls: tuple[Control, ...]
     base_scan: Annotated[
         dict[str, Any], about("The run's own scan of the base model before anything opened it.")
     ]
@@ -123,13 +124,18 @@ class Observed(Said, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if twice([control.name for control in self.controls]):
-            raise ValueError("`walls` lists an isolation control twice")
+            raise ValueError("an isolation control is listed twice")
 
 
-class Definition(Said, frozen=True, kw_only=True):
+class OldObserved(Observed, frozen=True, kw_only=True):
+    """What the builder saw, as `OLD_BUILD_TYPE` has it."""
+
+    controls: tuple[Control, ...] = field(name="walls")
+
+
+class Definition(Said, frozen=True, kw_only=True, tag_field="buildType", tag=BUILD_TYPE):
     """What was built, and from what."""
 
-    build_type: BuildType
     chosen: Chosen = field(name="externalParameters")
     observed: Observed = field(name="internalParameters")
     dependencies: Annotated[tuple[Dependency, ...], about("Everything that the run read.")] = field(
@@ -154,6 +160,12 @@ class Definition(Said, frozen=True, kw_only=True):
         if len(those) != 1:
             raise ValueError(f"names {len(those)} dependencies of role {role}, not one")
         return those[0]
+
+
+class OldDefinition(Definition, frozen=True, kw_only=True, tag=OLD_BUILD_TYPE):
+    """What was built, and from what, as `OLD_BUILD_TYPE` has it."""
+
+    observed: OldObserved = field(name="internalParameters")
 
 
 class Builder(Said, frozen=True):
@@ -181,9 +193,9 @@ class Details(Said, frozen=True):
 
 
 class Provenance(Said, frozen=True):
-    """SLSA provenance v1 with the build type below. The statement's one subject is the checkpoint's tree."""
+    """SLSA provenance v1 with a build type of ours. The statement's one subject is the checkpoint's tree."""
 
-    definition: Definition = field(name="buildDefinition")
+    definition: Definition | OldDefinition = field(name="buildDefinition")
     details: Details = field(name="runDetails")
 
     @classmethod
@@ -213,7 +225,6 @@ class Provenance(Said, frozen=True):
             comparison=comparison,
         )
         definition = Definition(
-            build_type=BUILD_TYPE,
             chosen=Chosen(parent=parent, **chosen),
             observed=observed,
             dependencies=dependencies,
