@@ -13,20 +13,20 @@ import pytest
 
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.cli.app import run
-from tuneguard.engines.step import Outcome, Step
+from tuneguard.engines.engine import Outcome, state_of
 from tuneguard.errors import NotUnderstood
 from tuneguard.findings import Verdict
-from tuneguard.plan import plans as plan
+from tuneguard.plan.step import Plan, Step
 from tuneguard.progress import SILENT
 from tuneguard.signing.key import make_pair
 from tuneguard.typed import read
 from world.certificates import authority, leaf
+from world.engines import Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tuneguard.engines.step import Heard
 
 DIGEST = "sha256:" + "0" * 64
 DOWN = f"127.0.0.1:1/models/base@{DIGEST}"
@@ -192,41 +192,21 @@ def test_explain_knows_each_verdict(capsys: pytest.CaptureFixture[str]) -> None:
 # --- It passes no step and stands in no evidence -----------------------------------------------------
 
 
-class Answers:
-    """An engine whose step `weak` answers `outcome`, and every other one passes."""
-
-    def __init__(self, weak: str, outcome: Outcome) -> None:
-        self.weak, self.outcome = weak, outcome
-        self.ran: list[str] = []
-
-    def run(self, step: Step, argv: Sequence[str], heard: Heard) -> Outcome:
-        self.ran.append(step.id)
-        return (
-            self.outcome
-            if step.id == self.weak
-            else Outcome(0, {"verdict": "passed", "facts": {"tree": "x"}})
-        )
-
-
 @pytest.mark.parametrize("weak", ["verify", "scan", "evaluate", "push"])
 @pytest.mark.parametrize(
-    "outcome",
-    [
-        Outcome(4, {"verdict": "integrity-only"}),
-        Outcome(0, {"verdict": "integrity-only"}),
-        Outcome(4, {"verdict": "passed"}),
-    ],
+    ("code", "verdict"),
+    [(4, "integrity-only"), (0, "integrity-only"), (4, "passed")],
     ids=["as it is", "with code 0", "called passed"],
 )
-def test_attack_a_step_that_answers_integrity_only_stops_the_plan(weak: str, outcome: Outcome) -> None:
-    order = ("copy", "verify", "scan", "evaluate", "decide", "push", "record")
-    engine = Answers(weak, outcome)
+def test_attack_a_step_that_answers_integrity_only_stops_the_plan(weak: str, code: int, verdict: str) -> None:
+    order = ("copy", "verify", "scan", "evaluate", "push", "record")
+    plan = Plan(tuple(Step(name, name, needs=order[:at]) for at, name in enumerate(order)))
+    engine = Scripted({weak: Outcome(state_of(code, {"verdict": verdict}), code)})
 
-    conducted = plan.conduct([Step(id, (id,)) for id in order], engine, SILENT, last="decide")
+    outcome = engine.run(plan, SILENT)
 
-    assert conducted.stopped_at == weak
-    assert "record" not in engine.ran
-    assert ("push" in engine.ran) is (weak == "push")
+    assert outcome.stopped_at == weak
+    assert tuple(engine.given) == order[: order.index(weak) + 1]
 
 
 def test_attack_a_signed_scan_that_says_integrity_only_is_not_understood() -> None:

@@ -211,7 +211,7 @@ def test_attack_a_file_that_the_scanner_does_not_understand(
     assert promotion.scan() == 3
 
     assert "weights.xyz" in capsys.readouterr().out
-    assert promotion.decide("--stopped-at", "scan") == 1
+    assert promotion.decide("--step", "scan", "refused") == 1
     assert verdicts(project)[-1]["predicate"]["verificationResult"] == "FAILED"
 
 
@@ -219,7 +219,7 @@ def test_only_a_passed_verdict_names_what_a_registry_would_show(trained: Project
     """`cosign verify` passes on any statement about a manifest, so no other evidence speaks of one."""
     refused = Promotion(trained)
     refused.judged()
-    assert refused.decide("--stopped-at", "evaluate") == 1
+    assert refused.decide("--step", "evaluate", "refused") == 1
     Promotion(trained).passed()
     [passed] = [each for each in verdicts(trained) if each["predicate"]["verificationResult"] == "PASSED"]
     manifest = passed["subject"][1]["digest"]["sha256"]

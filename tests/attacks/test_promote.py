@@ -56,7 +56,7 @@ def test_attack_a_weight_file_swapped_after_signing(
 
     assert promotion.copy() == 0
     assert promotion.verify() == 1
-    assert promotion.decide("--stopped-at", "verify") == 1
+    assert promotion.decide("--step", "verify", "refused") == 1
 
     assert "model.safetensors" in capsys.readouterr().out
     assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
@@ -79,7 +79,7 @@ def test_attack_a_pickle_that_would_run_a_command(
     said = capsys.readouterr().out
     assert "optimizer.pt" in said
     assert "posix" in said
-    assert promotion.decide("--stopped-at", "scan") == 1
+    assert promotion.decide("--step", "scan", "refused") == 1
     assert len(verdicts(project)[-1]["subject"]) == 1
 
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tuneguard import limits
+from tuneguard.engines.engine import Session
 from tuneguard.engines.local import LocalEngine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from projects import ProjectFolder
 
 TALKS = """\
@@ -41,10 +44,10 @@ def test_attack_a_training_that_talks_until_its_own_result_is_too_large_to_read(
 
 
 def test_attack_a_passphrase_in_a_variable_is_not_inherited_by_the_steps_that_do_not_need_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MY_PASSPHRASE", "correct horse")
-    engine = LocalEngine({"promoter": b"correct horse"})
+    engine = LocalEngine(Session(tmp_path, {}, passphrases={"promoter": b"correct horse"}))
 
     assert "MY_PASSPHRASE" not in engine.environment()
     assert "PATH" in engine.environment()

@@ -40,7 +40,7 @@ def test_attack_an_index_that_leads_to_weights_beside_the_folder(
     said = capsys.readouterr().out
     assert "TG-CFG-PATH" in said
     assert shard in said
-    assert promotion.decide("--stopped-at", "scan") == 1
+    assert promotion.decide("--step", "scan", "refused") == 1
 
 
 def test_attack_an_adapter_whose_base_is_fetched_by_name(

@@ -11,8 +11,8 @@ import pytest
 
 from tuneguard.cli.app import run
 from tuneguard.cli.options import passphrase_source
-from tuneguard.engines.step import PASSPHRASE_FD
 from tuneguard.errors import UsageError
+from tuneguard.plan.handover import PASSPHRASE_FD
 
 if TYPE_CHECKING:
     from pathlib import Path

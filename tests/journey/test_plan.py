@@ -1,4 +1,4 @@
-"""The plan of a promotion: steps hand on digests, and what a person named is searched for nothing."""
+"""The plan of a promotion: what each step is given, and that what a person named is searched for nothing."""
 
 from __future__ import annotations
 
@@ -6,74 +6,125 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.engines.step import Outcome, Reference, Step
-from tuneguard.plan import plans as plan
+from tuneguard.engines.engine import Outcome, PlanOutcome, Session, State
+from tuneguard.plan.step import Service
 from tuneguard.progress import SILENT
 from tuneguard.project.project import Project
+from tuneguard.promotion.plan import promotion_plan
+from world.engines import Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from projects import ProjectFolder
 
-    from tuneguard.engines.step import Heard
-
-FACTS = {"copy": {"tree": "a" * 64}, "push": {"manifest": "sha256:" + "b" * 64}}
-
-
-class Recorded:
-    """An engine whose steps all pass, and which keeps what each was given."""
-
-    def __init__(self) -> None:
-        self.given: dict[str, tuple[str, ...]] = {}
-
-    def run(self, step: Step, argv: Sequence[str], heard: Heard) -> Outcome:
-        del heard
-        self.given[step.id] = tuple(argv)
-        return Outcome(0, {"verdict": "passed", "facts": FACTS.get(step.id, {})})
+ORDER = ["copy", "verify", "scan", "sign-scan", "evaluate", "sign-evaluation", "decide", "push", "record"]
+REFUSED = Outcome(State.REFUSED, 1)
 
 
-def conducted(here: Project, directory: Path, run: str = "042") -> dict[str, tuple[str, ...]]:
-    engine = Recorded()
-    steps = plan.promotion_plan(
+def orchestrated(
+    here: Project, directory: Path, answers: dict[str, Outcome] | None = None
+) -> tuple[Scripted, PlanOutcome]:
+    plan, volumes = promotion_plan(
         here,
         directory=directory,
-        reference="oci:{copy.tree}",
+        to="oci:{copy.tree}",
         model="support-llama",
-        run=run,
+        run="042",
         attempt="one",
-        tightened=(),
     )
-    plan.conduct(steps, engine, SILENT)
-    return engine.given
+    engine = Scripted(answers, Session(here.state, volumes))
+    return engine, engine.run(plan, SILENT)
+
+
+def after(given: list[str], option: str) -> str:
+    return given[given.index(option) + 1]
 
 
 @pytest.mark.parametrize(
     "name", ["{copy.tree}", "{push.manifest}", "{copy.nothing}", "{nothing.tree}", "{}", "{"]
 )
 def test_attack_a_folder_named_like_a_reference_is_that_folder(project: ProjectFolder, name: str):
-    here = Project(project_option=project.path)
     folder = project.path / name
 
-    given = conducted(here, folder)
+    engine, _ = orchestrated(Project.open(project.path), folder)
 
-    assert list(given) == ["copy", "verify", "scan", "evaluate", "decide", "push", "record"]
-    assert given["copy"][1] == str(folder)
-    assert "--evidence" not in given.pop("record")
-    for argv in given.values():
-        assert argv[argv.index("--evidence") + 1] == f"{folder}.evidence"
-    assert given["push"][given["push"].index("--to") + 1] == "oci:{copy.tree}"
+    assert list(engine.given) == ORDER
+    assert str(folder) in engine.given["copy"]
+    for step in set(ORDER) - {"scan", "record"}:
+        assert after(engine.given[step], "--evidence") == f"{folder}.evidence"
+    assert after(engine.given["push"], "--to") == "oci:{copy.tree}"
 
 
 def test_each_step_is_given_the_tree_that_was_copied(project: ProjectFolder):
-    given = conducted(Project(project_option=project.path), project.path / "runs/042")
+    engine, outcome = orchestrated(Project.open(project.path), project.path / "runs/042")
 
-    for step in ("verify", "scan", "evaluate", "decide", "push", "record"):
-        assert given[step][given[step].index("--tree") + 1] == FACTS["copy"]["tree"]
-    assert given["record"][given["record"].index("--pushed") + 1] == FACTS["push"]["manifest"]
+    for step in ORDER[1:]:
+        assert after(engine.given[step], "--tree") == "copy.tree"
+    assert after(engine.given["record"], "--pushed") == "push.manifest"
+    assert outcome.stopped_at is None
 
 
-def test_a_reference_to_what_no_step_handed_on_is_a_bug_and_never_text():
-    with pytest.raises(KeyError):
-        plan.conduct([Step("scan", (Reference("copy", "tree"),))], Recorded(), SILENT)
+def test_what_reads_hostile_bytes_holds_no_key_and_reaches_no_network_and_no_ledger(project: ProjectFolder):
+    plan, _ = promotion_plan(
+        Project.open(project.path),
+        directory=project.path / "runs/042",
+        to="127.0.0.1:5000/models/support-llama:ft-042",
+        model="support-llama",
+        run="042",
+        attempt="one",
+    )
+    steps = {step.name: step for step in plan.steps}
+
+    for name in ("verify", "scan", "evaluate"):
+        step = steps[name]
+        assert (step.role, step.network) == (None, frozenset())
+        assert "ledger" not in {mount.volume for mount in step.mounts}
+        assert all(mount.read_only for mount in step.mounts)
+    assert {name: step.role for name, step in steps.items() if step.role} == {
+        "sign-scan": "scanner",
+        "sign-evaluation": "evaluator",
+        "decide": "promoter",
+        "push": "promoter",
+        "record": "log",
+    }
+    assert steps["push"].network == {Service.REGISTRY}
+
+
+@pytest.mark.parametrize(
+    ("answers", "ran", "status"),
+    [
+        ({"copy": REFUSED}, ["copy"], None),
+        ({"verify": REFUSED}, ["copy", "verify", "decide"], ["verify", "refused"]),
+        (
+            {
+                "scan": Outcome(State.REFUSED, 1, {"statement": "ab"}),
+                "sign-scan": REFUSED,
+                "decide": REFUSED,
+            },
+            ["copy", "verify", "scan", "sign-scan", "decide"],
+            ["scan", "refused"],
+        ),
+        (
+            {"scan": Outcome(State.FAILED, 3), "decide": REFUSED},
+            ["copy", "verify", "scan", "decide"],
+            ["scan", "failed"],
+        ),
+        ({"evaluate": Outcome(State.FAILED, 3)}, [*ORDER[:5], "decide"], ["evaluate", "failed"]),
+        ({"sign-evaluation": REFUSED}, ORDER[:7], ["evaluate", "refused"]),
+    ],
+)
+def test_what_runs_after_a_step_that_did_not_pass(
+    project: ProjectFolder, answers: dict[str, Outcome], ran: list[str], status: list[str] | None
+):
+    """A refused scan is signed; `decide` is told where it stopped, and refuses: nothing is pushed."""
+    answers.setdefault("decide", REFUSED)
+
+    engine, outcome = orchestrated(Project.open(project.path), project.path / "runs/042", answers)
+
+    assert list(engine.given) == ran
+    assert outcome.stopped_at == next(iter(answers))
+    if status is not None:
+        given = engine.given["decide"]
+        told = [given[at + 1 : at + 3] for at, word in enumerate(given) if word == "--step"]
+        assert next(each for each in told if each[1] != "passed") == status

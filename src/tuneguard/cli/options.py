@@ -117,6 +117,11 @@ REGISTRY: Group = (
         help="Accept registry certificates from the authorities in this PEM file.",
     ),
 )
+ENGINE: Group = (
+    click.Option(
+        ["--engine"], default="local", show_default=True, metavar="NAME", help="Run the steps on this engine."
+    ),
+)
 OUTPUT: Group = (
     click.Option(
         ["--format"],
@@ -128,6 +133,7 @@ OUTPUT: Group = (
     click.Option(["--json"], is_flag=True, help="Print the result as JSON: short for --format json."),
     click.Option(["--output"], type=PATH, metavar="FILE", help="Write the result to this file."),
     click.Option(["--quiet"], is_flag=True, help="Print the result only: no progress, no messages."),
+    click.Option(["--facts-file"], type=PATH, hidden=True),
 )
 
 
@@ -150,11 +156,17 @@ class Grouped(click.Command):
 
 
 def command(
-    name: str, *groups: Group, short: str | None = None, document: bool = False, **attributes: Any
+    name: str,
+    *groups: Group,
+    short: str | None = None,
+    facts: tuple[str, ...] = (),
+    document: bool = False,
+    **attributes: Any,
 ) -> Callable[[Callable[..., Result]], click.Command]:
     """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`.
 
-    In text, a command with a `document` prints the fact of that name, and all else beside it.
+    `facts` are those of the result's facts that ``--facts-file`` hands on to other steps of a plan. In text, a
+    command with a `document` prints the fact of that name, and all else beside it.
     """
 
     def wrap(function: Callable[..., Result]) -> click.Command:
@@ -163,7 +175,7 @@ def command(
         def called(context: click.Context, /, **values: Any) -> int:
             voice: Voice = context.ensure_object(Voice)
             voice.document = document
-            return _speak(voice, name, function, values)
+            return _run(voice, name, function, values, facts)
 
         made: Grouped = click.command(short or name, Grouped, epilog=EXIT_CODES, **attributes)(called)
         made.own = len(made.params)
@@ -173,31 +185,67 @@ def command(
     return wrap
 
 
-def _speak(voice: Voice, name: str, function: Callable[..., Result], values: dict[str, Any]) -> int:
+def _run(
+    voice: Voice, name: str, function: Callable[..., Result], values: dict[str, Any], facts: tuple[str, ...]
+) -> int:
     from tuneguard.output.terminal import Recorder, reporter
+
+    _confine()
 
     voice.command = name
     voice.form = "json" if values.pop("json") else values.pop("format")
     values.pop("format", None)
     voice.output = values.pop("output")
     voice.quiet = values.pop("quiet")
+    facts_file = values.pop("facts_file")
     speaker = reporter(
         voice.form if voice.output is None or voice.document else "file",
         voice.style(),
         quiet=voice.quiet,
         stream=voice.beside(),
-        passed_on=_conductor(),
+        passed_on=_orchestrator(),
     )
     if isinstance(speaker, Recorder):
         voice.lines = speaker.lines
     project = _project(values, speaker)
     voice.warnings = lambda: project.warnings
-    return voice.result(function(project, **values))
+    result = function(project, **values)
+    if facts_file is not None:
+        _hand_on(result, facts, facts_file)
+    return voice.result(result)
 
 
-def _conductor() -> Callable[[list[str]], None] | None:
+def _confine() -> None:
+    """Give up what the engine says that this step does not need, before anything is read."""
+    from tuneguard.plan.handover import CONFINED
+
+    said = os.environ.pop(CONFINED, None)
+    if said is not None:
+        import json
+        from pathlib import Path
+
+        from tuneguard.sandbox.confine import confine
+
+        allowed = json.loads(said)
+        confine(network=allowed["network"], writable=map(Path, allowed["writable"]))
+
+
+def _hand_on(result: Result, names: tuple[str, ...], path: Path) -> None:
+    """Write the facts that later steps of a plan refer to."""
+    from tuneguard.engines.engine import FACTS_BYTES
+    from tuneguard.errors import CannotLook
+    from tuneguard.files import write_replacing
+    from tuneguard.records import to_json
+
+    data = to_json({name: result.facts[name] for name in names if name in result.facts})
+    if len(data) > FACTS_BYTES:
+        raise CannotLook(f"the facts take {len(data):,} bytes, and {FACTS_BYTES:,} can be handed on")
+    write_replacing(path, data, mode=0o600)
+
+
+def _orchestrator() -> Callable[[list[str]], None] | None:
     """Where a step of a plan says its lines while it runs; None for a command that a person typed."""
-    from tuneguard.engines.step import LINES_FD
+    from tuneguard.plan.handover import LINES_FD
 
     inherited = os.environ.pop(LINES_FD, None)
     if inherited is None:
@@ -210,7 +258,7 @@ def _conductor() -> Callable[[list[str]], None] | None:
 
         from tuneguard.records import to_json
 
-        with contextlib.suppress(OSError):  # the conductor is gone, and this step goes on
+        with contextlib.suppress(OSError):  # the orchestrator is gone, and this step goes on
             os.write(descriptor, to_json(line)[: limits.STEP_LINE_BYTES - 1] + b"\n")
 
     return say
@@ -256,7 +304,7 @@ def passphrase_source(file: Path | None, variable: str | None) -> Callable[[str]
 
     A callable and not a value, so that nothing is read before a key needs it.
     """
-    from tuneguard.engines.step import PASSPHRASE_FD
+    from tuneguard.plan.handover import PASSPHRASE_FD
 
     inherited = os.environ.pop(PASSPHRASE_FD, None)
     held = _read_descriptor(int(inherited)) if inherited else None

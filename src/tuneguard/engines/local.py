@@ -1,18 +1,23 @@
 """This machine as an engine: each step is a child process that holds one role's key at most.
 
-The conductor, which calls this, holds no key. It hands a step its one passphrase through a pipe
-whose reading end only that child inherits; the child reads it, closes it, and only then starts
-anything of its own.
+The orchestrator, which calls this, holds no key. It hands a step its one passphrase through a pipe whose
+reading end only that child inherits; the child reads it, closes it, and only then starts anything of its own.
+A step writes its facts and its result to its own folder in the session's state, which nobody else enters.
 
-A child is in a process group of its own, so that Ctrl-C reaches the conductor alone, which passes it
-on, once, as SIGTERM, and waits: a training is asked to stop and has its time to do so. Who presses
-Ctrl-C again has the step killed.
+A step that needs no network gives it up before it reads anything, and with it the right to write anywhere but
+in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). A step that builds a
+sandbox of its own keeps both, since building one takes them.
+
+A child is in a process group of its own, so that Ctrl-C reaches the orchestrator alone, which passes it on,
+once, as SIGTERM, and waits: a training is asked to stop and has its time to do so. Who presses Ctrl-C again
+has the step killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,75 +25,111 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits, records
-from tuneguard.engines.step import LINES_FD, PASSPHRASE_FD, Outcome
-from tuneguard.errors import CannotLook, Interrupted, NotUnderstood
+from tuneguard.engines.engine import (
+    FACTS_BYTES,
+    SKIPPED,
+    EngineType,
+    Outcome,
+    PlanOutcome,
+    filled,
+    interrupted,
+    is_due,
+    state_of,
+)
+from tuneguard.errors import CannotLook, NotUnderstood, UsageError
+from tuneguard.files import read_bounded
+from tuneguard.plan.handover import CONFINED, LINES_FD, PASSPHRASE_FD, confined
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from tuneguard.engines.step import Heard, Step
+    from tuneguard.engines.engine import Session
+    from tuneguard.plan.step import Plan, Step
+    from tuneguard.progress import Reporter
 
 GRACE = 15.0
-"""Seconds between asking a step that is over its deadline to stop and killing it."""
+"""Seconds between asking a step that is over its timeout to stop and killing it."""
+RESULT, FACTS = "result.json", "facts.json"
 
 
 class LocalEngine:
-    """Runs steps as children of this process, one after the other.
+    """Runs the steps of a plan as children of this process, one after the other."""
 
-    `keep` are descriptors that each child inherits and does not know of: what they hold stays held
-    while either lives.
-    """
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-    def __init__(
-        self, passphrases: Mapping[str, bytes], *, quiet: bool = False, keep: Sequence[int] = ()
-    ) -> None:
-        self._passphrases = passphrases
-        self._quiet = quiet
-        self._keep = tuple(keep)
+    def run(self, plan: Plan, reporter: Reporter) -> PlanOutcome:
+        """Run every step whose time comes, in the plan's order. Raises as `Engine.run` does."""
+        outcomes: dict[str, Outcome] = {}
+        for step in plan.steps:
+            outcomes[step.name] = self._step(step, outcomes, reporter) if is_due(step, outcomes) else SKIPPED
+        return PlanOutcome(outcomes)
 
-    def environment(self) -> dict[str, str]:
-        """What every step inherits: no passphrase, also where the person gave one in a variable."""
-        secrets = {os.fsdecode(passphrase) for passphrase in self._passphrases.values()}
-        return {
-            key: value
-            for key, value in os.environ.items()
-            if key not in (PASSPHRASE_FD, LINES_FD) and value not in secrets
-        }
-
-    def run(self, step: Step, argv: Sequence[str], heard: Heard) -> Outcome:
-        """Start the step, pass on its lines, wait for its end, and read the one object it prints."""
-        # -P: the project's folder is no place to import from, and whoever writes there is no judge.
-        command = [sys.executable, "-P", "-m", "tuneguard", *argv, "--format", "json"]
-        if self._quiet:
-            command.append("--quiet")
+    def _step(self, step: Step, outcomes: Mapping[str, Outcome], reporter: Reporter) -> Outcome:
+        """Start the step, pass on its lines, wait for its end, and read what it wrote."""
+        if step.image is not None:
+            raise UsageError(f"the step {step.name} needs an image, and the local engine runs none")
+        folder = self._session.state / step.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
         environment = self.environment()
         listening, speaking = os.pipe()
         inherited = [speaking]
         environment[LINES_FD] = str(speaking)
-        passphrase = self._passphrases.get(step.role or "")
+        passphrase = self._session.passphrases.get(step.role or "")
         if passphrase is not None:
             inherited.append(_pipe_holding(passphrase))
             environment[PASSPHRASE_FD] = str(inherited[-1])
+        if not step.sandbox:
+            environment[CONFINED] = confined(
+                network=bool(step.network), writable=self._writable(step, folder)
+            )
         try:
             child = subprocess.Popen(
-                command,
+                self._command(step, outcomes, folder),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 env=environment,
-                pass_fds=(*inherited, *self._keep),
+                pass_fds=(*inherited, *self._session.keep),
                 process_group=0,
             )
         except OSError as error:
             os.close(listening)
-            raise CannotLook(f"the step {step.id} could not be started: {error.strerror}") from error
+            raise CannotLook(f"the step {step.name} could not be started: {error.strerror}") from error
         finally:
             for descriptor in inherited:
                 os.close(descriptor)
-        listener = threading.Thread(target=_listen, args=(listening, heard), daemon=True)
+        listener = threading.Thread(target=_listen, args=(listening, reporter), daemon=True)
         listener.start()
-        printed = _wait(child, step)
+        try:
+            _wait(child, step)
+        except KeyboardInterrupt:
+            _stop(child, None)
+            raise interrupted(_read(folder / RESULT, limits.RECORD_BYTES) or {}) from None
         listener.join(GRACE)
-        return Outcome(child.returncode, _result(step, child.returncode, printed))
+        return _outcome(step, child.returncode, folder)
+
+    def environment(self) -> dict[str, str]:
+        """What every step inherits: no passphrase, also where the person gave one in a variable."""
+        secrets = {os.fsdecode(passphrase) for passphrase in self._session.passphrases.values()}
+        ours = (PASSPHRASE_FD, LINES_FD, CONFINED)
+        return {key: value for key, value in os.environ.items() if key not in ours and value not in secrets}
+
+    def _command(self, step: Step, outcomes: Mapping[str, Outcome], folder: Path) -> list[str]:
+        key = self._session.keys.get(step.role or "")
+        # -P: the project's folder is no place to import from, and whoever writes there is no judge.
+        program = [sys.executable, "-P", "-m", "tuneguard", step.command]
+        own = ["--format", "json", "--output", str(folder / RESULT), "--facts-file", str(folder / FACTS)]
+        keys = [] if key is None else ["--key", f"{step.role}={key}"]
+        return [*program, *filled(step, outcomes, self._session), *keys, *own]
+
+    def _writable(self, step: Step, folder: Path) -> list[Path]:
+        mounts = [mount for mount in step.mounts if not mount.read_only]
+        return [folder, *(self._session.volumes[mount.volume] / mount.subpath for mount in mounts)]
+
+
+ENGINE = EngineType("local", "https://tuneguard.dev/builders/local/v1", LocalEngine)
 
 
 def _pipe_holding(secret: bytes) -> int:
@@ -102,66 +143,67 @@ def _pipe_holding(secret: bytes) -> int:
     return reading
 
 
-def _listen(descriptor: int, heard: Heard) -> None:
+def _listen(descriptor: int, reporter: Reporter) -> None:
     """Hand on each line as it comes; what is not one of ours is dropped."""
     with os.fdopen(descriptor, "rb") as pipe:
         while row := pipe.readline(limits.STEP_LINE_BYTES):
             with contextlib.suppress(NotUnderstood):
                 line = records.read_json(row, "a step's line")
                 if isinstance(line, list) and len(line) > 1 and all(isinstance(part, str) for part in line):
-                    heard(line)
+                    reporter.say(*line)
 
 
-def _wait(child: subprocess.Popen[bytes], step: Step) -> bytes:
+def _wait(child: subprocess.Popen[bytes], step: Step) -> None:
     try:
-        printed, _ = child.communicate(timeout=step.deadline)
+        child.wait(timeout=step.timeout)
     except subprocess.TimeoutExpired:
         _stop(child, GRACE)
         raise CannotLook(
-            f"the step {step.id} did not end within {step.deadline:.0f} s and was stopped"
+            f"the step {step.name} did not end within {step.timeout:,.0f} s and was stopped"
         ) from None
     except KeyboardInterrupt:
-        raise _interrupted(_stop(child, None)) from None
+        raise
     except BaseException:
         _stop(child, GRACE)
         raise
-    return printed
 
 
-def _stop(child: subprocess.Popen[bytes], patience: float | None) -> bytes:
-    """Ask, wait, kill: after `patience` seconds, or when the person asks again. Leaves no child behind.
-
-    Returns what the child printed.
-    """
+def _stop(child: subprocess.Popen[bytes], patience: float | None) -> None:
+    """Ask, wait, kill: after `patience` seconds, or when the person asks again. Leaves no child behind."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:
-        return child.communicate(timeout=patience)[0]
+        child.wait(timeout=patience)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.kill()
-        return child.communicate()[0]
+        child.wait()
 
 
-def _interrupted(printed: bytes) -> Interrupted:
-    """The interrupted step's own words, where it had time for some."""
-    with contextlib.suppress(NotUnderstood):
-        match records.read_json(printed, "what an interrupted step printed"):
-            case {"error": {"problems": [{"what": str(what), "help": str(help)}, *_]}}:
-                return Interrupted(what, help=help)
-    return Interrupted("interrupted", help="nothing half-written is left; run it again")
+def _outcome(step: Step, code: int, folder: Path) -> Outcome:
+    """What the step's files say. Its facts count only where it ended by itself.
 
-
-def _result(step: Step, code: int, printed: bytes) -> Mapping[str, Any]:
-    if code == Interrupted.exit_code:
-        raise _interrupted(printed)
+    Raises:
+        CannotLook: it was killed, or it wrote no result or other facts than the plan says.
+        Interrupted: the person stopped it.
+    """
     if code < 0:
         raise CannotLook(
-            f"the step {step.id} was killed by {signal.Signals(-code).name}", help="run it again"
+            f"the step {step.name} was killed by {signal.Signals(-code).name}", help="run it again"
         )
+    result = _read(folder / RESULT, limits.RECORD_BYTES)
+    state = state_of(code, result or {})
+    if result is None:
+        raise CannotLook(f"the step {step.name} ended with {code} and no result")
+    facts = _read(folder / FACTS, FACTS_BYTES) or {}
+    if facts.keys() - set(step.facts) or not all(isinstance(each, str | int) for each in facts.values()):
+        raise CannotLook(f"the step {step.name} wrote other facts than {', '.join(step.facts) or 'none'}")
+    return Outcome(state, code, facts, result)
+
+
+def _read(path: Path, most: int) -> Mapping[str, Any] | None:
+    """A JSON object that a step wrote; None where there is none."""
     try:
-        result = records.read_json(printed, f"the output of the step {step.id}")
-    except NotUnderstood as error:
-        raise CannotLook(f"the step {step.id} ended with {code} and no result") from error
-    if not isinstance(result, dict):
-        raise CannotLook(f"the step {step.id} ended with {code} and no result")
-    return result
+        found = records.read_json(read_bounded(path, most), path.name)
+    except (FileNotFoundError, NotUnderstood, UsageError):
+        return None
+    return found if isinstance(found, dict) else None

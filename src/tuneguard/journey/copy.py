@@ -43,7 +43,14 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
         if faults:
             snapshot.remove(taken.path)
             seen = cases.verified(
-                directory, taken.manifest, project, model=model, run=run, attempt=None, deferred=cases.LATER
+                directory,
+                taken.manifest,
+                project,
+                model=model,
+                run=run,
+                attempt=None,
+                recorded=None,
+                deferred=cases.LATER,
             )
             raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest

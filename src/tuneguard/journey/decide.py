@@ -76,7 +76,14 @@ def decide(
     with told_together(faults, str(directory)):
         manifest = evidence_log.copied(directory, tree, attempt, project, faults)
         seen = cases.verified(
-            directory, manifest, project, model=name, run=run, attempt=attempt, deferred=unreached
+            directory,
+            manifest,
+            project,
+            model=name,
+            run=run,
+            attempt=attempt,
+            recorded=evidence_log.recorded(project, attempt),
+            deferred=unreached,
         )
     if faults:
         raise forbidden(faults, str(directory), seen.findings)

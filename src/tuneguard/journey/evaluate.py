@@ -22,17 +22,18 @@ from tuneguard.display import rfc3339, short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.gates import engine as gates
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
 from tuneguard.project.sealed import verify_sealed
 from tuneguard.promotion import gate_input as cases
-from tuneguard.promotion import telling, weights
+from tuneguard.promotion import measured, unsigned, weights
 from tuneguard.sandbox.find import find_backend
 from tuneguard.scanner import engine as scanner
 from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.evaluation.weights import Selection
     from tuneguard.findings import Finding
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 def evaluate(
     directory: str | Path,
     *,
+    statement: str | Path | None = None,
     model: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
@@ -52,6 +54,9 @@ def evaluate(
     project: Project | None = None,
 ) -> Result:
     """Measure `directory` and judge the bounds of the policy, tightened by pipeline and flags.
+
+    With `statement`, the counts are left in that file as an unsigned in-toto statement and nothing is judged:
+    no key is opened, and no ledger.
 
     Raises:
         UsageError: the policy names no evaluation for the model, or a flag is looser than it.
@@ -66,7 +71,8 @@ def evaluate(
     manifest = evidence_log.bound(directory, tree, project)
     selection = weights.selected(directory, manifest)
     weights.check_one_set(selection, directory)
-    _demand_scan(directory, manifest, name, attempt, project)
+    recorded = None if statement is not None else evidence_log.recorded(project, attempt)
+    _demand_scan(directory, manifest, name, attempt, project, recorded)
     counts = _measure(directory, selection, rule, eval_dataset, name, project)
     body = evaluations.Evaluation.of(
         attempt=attempt,
@@ -76,31 +82,20 @@ def evaluate(
         finished=rfc3339(datetime.now(UTC)),
         files=tuple(evaluations.Measured(file.path, file.sha256) for file in selection.measured),
     )
-    written = evidence_log.record(
-        evaluations.PREDICATE.statement(name, manifest.digest, body),
-        evaluations.KIND,
-        project.signer(evidence_log.judge_role(project, "evaluator")),
-        project.evidence_of(directory),
-        project,
-        model=name,
-        attempt=attempt,
-        tree=manifest.digest,
-        result="measured",
-    )
-    seen = cases.verified(directory, manifest, project, model=name, run=None, attempt=attempt)
-    said = gates.gates()["evaluation"].judge(
-        cases.build(directory, manifest, seen, project, model=name, attempt=attempt, settings=settings),
-        settings["evaluation"],
-    )
-    project.reporter.say("Evaluated", telling.numbers(said))
-    return Result(
-        command="evaluate",
-        verdict=said.verdict,
-        subjects=(Subject(shown(directory), manifest.digest),),
-        findings=said.findings,
-        outputs=(shown(written),),
-        facts={"gate": telling.gate_fields(said)},
-        notes=project.remarks,
+    said = evaluations.PREDICATE.statement(name, manifest.digest, body)
+    if statement is not None:
+        left = unsigned.leave(Path(statement), said)
+        return Result(
+            command="evaluate",
+            verdict=Verdict.PASSED,
+            subjects=(Subject(shown(directory), manifest.digest),),
+            outputs=(shown(Path(statement)),),
+            facts={"statement": left},
+            notes=project.remarks,
+        )
+    written = measured.sign(said, directory, manifest.digest, project, model=name, attempt=attempt)
+    return measured.judged(
+        "evaluate", directory, manifest, written, project, model=name, attempt=attempt, settings=settings
     )
 
 
@@ -116,7 +111,12 @@ def _rule(project: Project, model: str) -> EvaluationRule:
 
 
 def _demand_scan(
-    directory: Path, manifest: Manifest, model: str, attempt: str | None, project: Project
+    directory: Path,
+    manifest: Manifest,
+    model: str,
+    attempt: str | None,
+    project: Project,
+    recorded: Mapping[str, tuple[str, ...]] | None,
 ) -> None:
     """Nothing is loaded before a scan of exactly these bytes was signed as clean."""
     seen = cases.verified(
@@ -126,6 +126,7 @@ def _demand_scan(
         model=model,
         run=None,
         attempt=attempt,
+        recorded=recorded,
         deferred=frozenset({"evaluation"}),
     )
     clean = [claim for claim in seen.counting(Scan) if claim.body.verdict == Verdict.PASSED.value]
@@ -155,7 +156,7 @@ def _measure(
     work = room / f"evaluate-{secrets.token_hex(6)}"
     with workdir.working(work):
         source = dataset if dataset is not None else _set_of(project)
-        measured = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
+        rows = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
         classifier = _judged_input(
             pipeline.resolve(pipeline.evaluation.classifier.path),
             work / "classifier",
@@ -166,7 +167,7 @@ def _measure(
         )
         return measuring.evaluate(
             directory,
-            measured,
+            rows,
             classifier,
             selection=selection,
             suites=rule.suites,

@@ -1,7 +1,7 @@
-"""Promote a checkpoint: the conductor's part. It holds no key and runs the seven steps in order.
+"""Promote a checkpoint: the orchestrator, which holds no key, has an engine run `tuneguard.promotion.plan`.
 
-copy → verify → scan → evaluate → decide → push → record. A refusal stops it; ``decide`` still runs
-after one, to sign a refused verdict with every reason. There is no force flag.
+A refusal stops it; ``decide`` still runs after one, to sign a refused verdict with every reason. There is no
+force flag.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 from tuneguard import paste
 from tuneguard.artifact import workdir
 from tuneguard.display import shown
-from tuneguard.engines.local import LocalEngine
+from tuneguard.engines import retell
 from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import new_attempt
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
-from tuneguard.plan import plans as plan
-from tuneguard.plan import retell
-from tuneguard.project import passphrases
+from tuneguard.project.orchestrator import orchestrate
 from tuneguard.project.project import Project
+from tuneguard.promotion.plan import STAGES, promotion_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tuneguard.engines.engine import EngineType, PlanOutcome
 
 
 def promote(
@@ -37,6 +38,7 @@ def promote(
     max_toxicity: float | None = None,
     tightened: Sequence[str] = (),
     mount_from: str | None = None,
+    engine: str | EngineType = "local",
     project: Project | None = None,
 ) -> Result:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
@@ -55,22 +57,21 @@ def promote(
     name = project.expected_model(to, model)
     _reach(to, mount_from, project)
     attempt = new_attempt()
-    steps = plan.promotion_plan(
+    plan, volumes = promotion_plan(
         project,
         directory=directory,
-        reference=to,
+        to=to,
         model=name,
         run=run,
         attempt=attempt,
         tightened=(*tightened, *_flags(min_accuracy, max_toxicity)),
         mount_from=mount_from,
     )
-    held = passphrases.collect(project, steps)
-    with workdir.working(_state_directory(project) / attempt) as hold:
-        conducted = plan.conduct(steps, LocalEngine(held, keep=(hold,)), project.reporter, last="decide")
-    for outcome in conducted.outcomes.values():
-        retell.raise_error(outcome)
-    return _result(directory, to, conducted, name)
+    folder = _state_directory(project) / attempt
+    outcome = orchestrate(plan, volumes, folder=folder, engine=engine, project=project)
+    for each in outcome.ran.values():
+        retell.raise_error(each)
+    return _result(directory, to, outcome, name)
 
 
 def _flags(min_accuracy: float | None, max_toxicity: float | None) -> tuple[str, ...]:
@@ -98,45 +99,54 @@ def _state_directory(project: Project) -> Path:
     return room
 
 
-def _result(directory: Path, to: str, conducted: plan.Conducted, model: str) -> Result:
+def _result(directory: Path, to: str, outcome: PlanOutcome, model: str) -> Result:
     """One result over all steps: every reason once, the facts of the decision, the report's path."""
-    outcomes = conducted.outcomes
+    outcomes = outcome.ran
     decided = retell.result("promote", outcomes["decide"]) if "decide" in outcomes else None
-    found = dict.fromkeys(finding for outcome in outcomes.values() for finding in retell.findings(outcome))
-    passed = conducted.stopped_at is None
+    found = dict.fromkeys(finding for each in outcomes.values() for finding in retell.findings(each))
+    passed = outcome.stopped_at is None
     return Result(
         command="promote",
-        verdict=Verdict.PASSED if passed else _worst(conducted),
-        subjects=(Subject(shown(directory), outcomes["copy"].facts.get("tree")),),
+        verdict=Verdict.PASSED if passed else _worst(outcome),
+        subjects=(Subject(shown(directory), _tree(outcome)),),
         findings=tuple(found),
-        skipped=tuple(
-            dict.fromkeys(item for outcome in outcomes.values() for item in retell.skipped(outcome))
-        ),
+        skipped=tuple(dict.fromkeys(item for each in outcomes.values() for item in retell.skipped(each))),
         evidence=() if decided is None else decided.evidence,
         outputs=(to, str(outcomes["push"].facts["manifest"])) if passed else (),
         facts={
             "model": model,
             "to": to,
-            "stopped": conducted.stopped_at,
+            "stopped": _stopped_at(outcome),
             **({} if decided is None else decided.facts),
-            "recorded": dict(outcomes["record"].facts) if "record" in outcomes else None,
+            "recorded": dict(retell.facts(outcomes["record"])) if "record" in outcomes else None,
         },
         notes=() if decided is None else decided.notes,
-        next=_next(conducted, to, model),
+        next=_next(outcome, to, model),
     )
 
 
-def _worst(conducted: plan.Conducted) -> Verdict:
+def _tree(outcome: PlanOutcome) -> str | None:
+    tree = outcome.steps["copy"].facts.get("tree")
+    return tree if isinstance(tree, str) else None
+
+
+def _stopped_at(outcome: PlanOutcome) -> str | None:
+    """The step at which it stopped; for one that signs, the step that judged."""
+    name = outcome.stopped_at
+    return None if name is None else STAGES.get(name, name)
+
+
+def _worst(outcome: PlanOutcome) -> Verdict:
     """A refusal anywhere refuses; else somebody could not look."""
-    verdicts = {outcome.result.get("verdict") for outcome in conducted.outcomes.values()}
+    verdicts = {each.result.get("verdict") for each in outcome.ran.values()}
     return Verdict.REFUSED if "refused" in verdicts else Verdict.NOT_UNDERSTOOD
 
 
-def _next(conducted: plan.Conducted, to: str, model: str) -> str | None:
-    if conducted.stopped_at is None:
+def _next(outcome: PlanOutcome, to: str, model: str) -> str | None:
+    if outcome.stopped_at is None:
         return paste.command("pull", to, "DIR", "--model", model)
     return {
         "verify": "restore the signed files, or train again under a new run id",
         "scan": "remove what was found at its source, and train again under a new run id",
         "evaluate": "train a better model, or look at what it answers",
-    }.get(conducted.stopped_at, "read the reasons above; tuneguard explain RULE says more")
+    }.get(_stopped_at(outcome) or "", "read the reasons above; tuneguard explain RULE says more")

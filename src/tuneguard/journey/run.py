@@ -1,21 +1,22 @@
-"""Run a training: the conductor's part. It holds no key and runs the one step `train`."""
+"""Run a training: the orchestrator's part. It holds no key and runs the one step `train`."""
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import spec
-from tuneguard.engines.local import LocalEngine
-from tuneguard.errors import UsageError
-from tuneguard.plan import plans as plan
-from tuneguard.plan import retell
-from tuneguard.project import passphrases
+from tuneguard.artifact import workdir
+from tuneguard.engines import retell
+from tuneguard.project.orchestrator import orchestrate
 from tuneguard.project.project import Project
+from tuneguard.training.plan import run_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tuneguard.engines.engine import EngineType
     from tuneguard.findings import Result
 
 
@@ -23,7 +24,7 @@ def run(
     *,
     run: str | None = None,
     resume: str | Path | None = None,
-    engine: str = "local",
+    engine: str | EngineType = "local",
     keep_intermediate: bool = False,
     unsafe_no_sandbox: bool = False,
     extra: Sequence[str] = (),
@@ -37,17 +38,16 @@ def run(
     the step ``train``, as words of the command line.
 
     Raises:
-        UsageError: the id is not one, or the engine is not built.
+        UsageError: the id is not one, or there is no such engine.
         Refused: anything that the step refuses.
     """
     resume = None if resume is None else Path(resume)
     project = project or Project()
-    if engine != "local":
-        raise UsageError(f"the engine {engine} is not built yet", help="use --engine local")
     identifier = spec.new_run_id(project.now) if run is None else spec.valid_run_id(run)
     flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
     words = (*extra, *(flag for flag, given in flags.items() if given))
-    steps = plan.run_plan(project, run=identifier, resume=resume, extra=words)
-    secrets = passphrases.collect(project, steps)
-    conducted = plan.conduct(steps, LocalEngine(secrets), project.reporter)
-    return retell.result("run", conducted.outcomes["train"])
+    plan, volumes = run_plan(project, run=identifier, resume=resume, extra=words)
+    folder = project.state_directory("plans") / f"{identifier}-{secrets.token_hex(6)}"
+    workdir.sweep(folder.parent.iterdir())
+    outcome = orchestrate(plan, volumes, folder=folder, engine=engine, project=project)
+    return retell.result("run", outcome.steps["train"])

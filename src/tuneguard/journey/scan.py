@@ -13,13 +13,13 @@ from tuneguard.errors import UsageError
 from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
+from tuneguard.promotion import unsigned
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneguard.artifact.manifest import Manifest
     from tuneguard.findings import Finding
 
 
@@ -27,17 +27,19 @@ def scan(
     paths: str | Path | Sequence[str | Path],
     *,
     sign: bool = False,
+    statement: str | Path | None = None,
     model: str | None = None,
     attempt: str | None = None,
     tree: str | None = None,
     project: Project | None = None,
 ) -> Result:
-    """Scan `paths`; with `sign`, exactly one folder, whose digest the signed result names.
+    """Scan `paths`; with `sign` or `statement`, exactly one folder, whose digest the result names.
 
-    A folder that holds what no manifest can is refused, and nothing is signed about it.
+    `sign` makes the result evidence. `statement` names a file for the in-toto statement, unsigned: no key is
+    opened, and no ledger. A folder that holds what no manifest can is refused, and nothing is said about it.
 
     Raises:
-        UsageError: `sign` with anything but one folder, or a path that is not there.
+        UsageError: `sign` or `statement` with anything but one folder, or a path that is not there.
         Refused: the folder is not the tree that `tree` names.
     """
     given = (paths,) if isinstance(paths, str | Path) else paths
@@ -46,7 +48,7 @@ def scan(
     for path in named:
         if not path.exists() and not path.is_symlink():
             raise files.missing(path)
-    if not sign:
+    if not sign and statement is None:
         found = engine.scan_paths(named, reporter=project.reporter)
         return _result(found, tuple(Subject(shown(path)) for path in named), (), project)
     if len(named) != 1 or not named[0].is_dir():
@@ -56,15 +58,29 @@ def scan(
     found = engine.scan_tree(named[0], manifest, reporter=project.reporter)
     if faults:  # what no manifest can hold has no digest that a statement could name
         return _result(found, (Subject(shown(named[0])),), (), project)
-    written = _sign(named[0], manifest, found, evidence_log.expected(project, model), attempt, project)
-    return _result(found, (Subject(shown(named[0]), manifest.digest),), (shown(written),), project)
+    name = evidence_log.expected(project, model)
+    said = scans.PREDICATE.statement(name, manifest.digest, _body(found, attempt))
+    subjects = (Subject(shown(named[0]), manifest.digest),)
+    if statement is not None:
+        left = unsigned.leave(Path(statement), said)
+        return _result(found, subjects, (shown(Path(statement)),), project, statement=left)
+    written = evidence_log.record(
+        said,
+        scans.KIND,
+        project.signer(evidence_log.judge_role(project, "scanner")),
+        project.evidence_of(named[0]),
+        project,
+        model=name,
+        attempt=attempt,
+        tree=manifest.digest,
+        result=found.verdict.value,
+    )
+    return _result(found, subjects, (shown(written),), project)
 
 
-def _sign(
-    path: Path, manifest: Manifest, found: engine.Scan, model: str, attempt: str | None, project: Project
-) -> Path:
+def _body(found: engine.Scan, attempt: str | None) -> scans.Scan:
     said: Any = found.verdict.value
-    body = scans.Scan(
+    return scans.Scan(
         attempt=attempt,
         verdict=said,
         findings=tuple(finding_fields(finding) for finding in found.findings),
@@ -74,21 +90,15 @@ def _sign(
         scanner=scans.Scanner(__version__, ruleset_digest()),
         finished=rfc3339(datetime.now(UTC)),
     )
-    return evidence_log.record(
-        scans.PREDICATE.statement(model, manifest.digest, body),
-        scans.KIND,
-        project.signer(evidence_log.judge_role(project, "scanner")),
-        project.evidence_of(path),
-        project,
-        model=model,
-        attempt=attempt,
-        tree=manifest.digest,
-        result=found.verdict.value,
-    )
 
 
 def _result(
-    found: engine.Scan, subjects: tuple[Subject, ...], outputs: tuple[str, ...], project: Project
+    found: engine.Scan,
+    subjects: tuple[Subject, ...],
+    outputs: tuple[str, ...],
+    project: Project,
+    *,
+    statement: str | None = None,
 ) -> Result:
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
     count = len(found.findings)
@@ -103,5 +113,6 @@ def _result(
         findings=found.findings,
         skipped=found.skipped,
         outputs=outputs,
-        facts={"files": found.files, "bytes": found.bytes, "rules": ruleset_digest()},
+        facts={"files": found.files, "bytes": found.bytes, "rules": ruleset_digest()}
+        | ({} if statement is None else {"statement": statement}),
     )

@@ -1,4 +1,4 @@
-"""The conductor asks for passphrases before the first step, and opens no key itself.
+"""The orchestrator asks for passphrases before the first step, and opens no key itself.
 
 A key that the policy does not believe any more is told then, too: an hour later would be late to hear it.
 """
@@ -11,14 +11,13 @@ from tuneguard.signing import unlock
 from tuneguard.signing.signer import needs_passphrase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from tuneguard.engines.step import Step
     from tuneguard.project.project import Project
 
 
-def collect(project: Project, steps: Sequence[Step]) -> dict[str, bytes]:
-    """One passphrase for each role whose key is encrypted, asked and tried once for each key.
+def collect(project: Project, roles: Iterable[str]) -> dict[str, bytes]:
+    """One passphrase for each of these roles whose key is encrypted, asked and tried once for each key.
 
     Raises:
         UsageError: a key is not there, or a passphrase does not open it.
@@ -26,7 +25,7 @@ def collect(project: Project, steps: Sequence[Step]) -> dict[str, bytes]:
     """
     by_role: dict[str, bytes] = {}
     by_key: dict[str, bytes] = {}
-    for role in dict.fromkeys(step.role for step in steps if step.role):
+    for role in dict.fromkeys(roles):
         uri = project.key_uri(role)
         if uri is None or not (needs_passphrase(uri) or project.some_key_has_ended):
             continue

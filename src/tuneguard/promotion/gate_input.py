@@ -19,13 +19,12 @@ from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
 from tuneguard.oci import manifest as oci
-from tuneguard.project import evidence_log
 from tuneguard.project.sealed import INSIDE
 from tuneguard.promotion import weights
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -70,10 +69,14 @@ def verified(
     model: str,
     run: str | None,
     attempt: str | None,
+    recorded: Mapping[str, tuple[str, ...]] | None,
     deferred: frozenset[str] = frozenset(),
     faults: Sequence[Finding] = (),
 ) -> Verification:
-    """What the evidence says about the tree, as a candidate for promotion."""
+    """What the evidence says about the tree, as a candidate for promotion.
+
+    `recorded` is what the ledger has of the attempt (`evidence_log.recorded`), None where no ledger is asked.
+    """
     return verify(
         manifest,
         evidence.read(project.evidence_of(directory)),
@@ -84,7 +87,7 @@ def verified(
             model=model,
             run=run,
             attempt=attempt,
-            recorded=evidence_log.recorded(project, attempt),
+            recorded=recorded,
             manifest_digest=oci.build(manifest).digest,
             repository=project.policy.models[model].repository,
             deferred=deferred,

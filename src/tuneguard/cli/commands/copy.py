@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("copy", PROJECT, POLICY, EVIDENCE, LEDGER, hidden=True)
+@command("copy", PROJECT, POLICY, EVIDENCE, LEDGER, facts=("tree",), hidden=True)
 @click.argument("directory", type=PATH)
 @click.option("--attempt", required=True)
 @click.option("--model", required=True)

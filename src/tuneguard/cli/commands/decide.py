@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--run", required=True, metavar="ID", help="Demand that the evidence names this run.")
 @click.option("--model", metavar="N", help="Demand that the evidence names this model.")
-@click.option("--stopped-at", hidden=True)
+@click.option("--step", "steps", nargs=2, multiple=True, metavar="NAME STATUS", hidden=True)
 @tightened
 @bound
 def COMMAND(
@@ -34,7 +34,7 @@ def COMMAND(
     to: str,
     run: str,
     model: str | None,
-    stopped_at: str | None,
+    steps: tuple[tuple[str, str], ...],
     min_accuracy: float | None,
     max_toxicity: float | None,
     attempt: str | None,
@@ -50,7 +50,7 @@ def COMMAND(
         model=model,
         attempt=attempt,
         tree=tree,
-        stopped_at=stopped_at,
+        stopped_at=next((name for name, status in steps if status != "passed"), None),
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
         project=project,

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("evaluate", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
+@command("evaluate", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, facts=("statement",))
 @click.argument("directory", type=PATH)
 @click.option("--model", metavar="N", help="Judge the checkpoint as this model of the policy.")
 @click.option(
     "--eval-dataset", type=PATH, metavar="DIR", help="Read the policy's evaluation set from this folder."
 )
+@click.option("--statement", type=PATH, hidden=True)
 @tightened
 @bound
 def COMMAND(
     project: Project,
     directory: Path,
+    statement: Path | None,
     model: str | None,
     eval_dataset: Path | None,
     min_accuracy: float | None,
@@ -41,6 +43,7 @@ def COMMAND(
 
     return evaluate(
         directory,
+        statement=statement,
         model=model,
         attempt=attempt,
         tree=tree,

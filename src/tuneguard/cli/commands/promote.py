@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, REGISTRY, command, tightened
+from tuneguard.cli.options import (
+    ENGINE,
+    EVIDENCE,
+    KEYS,
+    LEDGER,
+    PATH,
+    POLICY,
+    PROJECT,
+    REGISTRY,
+    command,
+    tightened,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +26,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("promote", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
+@command("promote", ENGINE, PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
 @click.argument("directory", type=PATH)
 @click.option(
     "--to", required=True, metavar="REF", help="Push to this reference: oci:PATH[:TAG] or HOST/REPO[:TAG]."
@@ -41,6 +52,7 @@ def COMMAND(
     mount_from: str | None,
     min_accuracy: float | None,
     max_toxicity: float | None,
+    engine: str,
 ) -> Result:
     """Promote the checkpoint DIRECTORY: copy, verify, scan, evaluate, decide, push, record.
 
@@ -56,6 +68,7 @@ def COMMAND(
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
         mount_from=mount_from,
+        engine=engine,
         project=project,
     )
     return reported(result, project)

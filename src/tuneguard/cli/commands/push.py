@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("push", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY)
+@command("push", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, REGISTRY, facts=("manifest",))
 @click.argument("directory", type=PATH)
 @click.option(
     "--to", required=True, metavar="REF", help="Push to this reference: oci:PATH[:TAG] or HOST/REPO[:TAG]."

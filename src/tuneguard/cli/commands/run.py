@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
+from tuneguard.cli.options import ENGINE, EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,16 +15,9 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("run", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
+@command("run", ENGINE, PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
 @click.option("--run", metavar="ID", help="Give the run this id; without it the time and four hex digits.")
 @click.option("--resume", type=PATH, metavar="DIR", help="Continue from this signed checkpoint.")
-@click.option(
-    "--engine",
-    type=click.Choice(["local"]),
-    default="local",
-    show_default=True,
-    help="Run the steps on this engine.",
-)
 @click.option(
     "--keep-intermediate", is_flag=True, help="Sign what a stopped run left as an intermediate checkpoint."
 )

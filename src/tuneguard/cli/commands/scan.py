@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS)
+@command("scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, facts=("statement",))
 @click.argument("paths", type=PATH, nargs=-1, required=True)
 @click.option("--sign", is_flag=True, help="Sign the result as evidence about the folder.")
 @click.option("--model", metavar="N", help="Name this model in the evidence.")
 @click.option("--check-pickle-exploits", is_flag=True, help="Always on; accepted for existing scripts.")
 @click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for existing scripts.")
+@click.option("--statement", type=PATH, hidden=True)
 @bound
 def COMMAND(
     project: Project,
     paths: tuple[Path, ...],
     sign: bool,
+    statement: Path | None,
     model: str | None,
     check_pickle_exploits: bool,
     check_embedded_code: bool,
@@ -39,4 +41,6 @@ def COMMAND(
     from tuneguard.journey.scan import scan
 
     del check_pickle_exploits, check_embedded_code  # both are always done
-    return scan(paths, sign=sign, model=model, attempt=attempt, tree=tree, project=project)
+    return scan(
+        paths, sign=sign, statement=statement, model=model, attempt=attempt, tree=tree, project=project
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("train", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
+@command("train", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, facts=("run", "tree"), hidden=True)
 @click.option("--run", required=True, metavar="ID")
 @click.option("--resume", type=PATH, metavar="DIR")
 @click.option("--keep-intermediate", is_flag=True)

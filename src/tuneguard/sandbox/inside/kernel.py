@@ -32,7 +32,14 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAP_KILL = 1 << 5
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
-_NEW = {"open_tree": 428, "move_mount": 429, "mount_setattr": 442}  # the same number everywhere
+_NEW = {  # the same number everywhere
+    "open_tree": 428,
+    "move_mount": 429,
+    "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+}
 SYSCALLS = {
     "x86_64": {"pivot_root": 155, "keyctl": 250, "add_key": 248, "request_key": 249, **_NEW},
     "aarch64": {"pivot_root": 41, "keyctl": 219, "add_key": 217, "request_key": 218, **_NEW},

@@ -146,13 +146,32 @@ def program(machine: str) -> bytes:
     for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
         for numbers in table.values():
             code += _on(numbers[column], [_return(ERRNO | answer)])
-    code += _on(SOCKET[column], _families())
+    code += _on(SOCKET[column], _families(FAMILIES))
     code += _on(CLONE[column], [_argument(0), *_deny_bits(NEW_NAMESPACE)])
     for call, mode in MODES:
         code += _on(call[column], [_argument(mode), *_deny_bits(SET_ID)])
     for call, flags, mode in OPENS:
         code += _on(call[column], _opening(flags, mode))
-    code.append(_return(ALLOW))
+    return _assembled([*code, _return(ALLOW)])
+
+
+def offline(machine: str) -> bytes:
+    """A filter for `machine` that denies every socket but those of the family AF_UNIX, and nothing else.
+
+    Raises:
+        OSError: (ENOSYS) there is none for this machine.
+    """
+    if machine not in ARCHITECTURE:
+        raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
+    column = 0 if machine == "x86_64" else 1
+    code = [*_preamble(machine)]
+    for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):  # they open sockets past a filter
+        code += _on(UNKNOWN[name][column], [_return(ERRNO | errno.ENOSYS)])
+    code += _on(SOCKET[column], _families(FAMILIES[:1]))
+    return _assembled([*code, _return(ALLOW)])
+
+
+def _assembled(code: list[Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
@@ -187,8 +206,8 @@ def _deny_bits(bits: int) -> list[Instruction]:
     return [Instruction(_ANY_BIT, 0, 1, bits), _return(ERRNO | errno.EPERM), _return(ALLOW)]
 
 
-def _families() -> list[Instruction]:
-    allowed = [Instruction(_EQUAL, len(FAMILIES) - at, 0, family) for at, family in enumerate(FAMILIES)]
+def _families(families: tuple[int, ...]) -> list[Instruction]:
+    allowed = [Instruction(_EQUAL, len(families) - at, 0, family) for at, family in enumerate(families)]
     return [_argument(0), *allowed, _return(ERRNO | errno.EAFNOSUPPORT), _return(ALLOW)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneguard.errors import ConfigurationError, Problem, Refused, TuneguardError, UsageError
+from tuneguard.errors import CannotLook, ConfigurationError, Problem, Refused, TuneguardError, UsageError
 from tuneguard.findings import (
     EvidenceRef,
     Finding,
@@ -24,7 +24,7 @@ from tuneguard.findings import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tuneguard.engines.step import Outcome
+    from tuneguard.engines.engine import Outcome
 
 
 def result(command: str, outcome: Outcome) -> Result:
@@ -46,7 +46,7 @@ def result(command: str, outcome: Outcome) -> Result:
         skipped=skipped(outcome),
         evidence=tuple(EvidenceRef(**item) for item in _dicts(fields, "evidence")),
         outputs=tuple(str(item) for item in fields.get("outputs", ())),
-        facts=outcome.facts,
+        facts=facts(outcome),
         notes=tuple(str(item) for item in fields.get("notes", ())),
         next=fields.get("next"),
     )
@@ -55,6 +55,12 @@ def result(command: str, outcome: Outcome) -> Result:
 def findings(outcome: Outcome) -> tuple[Finding, ...]:
     """The findings that a step printed."""
     return tuple(_finding(item) for item in _dicts(outcome.result, "findings"))
+
+
+def facts(outcome: Outcome) -> Mapping[str, Any]:
+    """The facts of a step's result."""
+    found = outcome.result.get("facts")
+    return found if isinstance(found, dict) else {}
 
 
 def skipped(outcome: Outcome) -> tuple[Skipped, ...]:
@@ -80,7 +86,7 @@ def raise_error(outcome: Outcome) -> None:
     if outcome.code == UsageError.exit_code:
         raise ConfigurationError(problems)
     again = TuneguardError(first.what, where=first.where, help=first.help)
-    again.exit_code = outcome.code
+    again.exit_code = outcome.code or CannotLook.exit_code
     raise again
 
 

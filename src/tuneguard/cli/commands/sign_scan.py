@@ -1,0 +1,45 @@
+"""tuneguard sign-scan: the step of `promote` that signs what `scan` found; hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneguard.findings import Result
+    from tuneguard.project.project import Project
+
+
+@command("sign-scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
+@click.argument("directory", type=PATH)
+@click.option("--statement", type=PATH, required=True)
+@click.option("--sha256", required=True)
+@click.option("--model", required=True)
+@click.option("--attempt", required=True)
+@click.option("--tree", required=True)
+def COMMAND(
+    project: Project,
+    directory: Path,
+    statement: Path,
+    sha256: str,
+    model: str,
+    attempt: str,
+    tree: str,
+) -> Result:
+    """Sign the scan that the step before left unsigned; a step of `promote`."""
+    from tuneguard.journey.sign_scan import sign_scan
+
+    return sign_scan(
+        directory,
+        statement=statement,
+        sha256=sha256,
+        model=model,
+        attempt=attempt,
+        tree=tree,
+        project=project,
+    )

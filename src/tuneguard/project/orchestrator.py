@@ -1,0 +1,38 @@
+"""The orchestrator of a plan: it asks for passphrases, holds no key, and has an engine run the steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard.artifact import workdir
+from tuneguard.engines.engine import EngineType, Session, engine_named
+from tuneguard.project import options, passphrases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tuneguard.engines.engine import PlanOutcome
+    from tuneguard.plan.step import Plan
+    from tuneguard.project.project import Project
+
+
+def orchestrate(
+    plan: Plan, volumes: Mapping[str, Path], *, folder: Path, engine: str | EngineType, project: Project
+) -> PlanOutcome:
+    """Run `plan` on `engine`, a name or an engine itself, with the new `folder` for as long as it runs.
+
+    Raises:
+        UsageError: there is no such engine; a key is not there, or a passphrase does not open it.
+        Refused: the policy is expired, or does not believe a key now.
+        CannotLook: a step could not be started, was killed, or ended without a result.
+        Interrupted: the person stopped it.
+    """
+    chosen = engine_named(engine) if isinstance(engine, str) else engine
+    roles = sorted(plan.roles)
+    held = passphrases.collect(project, roles)
+    with workdir.working(folder) as hold:
+        state = folder / "steps"
+        state.mkdir(mode=0o700)
+        session = Session(state, volumes, options.keys(project, plan.roles), held, keep=(hold,))
+        return chosen.open(session).run(plan, project.reporter)

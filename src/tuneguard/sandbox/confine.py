@@ -1,0 +1,79 @@
+"""A process gives up the network, and the right to write anywhere but where it has to.
+
+This is for steps that read what strangers made and execute none of it: should a parser be taken over, the
+process reaches no network and changes no file but its own. Both are kept by the kernel for the process and
+all its children, and cannot be taken back (seccomp(2), landlock(7)).
+
+A kernel that lacks one of them leaves the process as it was: `confine` says which it could not have.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from tuneguard.sandbox.inside import kernel, seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_VERSION = 1
+_PATH_BENEATH = 1
+_TO_FILES = 0b10 | 1 << 14
+"""LANDLOCK_ACCESS_FS_WRITE_FILE and TRUNCATE: all that a rule about one file may hold."""
+_WRITES = _TO_FILES | 0b1_1111_1111 << 4 | 1 << 13
+"""Besides: REMOVE_DIR, REMOVE_FILE, MAKE_* and REFER."""
+_SINCE = {1 << 13: 2, 1 << 14: 3}
+"""The ABI in which a right appeared, where it is not the first."""
+
+
+def confine(*, network: bool, writable: Iterable[Path]) -> dict[str, str]:
+    """Give up what is not allowed, for good. Returns what could not be given up and why.
+
+    Without `network` no socket can be made but of the family AF_UNIX. Files can be written below the paths in
+    `writable`, and where such a path is not there yet, below the nearest folder above it that is.
+    """
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    failed: dict[str, str] = {}
+    try:
+        _restrict_writes(writable)
+    except OSError as error:
+        failed["writes"] = error.strerror or str(error)
+    if not network:
+        try:
+            kernel.load_filter(seccomp.offline(kernel.MACHINE))
+        except OSError as error:
+            failed["network"] = error.strerror or str(error)
+    return failed
+
+
+def _restrict_writes(writable: Iterable[Path]) -> None:
+    version = kernel.call("landlock_create_ruleset", None, 0, _VERSION)
+    rights = _WRITES & ~sum(right for right, since in _SINCE.items() if since > version)
+    ruleset = kernel.call("landlock_create_ruleset", struct.pack("=Q", rights), 8, 0)
+    try:
+        for path in (*map(_nearest, writable), "/dev/null"):
+            _allow(ruleset, path, rights)
+        kernel.call("landlock_restrict_self", ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        allowed = rights if os.path.isdir(path) else rights & _TO_FILES
+        kernel.call("landlock_add_rule", ruleset, _PATH_BENEATH, struct.pack("=Qi", allowed, descriptor), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _nearest(path: Path) -> str:
+    """The path, or the nearest folder above it that is there."""
+    for each in (path, *path.parents):
+        if os.path.lexists(each):
+            return str(each)
+    raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
