@@ -47,7 +47,8 @@ def run(
     flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
     words = (*extra, *(flag for flag, given in flags.items() if given))
     plan, volumes = run_plan(project, run=identifier, resume=resume, extra=words)
-    folder = project.state_directory("plans") / f"{identifier}-{secrets.token_hex(6)}"
-    workdir.sweep(folder.parent.iterdir())
+    state = project.state_directory()
+    workdir.sweep(state.glob("run-*"))
+    folder = state / f"run-{secrets.token_hex(6)}"
     outcome = orchestrate(plan, volumes, folder=folder, engine=engine, project=project)
     return retell.result("run", outcome.steps["train"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-@command("explain")
+@command("explain", facts=("id",))
 @click.argument("rule", metavar="ID")
 def COMMAND(project: Project, rule: str) -> Result:
     """Explain ID: a scan rule (TG-…), a step of verification (V07), a gate, or another finding's rule."""
