@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 ENGINES = {**engines(), "cluster": CLUSTER}
 RULE = "S-BYTES"
-SEAL = (
+SEAL = [
     "--as",
     "dataset",
+    "--name",
+    "d",
     "--version",
     "1",
     "--source",
     "t",
     "--license",
-    "CC0-1.0",
+    "MIT",
     "--classification",
-    "internal",
-)
+    "public",
+]
 
 
 @pytest.fixture(params=list(ENGINES))

@@ -17,10 +17,10 @@ from projects import MODEL, TRAIN
 from steps import Promotion, verdicts
 
 from tuneguard.journey import init as initialising
-from tuneguard.journey import train as training
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.controls import CONTROLS, Control, Outcome
 from tuneguard.sandbox.state import ControlState
+from tuneguard.training import execute as training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -55,6 +55,7 @@ PROVENANCE = provenance.Provenance.of(
     started=TIME,
     finished="2026-11-23T11:42:00+01:00",
     builder="https://tuneguard.dev/builders/local/v1",
+    level="SLSA_BUILD_LEVEL_1",
     expected_seconds=3600,
     deadline_seconds=5400,
     unsafe=("--unsafe-no-sandbox",),

@@ -212,6 +212,7 @@ def provenance_body(**facts: Any) -> provenances.Provenance:
         "started": ago(hours=3),
         "finished": ago(hours=2),
         "builder": "https://tuneguard.dev/builders/local/v1",
+        "level": "SLSA_BUILD_LEVEL_1",
         "expected_seconds": 3600,
         "deadline_seconds": 5400,
         "environment": {"python": "3.11"},

@@ -78,7 +78,8 @@ class Cluster(LocalEngine):
 
     def _twice(self, step: Step, outcomes: Mapping[str, Outcome], reporter: Reporter) -> Outcome:
         """As a pod whose first container is lost after its work was done, and whose end nobody heard of."""
-        self._step(step, outcomes, Losing(reporter))
+        if step.restartable:
+            self._step(step, outcomes, Losing(reporter))
         return self._step(step, outcomes, Losing(reporter))
 
 
@@ -98,4 +99,4 @@ class Losing:
         return self._reporter.task(verb, total=total, unit=unit)
 
 
-CLUSTER = EngineType("cluster", "https://example.org/builders/cluster", Cluster)
+CLUSTER = EngineType("cluster", "https://example.org/builders/cluster", "SLSA_BUILD_LEVEL_1", Cluster)

@@ -165,8 +165,8 @@ def command(
 ) -> Callable[[Callable[..., Result]], click.Command]:
     """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`.
 
-    `facts` are those of the result's facts that ``--facts-file`` hands on to other steps of a plan. In text, a
-    command with a `document` prints the fact of that name, and all else beside it.
+    `facts` are those of the result's facts that ``--facts-file`` hands on to other steps of a plan. In text,
+    a command with a `document` prints the fact of that name, and all else beside it.
     """
 
     def wrap(function: Callable[..., Result]) -> click.Command:

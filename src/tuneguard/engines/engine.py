@@ -107,11 +107,13 @@ class Engine(Protocol):
 class EngineType:
     """An engine by its name on the command line.
 
-    ``builder`` is the id of the SLSA builder that runs on this engine are attributed to.
+    ``builder`` is the id of the SLSA builder that it is, ``level`` the SLSA build level that it claims at
+    most.
     """
 
     id: str
     builder: str
+    level: str
     open: Callable[[Session], Engine]
 
 

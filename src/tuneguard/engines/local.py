@@ -129,7 +129,7 @@ class LocalEngine:
         return [folder, *(self._session.volumes[mount.volume] / mount.subpath for mount in mounts)]
 
 
-ENGINE = EngineType("local", "https://tuneguard.dev/builders/local/v1", LocalEngine)
+ENGINE = EngineType("local", "https://tuneguard.dev/builders/local/v1", "SLSA_BUILD_LEVEL_1", LocalEngine)
 
 
 def _pipe_holding(secret: bytes) -> int:

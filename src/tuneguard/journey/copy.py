@@ -12,7 +12,7 @@ from tuneguard import files
 from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
 from tuneguard.display import counted, shown, size
-from tuneguard.errors import UsageError
+from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.project import evidence_log
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Finding
+    from tuneguard.ledger.store import Store
     from tuneguard.project.project import Project
 
 
@@ -35,7 +36,8 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
     if not attempt.isalnum():
         raise UsageError(f"{files.printable(attempt)} is not an attempt's id", help="32 hex digits")
     folder = project.state_directory("attempts") / attempt
-    folder.mkdir(mode=0o700, exist_ok=True)  # the conductor made it, and holds it
+    folder.mkdir(mode=0o700, exist_ok=True)  # the orchestrator made it, and holds it
+    snapshot.remove(folder / "tree")  # of a step that was started before, and lost
     faults: list[Finding] = []
     name = str(directory)
     with trees.told_together(faults, name):
@@ -56,7 +58,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
     digest = taken.manifest.digest
     try:
         evidence_log.keep_manifest(taken.manifest, folder)
-        if project.ledger is not None:
+        if project.ledger is not None and not _is_open(project.ledger, attempt, digest):
             project.ledger.append(
                 event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
             )
@@ -75,3 +77,18 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
         subjects=(Subject(shown(directory), digest),),
         facts={"tree": digest, "attempt": attempt, "number": number, "how": taken.how},
     )
+
+
+def _is_open(ledger: Store, attempt: str, tree: str) -> bool:
+    """Whether a step that was started before opened the attempt.
+
+    Raises:
+        Refused: it did so for another tree.
+    """
+    opened = next(iter(ledger.entries(event=Event.ATTEMPT, attempt=attempt)), None)
+    if opened is not None and opened.tree != tree:
+        raise Refused(
+            f"the attempt {attempt} is open for another tree",
+            help="find out who changed it, and promote again",
+        )
+    return opened is not None

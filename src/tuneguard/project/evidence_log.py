@@ -25,7 +25,7 @@ from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.files import printable
 from tuneguard.findings import EvidenceRef, Verdict
 from tuneguard.ledger.entry import Event
-from tuneguard.signing.bundle import make_bundle
+from tuneguard.signing.bundle import make_bundle, read_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,13 +166,17 @@ def record(
 ) -> Path:
     """Sign a judgement; the ledger records it before its file appears (TRUST.md rule 18).
 
+    A step that an engine starts again after its work was done signs nothing: the judgement is the first one.
+
     Raises:
-        Refused: the attempt has a judgement of this kind already, or is not open for this tree.
+        Refused: the attempt has another judgement of this kind already, or is not open for this tree.
     """
+    if project.ledger is not None and attempt is not None:
+        made = _made(project, attempt, tree, kind, statement, folder)
+        if made is not None:
+            return made
     bundle = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
     if project.ledger is not None:
-        if attempt is not None:
-            _check_open(project, attempt, tree, kind)
         project.ledger.append(
             event=Event.JUDGED,
             command=kind,
@@ -198,16 +202,25 @@ def recorded(project: Project, attempt: str | None) -> dict[str, tuple[str, ...]
     return found
 
 
-def _check_open(project: Project, attempt: str, tree: str, kind: str) -> None:
+def _made(
+    project: Project, attempt: str, tree: str, kind: str, statement: Statement, folder: Path
+) -> Path | None:
+    """The evidence of this kind that the attempt has, and must be this statement; None where it has none."""
     assert project.ledger is not None
     entries = tuple(project.ledger.entries(attempt=attempt))
     opened = [entry for entry in entries if entry.event is Event.ATTEMPT]
     if not opened or opened[0].tree != tree:
         raise Refused(f"the attempt {attempt} is not open for the tree {short(tree)}", help="promote again")
-    if any(entry.event is Event.JUDGED and entry.detail.get("kind") == kind for entry in entries):
+    judged = [each for each in entries if each.event is Event.JUDGED and each.detail.get("kind") == kind]
+    if not judged:
+        return None
+    wanted = judged[0].detail.get("sha256")
+    there = next((piece for piece in evidence.read(folder) if piece.sha256 == wanted), None)
+    if there is None or read_bundle(there.data, there.name).payload != statement.encode():
         raise Refused(
             f"the attempt {attempt} has its {kind} already", help="an attempt is judged once: promote again"
         )
+    return folder / there.name
 
 
 def attempts_of(project: Project, tree: str) -> int:

@@ -117,7 +117,7 @@ def promotion_plan(
             ),
             signs(
                 _step(
-                    Step("decide", "decide", needs=("copy", *_JUDGED), when=When.ALWAYS),
+                    Step("decide", "decide", needs=("copy", *_JUDGED), when=When.ALWAYS, restartable=False),
                     (*deciding, *tightened, *statuses),
                     writing,
                 ),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tuneguard.attest.predicates import provenance
     from tuneguard.sandbox.controls import Backend, Control
 
 MEMORY, PROCESSES = 1 << 30, 64
@@ -63,6 +64,6 @@ def tried(
     return outcome.controls
 
 
-def describe(control: Control) -> str:
+def describe(control: Control | provenance.Control) -> str:
     """An isolation control that is not proven, for people."""
     return f"isolation control {control.name} is {control.state}: {control.how}"

@@ -38,5 +38,6 @@ def run_plan(
         role="builder",
         network=options.signing(project, "builder"),
         sandbox=True,
+        restartable=False,
     )
     return Plan((step,)), dict(given.volumes)

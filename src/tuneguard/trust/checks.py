@@ -227,7 +227,7 @@ def check_attempt(opened: Opened) -> Iterator[Fault]:
         or opened.question.integrity_only
     ):
         return
-    attempt = body.attempt if isinstance(body, Scan) else body.counts.attempt
+    attempt = body.attempt
     if expected.attempt is None or attempt != expected.attempt:
         named = "no attempt" if attempt is None else f"attempt {printable(attempt)}"
         opened_ = "none is open" if expected.attempt is None else f"open is {printable(expected.attempt)}"

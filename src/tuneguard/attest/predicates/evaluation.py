@@ -120,6 +120,11 @@ class Evaluation(Said, frozen=True, kw_only=True):
         )
 
     @property
+    def attempt(self) -> str | None:
+        """The promotion that asked for it."""
+        return self.counts.attempt
+
+    @property
     def set_digest(self) -> str:
         """The evaluation set's tree digest."""
         return self._trees("evaluation-set")[0]

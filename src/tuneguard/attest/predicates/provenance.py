@@ -206,6 +206,7 @@ class Provenance(Said, frozen=True):
         started: str,
         finished: str,
         builder: str,
+        level: str,
         controls: tuple[Control, ...],
         base_scan: dict[str, Any],
         environment: dict[str, Any],
@@ -217,7 +218,7 @@ class Provenance(Said, frozen=True):
         parent = next((each.name for each in dependencies if each.role == "parent"), None)
         observed = Observed(
             isolation="same-user",
-            level="SLSA_BUILD_LEVEL_1",
+            level=level,
             controls=controls,
             base_scan=base_scan,
             environment=environment,

@@ -1,0 +1,124 @@
+"""Attest a run: hash the folder that it made, open the builder's key, sign provenance and signature.
+
+The training is dead, and nothing of it runs near this. Only what this process handed over is signed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneguard import files, paste
+from tuneguard.attest import evidence
+from tuneguard.attest.predicates import oms, provenance
+from tuneguard.attest.statement import PAYLOAD_TYPE
+from tuneguard.display import counted, short, shown, size
+from tuneguard.errors import Refused
+from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.ledger.entry import Event
+from tuneguard.records import to_json
+from tuneguard.sandbox.state import ControlState
+from tuneguard.signing.bundle import make_bundle
+from tuneguard.training import claims, controls
+
+if TYPE_CHECKING:
+    from tuneguard.engines.engine import EngineType
+    from tuneguard.project.project import Project
+    from tuneguard.training.handover import Handover
+
+
+def attest(handover: Handover, engine: EngineType, project: Project) -> Result:
+    """Sign what the run left, as the builder that `engine` is.
+
+    Raises:
+        Refused: the training wrote nothing, or its folder is another one or cannot be signed.
+    """
+    claimed, kind = handover.claimed, handover.kind
+    manifest = claims.hashed(claimed, project)
+    if not manifest.files:
+        raise Refused(
+            "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
+        )
+    oms.refuse_unsignable(manifest)
+    body = _provenance(handover, engine, project)
+    files.write_replacing(claimed.work / "run.json", to_json(handover.for_people()) + b"\n", mode=0o600)
+    signer = project.signer("builder")
+    folder = evidence.folder_of(claimed.checkpoint)
+    name = project.pipeline.name
+    statement = provenance.PREDICATE.statement(name, manifest.digest, body)
+    made = make_bundle(signer, PAYLOAD_TYPE, statement.encode())
+    signature = oms.sign(signer, name, manifest)
+    if project.ledger is not None:
+        project.ledger.append(
+            event=Event.JUDGED, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
+        )
+    outputs = [
+        evidence.write(folder, provenance.KIND, made),
+        evidence.write(folder, oms.KIND, signature),
+    ]
+    project.reporter.say(
+        "Signed",
+        f"{shown(claimed.checkpoint)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
+        f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {handover.seconds:,.1f} s",
+        "isolation controls: "
+        + ", ".join(f"{control.name} {control.state}" for control in handover.controls),
+    )
+    if project.ledger is not None:
+        project.ledger.append(
+            event=Event.DONE, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
+        )
+    weak = [control for control in handover.controls if control.state is not ControlState.PROVEN]
+    return Result(
+        command="train",
+        verdict=Verdict.PASSED,
+        subjects=(Subject(shown(claimed.checkpoint), manifest.digest),),
+        outputs=tuple(map(shown, (claimed.checkpoint, *outputs))),
+        facts={
+            "run": claimed.run,
+            "tree": manifest.digest,
+            "class": kind,
+            "seconds": round(handover.seconds, 1),
+            "walls": {
+                control.name: {"state": control.state, "how": control.how} for control in handover.controls
+            },
+        },
+        notes=(*project.remarks, *_not_compared(handover), *map(controls.describe, weak)),
+        next=_promotion(claimed, project),
+    )
+
+
+def _not_compared(handover: Handover) -> tuple[str, ...]:
+    said = handover.comparison
+    if said is None or said.compared:
+        return ()
+    return (f"code and configuration were not compared with the evaluation set: {said.how}",)
+
+
+def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
+    """The command that promotes this run to where the pipeline says that its models go."""
+    target, tag = project.pipeline.registry, project.pipeline.tag(claimed.run)
+    to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
+    name = project.pipeline.name
+    return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
+
+
+def _provenance(handover: Handover, engine: EngineType, project: Project) -> provenance.Provenance:
+    train = project.pipeline.train
+    return provenance.Provenance.of(
+        model=project.pipeline.name,
+        run=handover.run,
+        kind=handover.kind,
+        command=train.command,
+        dependencies=handover.dependencies,
+        environment=handover.environment,
+        controls=handover.controls,
+        base_scan=handover.base_scan,
+        comparison=handover.comparison,
+        started=handover.started,
+        finished=handover.finished,
+        builder=engine.builder,
+        level=engine.level,
+        expected_seconds=train.expected_seconds,
+        deadline_seconds=int(train.deadline.total_seconds()),
+        unsafe=handover.unsafe,
+        relied_on=handover.relied_on,
+    )

@@ -1,0 +1,151 @@
+"""Execute a run: the training command in the sandbox, and what came of it as a value that is handed over.
+
+No key and no token is here, and no evidence: what the training did is signed elsewhere (`training.attest`).
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuneguard import spec
+from tuneguard.artifact import snapshot
+from tuneguard.attest.predicates import provenance
+from tuneguard.display import rfc3339, shown
+from tuneguard.errors import Interrupted, Refused
+from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
+from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.state import ControlState
+from tuneguard.sandbox.unsafe import UnsafeNoSandbox
+from tuneguard.training import claims, controls, environment
+from tuneguard.training.handover import Handover
+from tuneguard.training.inputs import INSIDE, still_the_same
+from tuneguard.training.prepare import bounds_of
+from tuneguard.training.transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.project.project import Project
+    from tuneguard.sandbox.controls import Outcome
+    from tuneguard.training.prepare import Prepared
+
+
+def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = False) -> Handover:
+    """Run the training and wait until every process of it is dead; what is handed over to be signed.
+
+    Raises:
+        Refused: the training failed, or was stopped at its deadline and is not to be kept; an input changed.
+        Interrupted: the person stopped it, and it is not to be kept.
+    """
+    begun = datetime.now(UTC)
+    outcome = _sandboxed(prepared, project)
+    still_the_same(prepared.inputs, project)
+    kind = _kind(outcome, prepared.claimed, keep_intermediate=keep_intermediate)
+    by_role = {item.role: item.dependency for item in prepared.inputs}
+    return Handover(
+        run=prepared.claimed.run,
+        kind=kind,
+        claimed=prepared.claimed,
+        dependencies=tuple(
+            by_role[role] for role in ("dataset", "base", "code", "config", "resume") if role in by_role
+        ),
+        base_scan=prepared.gathered.scanned,
+        comparison=prepared.gathered.comparison,
+        relied_on=tuple(each for item in prepared.inputs for each in item.relied_on),
+        environment=environment.describe(),
+        controls=tuple(_controls(outcome, prepared)),
+        started=rfc3339(begun),
+        finished=rfc3339(datetime.now(UTC)),
+        seconds=outcome.seconds,
+        unsafe=("--unsafe-no-sandbox",) if isinstance(prepared.backend, UnsafeNoSandbox) else (),
+    )
+
+
+def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
+    """Run the training command under the isolation controls, its output shown and kept in the run's log."""
+    pipeline, claimed, inputs = project.pipeline, prepared.claimed, prepared.inputs
+    scratch = claimed.work / "scratch"
+    scratch.mkdir(mode=0o700)
+    by_role = {item.role: item for item in inputs}
+    values = {
+        "code": by_role["code"].inside,
+        "config": f"{by_role['config'].inside}/{by_role['config'].dependency.name}",
+        "data": by_role["dataset"].inside,
+        "base": by_role["base"].inside,
+        "checkpoint": f"{INSIDE}/checkpoint",
+        "scratch": f"{INSIDE}/scratch",
+        "run": claimed.run,
+    }
+    command = spec.fill(pipeline.train.command, values, python=sys.executable)
+    deadline, bounds = pipeline.train.deadline.total_seconds(), bounds_of(project)
+    project.reporter.say(
+        "Training",
+        f"{pipeline.name}  run {claimed.run}",
+        f"in {prepared.backend.name}, deadline {deadline:,.0f} s",
+        *map(controls.describe, prepared.weak),
+    )
+    with Transcript(claimed.work / "train.log", project.reporter) as transcript:
+        outcome = prepared.backend.run(
+            Confinement(
+                command=command,
+                binds=(
+                    *(Bind(item.path, item.inside) for item in inputs),
+                    Bind(claimed.written, values["checkpoint"], writable=True, identity=claimed.identity),
+                    Bind(scratch, values["scratch"], writable=True),
+                ),
+                workdir=values["scratch"],
+                environment=clean_environment(home=values["scratch"]),
+                deadline=deadline,
+                blocks=transcript.hear,
+                file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
+                **bounds,
+            )
+        )
+    claims.give_name(claimed.checkpoint, claimed.identity)
+    snapshot.remove(scratch)
+    return outcome
+
+
+def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool) -> str:
+    """Whether what the run left may be signed, and as what (TRUST.md rule 13).
+
+    Raises:
+        Refused: the run failed, or was stopped at its deadline and is not to be kept.
+        Interrupted: the person stopped it, and it is not to be kept.
+    """
+    log = f"its output is in {shown(claimed.work / 'train.log')}"
+    if outcome.stopped is not None:
+        if keep_intermediate and outcome.stopped in ("deadline", "interrupt"):
+            return "intermediate"
+        if outcome.stopped == "interrupt":
+            raise Interrupted(
+                f"the training was interrupted after {outcome.seconds:,.0f} s and is not signed",
+                help=f"run again under a new id, or keep what there is with --keep-intermediate; {log}",
+            )
+        raise Refused(
+            f"the training was stopped ({outcome.stopped}) after {outcome.seconds:,.0f} s and is not signed",
+            help=f"raise train.expectedDuration, or keep what there is with --keep-intermediate; {log}",
+        )
+    if not outcome.succeeded:
+        how = f"exit code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
+        raise Refused(
+            f"the training failed ({how}) and is not signed" + (f": {outcome.note}" if outcome.note else ""),
+            help=f"{log}; run again under a new id",
+        )
+    return "final"
+
+
+def _controls(outcome: Outcome, prepared: Prepared) -> Iterator[provenance.Control]:
+    """The isolation controls as they were tried; two are weaker where an input was not ours alone.
+
+    Who can write to it can change it, and can put a socket there for the training to find.
+    """
+    bound = prepared.bound
+    for control in outcome.controls:
+        state, how = control.state, control.how
+        if control.name in (NETWORK, FILESYSTEM) and bound and control.state is not ControlState.ABSENT:
+            state = ControlState.WEAKENED
+            how = f"{how}; the {' and the '.join(bound)} were bound in place, and hashed again afterwards"
+        yield provenance.Control(control.name, state, how)

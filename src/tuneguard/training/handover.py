@@ -1,0 +1,51 @@
+"""What a training that is over hands over to be signed, in the memory of the process that made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency
+    from tuneguard.attest.relied import Relied
+    from tuneguard.training.claims import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A run that ended, as it was observed from outside the sandbox.
+
+    ``kind`` is ``final`` or ``intermediate``. ``claimed`` has the identity of the one folder that may be
+    signed. ``dependencies`` are the inputs by digest, ``controls`` the isolation controls as they were tried,
+    ``started`` and ``finished`` RFC 3339 times.
+    """
+
+    run: str
+    kind: str
+    claimed: Claimed
+    dependencies: tuple[Dependency, ...]
+    base_scan: dict[str, Any]
+    comparison: Comparison | None
+    relied_on: tuple[Relied, ...]
+    environment: dict[str, Any]
+    controls: tuple[Control, ...]
+    started: str
+    finished: str
+    seconds: float
+    unsafe: tuple[str, ...]
+
+    def for_people(self) -> dict[str, Any]:
+        """What ``run.json`` keeps; nothing reads it again."""
+        return {
+            "run": self.run,
+            "class": self.kind,
+            "checkpoint": str(self.claimed.checkpoint),
+            "inputs": [
+                {"role": each.role, "name": each.name, "version": each.version, "digest": each.digest}
+                for each in self.dependencies
+            ],
+            "controls": {each.name: {"state": each.state, "how": each.how} for each in self.controls},
+            "started": self.started,
+            "finished": self.finished,
+            "unsafe": list(self.unsafe),
+        }
