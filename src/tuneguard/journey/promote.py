@@ -6,6 +6,7 @@ force flag.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,8 @@ def promote(
         tightened=(*tightened, *_flags(min_accuracy, max_toxicity)),
         mount_from=mount_from,
     )
-    folder = _state_directory(project) / attempt
-    outcome = orchestrate(plan, volumes, folder=folder, engine=engine, project=project)
+    place = partial(_place, project, attempt)
+    outcome = orchestrate(plan, volumes, place=place, engine=engine, project=project)
     for each in outcome.ran.values():
         retell.raise_error(each)
     return _result(directory, to, outcome, name)
@@ -89,14 +90,14 @@ def _reach(to: str, mount_from: str | None, project: Project) -> None:
         registry.resolve(target.tag)
 
 
-def _state_directory(project: Project) -> Path:
-    """Where the copies lie, each only while it is judged; what killed promotions left is removed.
+def _place(project: Project, attempt: str) -> Path:
+    """Where the copy lies while it is judged; what killed promotions left is removed.
 
     What was judged stays in the evidence, the ledger and the report.
     """
     room = project.state_directory("attempts")
     workdir.sweep((*room.iterdir(), *project.state_directory().glob("evaluate-*")))
-    return room
+    return room / attempt
 
 
 def _result(directory: Path, to: str, outcome: PlanOutcome, model: str) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,12 @@ def run(
     flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
     words = (*extra, *(flag for flag, given in flags.items() if given))
     plan, volumes = run_plan(project, run=identifier, resume=resume, extra=words)
+    outcome = orchestrate(plan, volumes, place=partial(_place, project), engine=engine, project=project)
+    return retell.result("run", outcome.steps["train"])
+
+
+def _place(project: Project) -> Path:
+    """Where the step's result lies until it is read; what killed runs left is removed."""
     state = project.state_directory()
     workdir.sweep(state.glob("run-*"))
-    folder = state / f"run-{secrets.token_hex(6)}"
-    outcome = orchestrate(plan, volumes, folder=folder, engine=engine, project=project)
-    return retell.result("run", outcome.steps["train"])
+    return state / f"run-{secrets.token_hex(6)}"

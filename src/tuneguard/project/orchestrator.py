@@ -9,7 +9,7 @@ from tuneguard.engines.engine import EngineType, Session, engine_named
 from tuneguard.project import options, passphrases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tuneguard.engines.engine import PlanOutcome
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 
 def orchestrate(
-    plan: Plan, volumes: Mapping[str, Path], *, folder: Path, engine: str | EngineType, project: Project
+    plan: Plan,
+    volumes: Mapping[str, Path],
+    *,
+    place: Callable[[], Path],
+    engine: str | EngineType,
+    project: Project,
 ) -> PlanOutcome:
-    """Run `plan` on `engine`, a name or an engine itself, with the new `folder` for as long as it runs.
+    """Run `plan` on `engine`, a name or an engine itself.
+
+    `place` says where a new folder goes that is there for as long as the plan runs; it is asked once the keys
+    are known to be there.
 
     Raises:
         UsageError: there is no such engine; a key is not there, or a passphrase does not open it.
@@ -31,6 +39,7 @@ def orchestrate(
     chosen = engine_named(engine) if isinstance(engine, str) else engine
     roles = sorted(plan.roles)
     held = passphrases.collect(project, roles)
+    folder = place()
     with workdir.working(folder) as hold:
         state = folder / "steps"
         state.mkdir(mode=0o700)

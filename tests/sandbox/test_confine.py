@@ -1,0 +1,91 @@
+"""A process that gave up the network and writing cannot take them back, nor can its children."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRIES = """\
+import json, os, socket, subprocess, sys
+from pathlib import Path
+from tuneguard.sandbox.confine import confine
+allowed, denied, network = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "network"
+failed = confine(network=network, writable=[allowed, allowed / "new/deep"])
+
+def tried(what):
+    try:
+        what()
+    except OSError as error:
+        return error.errno
+    return 0
+
+def child():
+    code = f"import socket; socket.socket(); open({str(denied / 'child')!r}, 'w')"
+    if subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode:
+        raise PermissionError(13, "child")
+
+print(json.dumps({
+    "failed": failed,
+    "write": tried(lambda: (allowed / "made").write_text("x")),
+    "rename": tried(lambda: (allowed / "made").rename(allowed / "moved")),
+    "write elsewhere": tried(lambda: (denied / "made").write_text("x")),
+    "change": tried(lambda: (denied / "there").write_text("x")),
+    "truncate": tried(lambda: os.truncate(denied / "there", 0)),
+    "remove": tried(lambda: (denied / "there").unlink()),
+    "folder": tried(lambda: (denied / "folder").mkdir()),
+    "link": tried(lambda: os.link(denied / "there", allowed / "linked")),
+    "move in": tried(lambda: (denied / "there").rename(allowed / "taken")),
+    "read": tried(lambda: (denied / "there").read_text()),
+    "null": tried(lambda: Path("/dev/null").write_text("x")),
+    "internet": tried(lambda: socket.socket(socket.AF_INET)),
+    "internet6": tried(lambda: socket.socket(socket.AF_INET6)),
+    "netlink": tried(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+    "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
+    "child": tried(child),
+}))
+"""
+ACCES, XDEV, NOSUPPORT = 13, 18, 97
+
+
+def outcome(tmp_path: Path, network: str) -> dict[str, int | dict[str, str]]:
+    allowed, denied = tmp_path / "allowed", tmp_path / "denied"
+    allowed.mkdir()
+    denied.mkdir()
+    (denied / "there").write_text("kept")
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES, allowed, denied, network], capture_output=True, check=True, text=True
+    )
+    found: dict[str, int | dict[str, str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.sandbox
+def test_what_was_given_up(tmp_path: Path):
+    found = outcome(tmp_path, "none")
+
+    assert found["failed"] == {}
+    assert {name for name, code in found.items() if code == 0} == {
+        "write",
+        "rename",
+        "read",
+        "null",
+        "unix",
+    }
+    assert found["internet"] == found["internet6"] == found["netlink"] == NOSUPPORT
+    assert (tmp_path / "denied/there").read_text() == "kept"
+    assert {found[name] for name in ("write elsewhere", "change", "truncate", "remove", "folder")} == {ACCES}
+
+
+@pytest.mark.sandbox
+def test_the_network_stays_where_it_is_needed(tmp_path: Path):
+    found = outcome(tmp_path, "network")
+
+    assert found["internet"] == found["unix"] == 0
+    assert found["change"] == ACCES
