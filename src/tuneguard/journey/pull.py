@@ -86,10 +86,9 @@ def pull(
         )
     release, said = None, seen.notes
     if source.digest is None:
-        tag = releases.tag_of(project, name, releases.need_tag(source.tag, reference))
+        tag = releases.tag_of(project, name, source)
         release, more = releases.follow(tag, manifest, pieces, project)
         said += more
-        releases.remember(tag, release)
     believed = evidence_log.behind_verdict(pieces, seen)
     _check_evidence(evidence.folder_of(target), believed)
     verdict = evidence_log.verdict_of(seen)

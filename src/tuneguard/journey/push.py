@@ -76,10 +76,8 @@ def push(
             f"{name} belongs to {repository}, not to {target.name}",
             help="push to the policy's repository",
         )
-    tag = None if target.tag is None else releases.tag_of(project, name, target.tag)
-    signer = None if tag is None else project.signer("promoter")
-    if tag is not None and signer is not None:
-        releases.check_may(tag, signer.public_key, project)
+    tag = None if target.tag is None else releases.tag_of(project, name, target)
+    signer = None if tag is None else releases.signer_of(tag, project)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):
         manifest = evidence_log.copied(directory, tree, attempt, project, faults)
@@ -115,7 +113,6 @@ def push(
     release = None
     if tag is not None and signer is not None:
         release = releases.issue(tag, built, registry, signer, project)
-        releases.remember(tag, release)
         _tag(target, tag.name, built, registry)
         note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.told(release))
     project.reporter.say(

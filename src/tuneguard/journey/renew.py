@@ -37,16 +37,14 @@ def renew(reference: str, *, model: str | None = None, project: Project | None =
     project = project or Project()
     name = project.expected_model(reference, model)
     source = parse(reference)
-    tag = releases.tag_of(project, name, releases.need_tag(source.tag, reference))
-    signer = project.signer("promoter")
-    releases.check_may(tag, signer.public_key, project)
+    tag = releases.tag_of(project, name, source)
+    signer = releases.signer_of(tag, project)
     registry = open_registry(source, options=project.registries)
     manifest = read(registry.read_manifest(tag.name), str(source))
     if not manifest.is_derived:
         raise NotUnderstood("the manifest is not the one that its own files make", where=str(source))
     _check_verdict(manifest, tag, releases.attached(registry, manifest), project)
     release = releases.again(tag, manifest, registry, signer, project)
-    releases.remember(tag, release)
     if registry.resolve(tag.name) != manifest.digest:
         raise Refused(f"the tag {tag.name} was moved meanwhile", where=str(source), help="look at it again")
     if project.ledger is not None:

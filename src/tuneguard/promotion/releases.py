@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tuneguard.attest.predicates.release import Release
     from tuneguard.oci.client import Registry
     from tuneguard.oci.manifest import ModelManifest
+    from tuneguard.oci.reference import Reference
     from tuneguard.project.project import Project
-    from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Purpose, Verification
 
@@ -60,9 +60,15 @@ class Tag:
         return f"{self.repository}:{self.name}"
 
 
-def tag_of(project: Project, model: str, name: str) -> Tag:
-    """The tag `name` of the repository that the policy fixes for `model`."""
-    return Tag(model, project.policy.models[model].repository, name)
+def tag_of(project: Project, model: str, target: Reference) -> Tag:
+    """The tag of `target`, in the repository that the policy fixes for `model`.
+
+    Raises:
+        UsageError: the reference names no tag.
+    """
+    if target.tag is None:
+        raise UsageError("names no tag", where=str(target), help="add :TAG")
+    return Tag(model, project.policy.models[model].repository, target.tag)
 
 
 def attached(registry: Registry, manifest: ModelManifest) -> list[Piece]:
@@ -95,7 +101,7 @@ def follow(
     seen = _judged("release", tag, manifest, pieces, project, remembered(tag, project))
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
-    return _newest(seen), seen.notes
+    return remember(tag, _newest(seen)), seen.notes
 
 
 def _unproven(tag: Tag, manifest: ModelManifest, seen: Verification) -> Refused:
@@ -139,12 +145,15 @@ def _newest(seen: Verification) -> Release:
 # --- Issuing ---------------------------------------------------------------------------------------
 
 
-def check_may(tag: Tag, key: PublicKey, project: Project) -> None:
-    """The policy lets the holder of `key` say what a tag of this model names.
+def signer_of(tag: Tag, project: Project) -> Signer:
+    """The promoter's signer, whom the policy lets say what a tag of this model names.
 
     Raises:
-        Refused: it does not, and whatever they sign would not be believed.
+        UsageError: there is no key of the promoter's.
+        Refused: the policy does not let them, and whatever they sign would not be believed.
     """
+    signer = project.signer("promoter")
+    key = signer.public_key
     named = {each.name for each in project.policy.identities.values() if each.key == key}
     wanted = {role for each in project.policy.require["release"] for role in each.roles}
     allowed = (
@@ -153,7 +162,7 @@ def check_may(tag: Tag, key: PublicKey, project: Project) -> None:
         if role.name in wanted and releases.KIND in role.evidence and tag.model in role.models
     )
     if any(named & set(role.any_of) for role in allowed):
-        return
+        return signer
     raise Refused(
         f"the policy does not let this key say what a tag of {tag.model} names",
         where=str(tag),
@@ -177,8 +186,9 @@ def issue(tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer,
     if mine.passed:
         kept = _newest(mine)
         if standing is None or standing.manifest.oci == manifest.digest or kept.sequence > standing.sequence:
-            return kept
-    return _signed(tag, manifest, registry, signer, project, known, standing, before)
+            return remember(tag, kept)
+    made = _signed(tag, manifest, registry, signer, project, known, standing, before)
+    return remember(tag, made)
 
 
 def again(tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer, project: Project) -> Release:
@@ -191,7 +201,8 @@ def again(tag: Tag, manifest: ModelManifest, registry: Registry, signer: Signer,
     seen = _judged("renew", tag, manifest, attached(registry, manifest), project, known)
     if not seen.passed:
         raise _unproven(tag, manifest, seen)
-    return _signed(tag, manifest, registry, signer, project, known, _newest(seen), manifest.digest)
+    made = _signed(tag, manifest, registry, signer, project, known, _newest(seen), manifest.digest)
+    return remember(tag, made)
 
 
 def _signed(
@@ -257,7 +268,7 @@ def remembered(tag: Tag, project: Project) -> Released | None:
     return Released(newest.sequence, newest.manifest, max(each.seen for each in known))
 
 
-def remember(tag: Tag, body: Release) -> None:
+def remember(tag: Tag, body: Release) -> Release:
     """Keep a release that was believed, unless a newer one is kept.
 
     Raises:
@@ -282,6 +293,7 @@ def remember(tag: Tag, body: Release) -> None:
             files.write_replacing(path, to_json(values) + b"\n", mode=0o600)
     except OSError as error:
         raise files.cannot_look(error, path) from error
+    return body
 
 
 class _Memory(typed.Said, frozen=True):
@@ -326,14 +338,3 @@ def _from_ledger(tag: Tag, project: Project) -> list[Released]:
         if same and isinstance(sequence, int) and isinstance(manifest, str):
             found.append(Released(sequence, manifest, datetime.fromisoformat(entry.time)))
     return found
-
-
-def need_tag(name: str | None, where: str) -> str:
-    """The tag that a reference must have here.
-
-    Raises:
-        UsageError: it has none.
-    """
-    if name is None:
-        raise UsageError("names no tag", where=where, help="add :TAG")
-    return name
