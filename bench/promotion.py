@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from tuneguard.artifact import snapshot  # noqa: E402 (found by the line above)
-from tuneguard.journey import evidence_log  # noqa: E402 (found by the line above)
+from tuneguard.project import evidence_log  # noqa: E402 (found by the line above)
 from tuneguard.project.project import Project  # noqa: E402 (found by the line above)
 
 if TYPE_CHECKING:
