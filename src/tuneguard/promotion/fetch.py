@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tuneguard.oci.transfer import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from tuneguard.artifact.safe_open import Stamp
@@ -51,9 +53,12 @@ def fetch(
     beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
     folder = evidence.folder_of(target)
     with workdir.working(beside):
-        with project.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task:
+        with (
+            project.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task,
+            ThreadPoolExecutor(registry.lanes, "flush") as pool,
+        ):
             jobs = [
-                (layer.size, partial(_write, registry, layer, beside / layer.path, task))
+                (layer.size, partial(_write, registry, layer, beside / layer.path, task, pool))
                 for layer in manifest.layers
             ]
             written = dict(
@@ -92,14 +97,16 @@ def _left_of(target: Path) -> list[Path]:
     return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
 
 
-def _write(registry: Registry, layer: Layer, path: Path, task: Task) -> Stamp:
+def _write(registry: Registry, layer: Layer, path: Path, task: Task, pool: Executor) -> Stamp:
     """Write a file, every byte of it verified on the way; returns its stamp when it was whole."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("xb") as file:
-            for chunk in registry.read_blob(layer.digest, layer.size):
-                file.write(chunk)
-                task.advance(len(chunk))
+            with durable.flushed_meanwhile(file.fileno(), pool) as wrote:
+                for chunk in registry.read_blob(layer.digest, layer.size):
+                    file.write(chunk)
+                    wrote(len(chunk))
+                    task.advance(len(chunk))
             file.flush()
             os.fsync(file.fileno())  # while other files still arrive: `durable.flush` finds little to do
             return stamp_of(os.fstat(file.fileno()))
