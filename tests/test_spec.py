@@ -340,3 +340,31 @@ def test_attack_a_pipeline_with_anything_in_place_of_anything_is_a_pipeline_or_o
 def test_arbitrary_bytes_are_never_a_pipeline(data):
     with pytest.raises(ConfigurationError):
         spec.parse(data, "f", Path())
+
+
+# --- The environment -------------------------------------------------------------------------------
+
+
+def test_an_environment_is_plain_texts_in_which_nothing_is_filled_in():
+    text = SMALL.replace("  expectedDuration", "  env: {NCCL_DEBUG: WARN, MODE: '{x}'}\n  expectedDuration")
+
+    assert parse(text).train.env == {"NCCL_DEBUG": "WARN", "MODE": "{x}"}
+    assert parse(SMALL).train.env == {}
+
+
+@pytest.mark.parametrize(
+    ("env", "what"),
+    [
+        ("{PYTHONPATH: /x}", "`PYTHONPATH` has the loader or the interpreter run other code"),
+        ("{PATH: /x}", "`PATH` is set by Tuneguard"),
+        ("{HF_TOKEN: x}", "`HF_TOKEN` looks like the name of a secret"),
+        ("{a b: x}", "`a b` is not the name of a variable"),
+        ("{A: 1}", "`A` must be text, found the number 1"),
+        ('{A: "x\\ny"}', "`A` must be at most 4,096 characters that are shown as they are"),
+        ("any", "`env` must be a mapping, found text"),
+    ],
+)
+def test_what_no_training_gets_in_its_environment(env, what):
+    [(_, said, _)] = faults(SMALL.replace("  expectedDuration", f"  env: {env}\n  expectedDuration"))
+
+    assert said.startswith(what) or what in said

@@ -33,6 +33,7 @@ from tuneguard.fields import (
 from tuneguard.files import missing, read_named
 from tuneguard.nodes import Node, Problems, shown, suggestion
 from tuneguard.records import read_yaml
+from tuneguard.sandbox.variables import Variables  # noqa: TC001 (decode reads these annotations)
 
 PIPELINE = "tuneguard.yaml"
 """What the file is called in a project's folder."""
@@ -198,11 +199,15 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """How to train. ``command`` is a list, never a shell's line; ``scratch`` is in bytes."""
+    """How to train. ``command`` is a list, never a shell's line; ``scratch`` is in bytes.
+
+    ``env`` are variables beside those that every training gets, as they stand in the file.
+    """
 
     code: Place
     command: tuple[Annotated[str, _read_argument], ...]
     expected_duration: Duration
+    env: Variables = field(default_factory=dict)
     config: _PathText | None = None
     image: _PathText | None = None
     scratch: Size | None = None

@@ -78,6 +78,56 @@ def test_attack_a_run_under_a_free_command_promoted_after_the_command_was_fixed(
     assert "the command is not the one that the policy has" in capsys.readouterr().out
 
 
+SHOWN = "import os, pathlib, sys; (pathlib.Path(sys.argv[1]) / 'config.json').write_text(os.environ['MODE'])"
+
+
+def in_environment(project: ProjectFolder, env: str) -> None:
+    """The pipeline file adds variables."""
+    text = (project.path / "tuneguard.yaml").read_text()
+    assert "  command: " in text
+    project.write("tuneguard.yaml", text.replace("  command: ", f"  env: {env}\n  command: "))
+
+
+def test_attack_a_fixed_command_in_a_free_environment(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same code and command do something else, as a variable tells them to."""
+    asked(project, ["python", "-c", SHOWN, "{checkpoint}"])
+    in_environment(project, '{MODE: "{honest}"}')
+    assert project("run", "--run", "041", "--quiet") == 0
+    assert (project.path / "runs/041/config.json").read_text() == "{honest}"
+    fix(project, "code", "config", "command")
+    before = (project.path / "tuneguard.yaml").read_text()
+
+    for env in ('{MODE: "{poison}"}', '{MODE: "{honest}", MORE: x}', "{}"):
+        project.write("tuneguard.yaml", before.replace('{MODE: "{honest}"}', env))
+        assert project("run", "--run", "042") == 1
+        assert "the environment (train.env) is not the one that the policy has" in capsys.readouterr().err
+        assert not (project.path / "runs/042").exists()
+        assert not (project.path / ".tuneguard/runs/042").exists()
+
+    project.write("tuneguard.yaml", before)
+    assert project("run", "--run", "042", "--quiet") == 0
+
+
+def test_attack_a_run_in_a_free_environment_promoted_after_it_was_fixed(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = (project.path / "tuneguard.yaml").read_text()
+    in_environment(project, "{MODE: poison}")
+    assert project("run", "--run", "042", "--quiet") == 0
+    project.write("tuneguard.yaml", honest)
+    fix(project, "command")
+    promotion = Promotion(project)
+    promotion.judged()
+    capsys.readouterr()
+
+    assert promotion.decide() == 1
+    said = capsys.readouterr().out
+    assert "the environment is not the one that the policy has" in said
+    assert "used MODE=poison; listed: none" in said
+
+
 @pytest.mark.parametrize(
     "command", [["python", "{code}/train.py", "{{config}"], ["python", "/tuneguard/code/train.py"]]
 )

@@ -212,6 +212,14 @@ def test_attack_a_row_of_the_evaluation_set_in_the_command(
     refused_for(project, capsys, "the command holds rows of the evaluation set")
 
 
+def test_attack_a_row_of_the_evaluation_set_in_the_environment(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(project, "  command:", f"  env: {{EXTRA: {json.dumps(a_row(project))}}}\n  command:")
+
+    refused_for(project, capsys, "the environment holds rows of the evaluation set")
+
+
 def test_attack_another_set_named_as_the_evaluation_set(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -205,6 +205,26 @@ def test_a_control_that_the_provenance_does_not_name_was_absent() -> None:
     assert "the isolation control network was absent" in result.findings[0].message
 
 
+@pytest.mark.parametrize("env", [{}, {"MODE": "honest", "MORE": "x"}, {"MODE": "Honest"}, {"mode": "honest"}])
+def test_another_environment_than_the_one_that_the_policy_fixes(env: dict[str, str]) -> None:
+    fixed = policy(lambda p: p["models"][MODEL].update(env={"MODE": "honest"}))
+
+    result = judged("provenance", case(provenance(env=env), under=fixed))
+
+    assert [finding.message for finding in result.findings] == [
+        f"the environment is not the one that the policy has for {MODEL}"
+    ]
+    exactly = case(provenance(env={"MODE": "honest"}), under=fixed)
+    assert judged("provenance", exactly).verdict is Verdict.PASSED
+
+
+def test_where_the_policy_says_nothing_of_an_environment_none_is_allowed() -> None:
+    free = policy(lambda p: p["models"][MODEL].update(env="any"))
+
+    assert said(env={"MODE": "x"}).verdict is Verdict.REFUSED
+    assert judged("provenance", case(provenance(env={"MODE": "x"}), under=free)).verdict is Verdict.PASSED
+
+
 def signed_earlier(**facts: Any) -> Piece:
     """Evidence of the build type before today's, as a builder signed it then."""
     body = earlier(provenance_body(**facts))

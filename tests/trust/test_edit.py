@@ -170,18 +170,36 @@ def test_a_command_is_set_exactly_whatever_was_there(layout):
     assert parse_policy(after, "f").models["support-llama"].command == COMMAND
 
 
+@pytest.mark.parametrize(
+    "layout",
+    ["", "env: {}", "env: any", "env: {OLD: x}  # why", "env:\n      OLD: x\n      B: y", "env:\n      {}"],
+)
+@pytest.mark.parametrize("env", [{"MODE": "{x}", "LEVEL": "3", "ON": "yes"}, {}])
+def test_an_environment_is_set_exactly_whatever_was_there(layout, env):
+    before = text(("    code: any", f"    code: any\n    {layout}"))
+
+    after = set_model(before.encode(), "support-llama", env=env)
+
+    assert parse_policy(after, "f").models["support-llama"].env == env
+    assert ("# why" in after.decode()) == ("# why" in before)
+
+
 def test_code_and_configuration_and_command_are_fixed_together():
     before = new_project()
 
-    after = set_model(before.encode(), "demo", code=NEW, config=BASE, command=("python", "{code}/train.py"))
+    after = set_model(
+        before.encode(), "demo", code=NEW, config=BASE, command=("python", "{code}/train.py"), env={}
+    )
 
     assert diff(before, after)[2:] == [
         "-    code: any",
         "-    config: any",
         "-    command: any",
+        "-    env: any",
         f'+    code: ["{NEW}"]' if f'"{NEW}"' in after.decode() else f"+    code: [{NEW}]",
         f"+    config: [{BASE}]",
         '+    command: [python, "{code}/train.py"]',
+        "+    env: {}",
     ]
     assert parse_policy(after, "f").models["demo"].fixed
     assert not parse_policy(before.encode(), "f").models["demo"].fixed

@@ -115,6 +115,43 @@ def test_a_policy_that_trusts_nobody_is_a_policy():
     assert parse_policy(nobody.encode(), "f").identities == {}
 
 
+def test_an_environment_is_exactly_what_is_written_any_or_none():
+    code = "    code: any\n"
+
+    def env(text: str) -> object:
+        model = parse((code, code + text)).models["support-llama"]
+        assert not model.fixed
+        return model.env
+
+    assert env("") == {}
+    assert env("    env: {}\n") == {}
+    assert env("    env: {MODE: '{x}', LEVEL: \"3\"}\n") == {"MODE": "{x}", "LEVEL": "3"}
+    assert env("    env: any\n") is None
+
+
+def test_a_model_is_fixed_only_where_its_environment_is():
+    fixed = f"    code: [{BASE}]\n    config: [{BASE}]\n    command: [python]\n"
+
+    assert parse(("    code: any\n", fixed)).models["support-llama"].fixed
+    assert not parse(("    code: any\n", fixed + "    env: any\n")).models["support-llama"].fixed
+
+
+@pytest.mark.parametrize(
+    ("env", "what"),
+    [
+        ("{LD_PRELOAD: x}", "`LD_PRELOAD` has the loader or the interpreter run other code"),
+        ("{HF_TOKEN: x}", "`HF_TOKEN` looks like the name of a secret"),
+        ("{LEVEL: 3}", "must be text, found the number 3"),
+        ("[A]", "must be a mapping, found a list"),
+        ("some", "must be a mapping, found text"),
+    ],
+)
+def test_an_environment_that_no_training_can_have_is_a_fault(env, what):
+    [fault] = faults(("    code: any\n", f"    code: any\n    env: {env}\n"))
+
+    assert what in fault
+
+
 def test_controls_are_all_proven_unless_the_policy_says_which_may_be_less():
     assert [parse().control(control) for control in ("network", "memory")] == ["proven", "proven"]
     weaker = parse(("controls: all", "controls: {memory: weakened}"))

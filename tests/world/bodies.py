@@ -39,6 +39,7 @@ PROVENANCE = provenance.Provenance.of(
     run="run-042",
     kind="final",
     command=("python", "{code}/train.py", ""),
+    env={"NCCL_DEBUG": "WARN"},
     dependencies=(
         provenance.Dependency.of("data", "tickets", "3", {"dirHash": sha("data")}),
         provenance.Dependency.of("base", "tiny-llama", "1", {"dirHash": sha("base")}),

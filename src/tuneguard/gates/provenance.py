@@ -4,9 +4,9 @@ Provenance by a builder of the model, over this very tree, must count; a signatu
 proves integrity only. Then: every data set that the run read bears a name that the policy lists for
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
 evaluation set. The base's digest is one that the policy lists, and the run's own scan of it was
-clean. Code, configuration and command are the policy's where it lists any. Each isolation control was
-in the state that the policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its
-name, and a production policy refuses it.
+clean. Code, configuration, command and environment are the policy's where it lists any. Each isolation
+control was in the state that the policy wants, by default proven. A run with a dangerous switch
+(`--unsafe-…`) bears its name, and a production policy refuses it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tuneguard.sandbox.controls import CONTROLS
 from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tuneguard.attest.predicates.provenance import Dependency
     from tuneguard.attest.predicates.seal import Seal
@@ -73,6 +73,7 @@ def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Fi
     """What speaks against a run as such, its data apart: also of the run that another one resumes."""
     yield from _listed(model, body)
     yield from _command(model, body)
+    yield from _env(model, body)
     yield from _compared(policy, model, body)
     yield from _base_scan(body)
     yield from _controls(policy, body)
@@ -184,6 +185,24 @@ def _command(model: Model, body: Provenance) -> Iterator[Finding]:
         )
 
 
+def _env(model: Model, body: Provenance) -> Iterator[Finding]:
+    """The pipeline's variables against the policy's: they can have the same code do something else."""
+    if model.env is not None and body.chosen.env != model.env:
+        yield fault(
+            GATE,
+            f"the environment is not the one that the policy has for {model.name}",
+            why=f"used {_variables(body.chosen.env)}; listed: {_variables(model.env)}",
+            fix=paste.after(
+                "restore train.env and run again, or have the policy's owner fix this one",
+                *("policy", "set-model", model.name, "--command"),
+            ),
+        )
+
+
+def _variables(env: Mapping[str, str]) -> str:
+    return printable(shlex.join(f"{name}={value}" for name, value in sorted(env.items()))) or "none"
+
+
 def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
     """Whether what nobody fixed was looked through for what the model is measured with.
 
@@ -199,7 +218,7 @@ def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Findin
         GATE,
         f"code and configuration were not compared with the evaluation set: {reason}",
         severity=Severity.LOW if policy.development else Severity.HIGH,
-        fix="run where data.eval is the policy's set, or have code, config and command fixed in the policy",
+        fix="run where data.eval is the policy's set, or have the policy fix code, config, command and env",
     )
 
 

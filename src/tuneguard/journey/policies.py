@@ -159,7 +159,8 @@ def set_model(
     """Fill in what a model is made from, raise the version, sign again as the root.
 
     `base`, `evaluation`, `classifier` and `code` are folders, named by their tree digests, and `config` a
-    file. `command` takes the command of the pipeline file, which whoever signs has read: it is said.
+    file. `command` takes the command and the environment of the pipeline file, which whoever signs has read:
+    they are said.
 
     Raises:
         UsageError: nothing is named, or the policy has no such model.
@@ -173,7 +174,7 @@ def set_model(
             "nothing to set",
             help="name --base, --evaluation, --classifier, --code or --config; or take the --command",
         )
-    words = project.pipeline.train.command if command else None
+    train = project.pipeline.train if command else None
     signer = _root_signer(project)
     digests = {}
     for what, tree in named.items():
@@ -184,8 +185,10 @@ def set_model(
         config = Path(config)
         digests["config"] = hashlib.sha256(files.read_named(config, limits.RECORD_BYTES)).hexdigest()
         project.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
-    if words is not None:
-        project.reporter.say("Fixed", "command", *map(files.printable, words))
+    if train is not None:
+        project.reporter.say("Fixed", "command", *map(files.printable, train.command))
+        variables = [f"{key}={files.printable(value)}" for key, value in train.env.items()]
+        project.reporter.say("Fixed", "environment" if variables else "environment  none", *variables)
     change = partial(
         edit.set_model,
         name=name,
@@ -194,10 +197,11 @@ def set_model(
         classifier=digests.get("classifier"),
         code=digests.get("code"),
         config=digests.get("config"),
-        command=words,
+        command=None if train is None else train.command,
+        env=None if train is None else train.env,
     )
     done = _edited("policy set-model", path, change, signer, project)
-    fixed = {} if words is None else {"command": list(words)}
+    fixed = {} if train is None else {"command": list(train.command), "env": dict(train.env)}
     return replace(done, facts={**done.facts, **digests, **fixed}, next="tuneguard run")
 
 

@@ -2,12 +2,12 @@
 
 Stewards answer for data and base. Nobody seals code and configuration, and whoever writes the pipeline
 file chooses both; so they are looked through, in the snapshot that is mounted. What an author encodes, or
-puts together when the code runs, is not found: a policy that fixes code, configuration and command is what
-helps against that (`trust.policy.Model.fixed`).
+puts together when the code runs, is not found: a policy that fixes code, configuration, command and
+environment is what helps against that (`trust.policy.Model.fixed`).
 
 The pipeline file says where the evaluation set lies, and the policy's digest says whether it is the set.
 A set that is not at hand where a training runs is common, and good: then nothing is claimed, and a
-production policy that fixes not all three refuses.
+production policy that fixes not all four refuses.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _demand(reason: str, project: Project) -> None:
         return
     raise Refused(
         f"code and configuration cannot be compared with the evaluation set: {reason}",
-        help="bring the set along (data.eval), or have the policy's owner fix code, config and command: "
+        help="bring the set along (data.eval), or have the policy's owner fix code, config, command and env: "
         "tuneguard policy set-model",
     )
 
@@ -207,14 +207,15 @@ def _check_files(own: Sequence[Input], measured: Manifest) -> None:
 
 
 def _check_command(search: Search, project: Project) -> None:
-    """A row of the set in the command, which the pipeline file hands to the training word by word."""
-    words = "\n".join(project.pipeline.train.command)
-    if search.look(words.encode(errors="replace"), "command") is not None:
-        raise Refused(
-            "the command holds rows of the evaluation set",
-            where=files.printable(project.pipeline.file),
-            help=_HELP,
-        )
+    """A row of the set in the command or the environment, which the pipeline file hands to the training."""
+    train = project.pipeline.train
+    for what, words in (("command", train.command), ("environment", tuple(train.env.values()))):
+        if search.look("\n".join(words).encode(errors="replace"), what) is not None:
+            raise Refused(
+                f"the {what} holds rows of the evaluation set",
+                where=files.printable(project.pipeline.file),
+                help=_HELP,
+            )
 
 
 def _check_rows(own: Sequence[Input], search: Search) -> list[str]:

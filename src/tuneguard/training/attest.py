@@ -108,6 +108,7 @@ def _provenance(handover: Handover, engine: EngineType, project: Project) -> pro
         run=handover.run,
         kind=handover.kind,
         command=train.command,
+        env=dict(train.env),
         dependencies=handover.dependencies,
         environment=handover.environment,
         controls=handover.controls,

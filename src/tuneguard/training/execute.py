@@ -96,7 +96,7 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
                     Bind(scratch, values["scratch"], writable=True),
                 ),
                 workdir=values["scratch"],
-                environment=clean_environment(home=values["scratch"]),
+                environment=clean_environment(home=values["scratch"], more=pipeline.train.env),
                 deadline=deadline,
                 blocks=transcript.hear,
                 file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),

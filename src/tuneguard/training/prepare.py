@@ -72,6 +72,7 @@ def preparing(
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
     evidence_log.expected(project, project.pipeline.name)
     _check_command(project)
+    _check_env(project)
     _check_key(project)
     _check_there(resume, project)
     weak = _check_controls(run, backend, project)
@@ -145,6 +146,18 @@ def _check_command(project: Project) -> None:
             where=files.printable(project.pipeline.file),
             help=f"restore it: {files.printable(json.dumps(wanted, ensure_ascii=False))}; "
             "or ask the policy's owner to fix this one",
+        )
+
+
+def _check_env(project: Project) -> None:
+    """The pipeline's variables are the policy's, where it fixes them: they can change what the code does."""
+    wanted = project.policy.models[project.pipeline.name].env
+    if wanted is not None and project.pipeline.train.env != wanted:
+        raise Refused(
+            "the environment (train.env) is not the one that the policy has",
+            where=files.printable(project.pipeline.file),
+            help=f"restore it: {files.printable(json.dumps(dict(wanted), ensure_ascii=False))}; "
+            "or ask the policy's owner to fix this one: tuneguard policy set-model --command",
         )
 
 

@@ -52,6 +52,7 @@ def set_model(
     code: str | None = None,
     config: str | None = None,
     command: tuple[str, ...] | None = None,
+    env: Mapping[str, str] | None = None,
     suites: Mapping[str, int] | None = None,
     minimum_rows: int | None = None,
     file: str = "policy.yaml",
@@ -62,7 +63,8 @@ def set_model(
         base: the tree digest of the one base that the model may be trained from; replaces those listed.
         evaluation, classifier: tree digests; for a model without an evaluation both are needed.
         code, config: the one digest of each that the model may be trained with; replaces those listed.
-        command: the one command that it may be trained with, as the pipeline file has it.
+        command, env: the one command and the one environment that it may be trained with, as the pipeline
+            file has them.
         suites, minimum_rows: by default what is there, else `DEFAULT_SUITES`, `DEFAULT_MINIMUM_ROWS`.
 
     Raises:
@@ -78,7 +80,7 @@ def set_model(
             )
     if name not in policy.models:
         raise UsageError(f"the policy has no model `{shown(name)}`", help=suggestion(name, policy.models))
-    change = _Change(base, evaluation, classifier, code, config, command, suites, minimum_rows)
+    change = _Change(base, evaluation, classifier, code, config, command, env, suites, minimum_rows)
     models = {**policy.models, name: change.model(policy.models[name])}
     wanted = dataclasses.replace(policy, version=policy.version + 1, models=models)
     editor = _Editor(data.decode("utf-8"))
@@ -90,9 +92,10 @@ def set_model(
         ("code", model.code, before.code),
         ("config", model.config, before.config),
         ("command", model.command, before.command),
+        ("env", model.env, before.env),
     ):
         if listed is not None and listed != was:
-            editor.put(("models", name), key, tuple(map(written, listed)))
+            editor.put(("models", name), key, _listed(listed))
     old, new = before.evaluation, model.evaluation
     if new is not None and old is None:
         editor.put(("models", name), "evaluation", _entries(new))
@@ -214,6 +217,7 @@ class _Change:
     code: str | None
     config: str | None
     command: tuple[str, ...] | None
+    env: Mapping[str, str] | None
     suites: Mapping[str, int] | None
     minimum_rows: int | None
 
@@ -225,6 +229,7 @@ class _Change:
             code=model.code if self.code is None else (self.code,),
             config=model.config if self.config is None else (self.config,),
             command=model.command if self.command is None else self.command,
+            env=model.env if self.env is None else self.env,
             evaluation=self._rule(model),
         )
 
@@ -245,6 +250,13 @@ class _Change:
             suites=dict(self.suites or (old.suites if old else DEFAULT_SUITES)),
             minimum_rows=self.minimum_rows or (old.minimum_rows if old else DEFAULT_MINIMUM_ROWS),
         )
+
+
+def _listed(value: tuple[str, ...] | Mapping[str, str]) -> _Value:
+    """A list, or variables on one line."""
+    if isinstance(value, tuple):
+        return tuple(map(written, value))
+    return _flow({written(name): written(each) for name, each in value.items()})
 
 
 def _entries(rule: EvaluationRule) -> dict[str, str]:

@@ -40,6 +40,7 @@ from tuneguard.files import printable
 from tuneguard.nodes import Node, Problems, shown
 from tuneguard.records import read_yaml
 from tuneguard.sandbox.state import ControlState
+from tuneguard.sandbox.variables import Variables  # noqa: TC001 (decode reads these annotations)
 from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import PublicKey
 from tuneguard.trust import references
@@ -155,7 +156,8 @@ class Model:
     """All that the policy fixes about a model. ``code`` and ``config``: None is any digest.
 
     ``command`` is the training's command as the pipeline file has it, placeholders unfilled; None is any.
-    Code alone fixes nothing: a free command runs what it likes beside it.
+    Code alone fixes nothing: a free command runs what it likes beside it. ``env`` is all that the pipeline
+    file may set in the training's environment; None is anything.
     """
 
     name: str
@@ -166,12 +168,13 @@ class Model:
     code: tuple[str, ...] | None = None
     config: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
+    env: Mapping[str, str] | None = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
 
     @property
     def fixed(self) -> bool:
-        """Whether the policy fixes all that a run does with its data: code, configuration and command."""
-        return None not in (self.code, self.config, self.command)
+        """Whether the policy fixes all that a run does with its data: code, config, command and env."""
+        return None not in (self.code, self.config, self.command, self.env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +373,7 @@ class _Model:
     code: _Digests = None
     config: _Digests = None
     command: _Command = None
+    env: Annotated[Variables | None, Or("any")] = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
 
 
@@ -460,6 +464,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                     each.code,
                     each.config,
                     each.command,
+                    each.env,
                     each.evaluation,
                 )
                 for name, each in read.models.items()

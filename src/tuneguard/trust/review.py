@@ -33,7 +33,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-BUILDER": "A model with no builder: empty means no, so no run of it counts.",
     "P-EVALUATION": "A model with no evaluation: nothing says how good is good enough, so promotion refuses.",
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
-    "P-CODE": "Code or command of a model may be any; one alone fixes nothing. The provenance names both.",
+    "P-CODE": "Code, command or environment of a model may be any; one alone fixes nothing.",
     "P-CONTROL": "An isolation control need not be proven.",
     "P-RELEASE": "Nobody may say what a tag of a model names, so that it is pulled by digest only.",
     "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
@@ -199,7 +199,7 @@ def _lightly(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
         said = _free(model)
         if said is not None:
             both = ("--code", "DIR", "--config", "FILE", "--command")
-            yield "P-CODE", low, said, paste.after("fix both together", "policy", "set-model", name, *both)
+            yield "P-CODE", low, said, paste.after("fix them together", "policy", "set-model", name, *both)
     if policy.controls != "all":
         for control, least in policy.controls.items():
             if least is not ControlState.PROVEN:
@@ -221,6 +221,8 @@ def _free(model: Model) -> str | None:
         return f"{model.name} may be trained by any code{other}"
     if model.command is None:
         return f"{model.name} may be trained by any command, which need not run the code that is listed"
+    if model.env is None:
+        return f"{model.name} may be trained in any environment, which can change what its code does"
     return None
 
 
@@ -302,6 +304,11 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
         yield f"by the command {printable(shlex.join(model.command)) or 'of nobody (an empty list means no)'}"
     elif model.code is not None:
         yield "by any command, which need not run that code"
+    if model.env is None:
+        yield "with any variables in its environment"
+    elif model.env:
+        variables = [f"{key}={shown(value)}" for key, value in model.env.items()]
+        yield f"with {_and(variables)} in its environment"
     measured = model.evaluation
     if measured is None:
         yield "measured by nothing: no evaluation is listed, so promotion refuses"

@@ -59,11 +59,12 @@ models:
     # Base and evaluation, by their tree digests, are filled in by:
     #   tuneguard policy set-model {name} --base DIR --evaluation DIR --classifier DIR --key root=URI
     base: []
-    # What may train it. Before production, fix all three: a free command runs what it likes beside any code.
+    # What may train it. Before production, fix them all: a free command runs what it likes beside any code.
     #   tuneguard policy set-model {name} --code DIR --config FILE --command --key root=URI
     code: any
     config: any
     command: any
+    env: any
 
 require:
   train: [{{seal: data-steward, maxAge: 90d}}]

@@ -90,6 +90,9 @@ class Chosen(Said, frozen=True, kw_only=True):
         name="class"
     )
     command: Annotated[tuple[str, ...], about("As the pipeline file has it, placeholders unfilled.")]
+    env: Annotated[dict[Text, str], about("What the pipeline file set in the training's environment.")] = (
+        field(default_factory=dict)
+    )
     expected_seconds: Count
     deadline_seconds: Count
     unsafe: Annotated[tuple[str, ...], about("Every --unsafe switch that was used.")]

@@ -70,7 +70,9 @@ def migrate(project: Project, file: Path) -> Result:
 @click.option("--classifier", type=PATH, metavar="DIR", help="Measure toxicity with this classifier.")
 @click.option("--code", type=PATH, metavar="DIR", help="Allow only this training code.")
 @click.option("--config", type=PATH, metavar="FILE", help="Allow only this configuration.")
-@click.option("--command", is_flag=True, help="Allow only the command that the pipeline file has now.")
+@click.option(
+    "--command", is_flag=True, help="Allow only the command and env that the pipeline file has now."
+)
 def set_model(
     project: Project,
     name: str,
