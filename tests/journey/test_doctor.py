@@ -214,3 +214,17 @@ def test_the_project_and_its_parts_can_be_named_from_elsewhere(project, tmp_path
     rows = {row["check"]: row for row in json.loads(capfd.readouterr().out)["facts"]["checks"]}
     assert "expires" in rows["policy"]["found"]
     assert "builder" in rows["keys"]["found"]
+
+
+def test_a_kernel_without_landlock_is_weakened(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = subprocess.CompletedProcess([], 0, b'{"writes": "Function not implemented"}', b"")
+    monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: said)
+
+    found = machine.steps(Project())
+
+    assert found.state is State.WEAKENED
+    assert found.found == "writes cannot be given up: Function not implemented"
+
+
+def test_this_kernel_lets_steps_give_up_what_they_do_not_need() -> None:
+    assert machine.steps(Project()).state is State.OK

@@ -26,6 +26,12 @@ def tried(what):
         return error.errno
     return 0
 
+def unshared():
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x10000000):
+        raise OSError(ctypes.get_errno(), "unshare")
+
 def child():
     code = f"import socket; socket.socket(); open({str(denied / 'child')!r}, 'w')"
     if subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode:
@@ -47,6 +53,9 @@ print(json.dumps({
     "internet": tried(lambda: socket.socket(socket.AF_INET)),
     "internet6": tried(lambda: socket.socket(socket.AF_INET6)),
     "netlink": tried(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+    "trace": tried(lambda: os.close(os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY))),
+    "signal": tried(lambda: os.kill(os.getppid(), 0)),
+    "namespace": tried(lambda: os.unshare(os.CLONE_NEWUSER) if hasattr(os, "unshare") else unshared()),
     "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
     "child": tried(child),
 }))

@@ -6,7 +6,7 @@ A step writes its facts and its result to its own folder in the session's state,
 
 A step that needs no network gives it up before it reads anything, and with it the right to write anywhere but
 in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). A step that builds a
-sandbox of its own keeps both, since building one takes them.
+sandbox of its own keeps both, since building one takes them, and so does one that signs with a key elsewhere.
 
 A child is in a process group of its own, so that Ctrl-C reaches the orchestrator alone, which passes it on,
 once, as SIGTERM, and waits: a training is asked to stop and has its time to do so. Who presses Ctrl-C again
@@ -39,6 +39,7 @@ from tuneguard.engines.engine import (
 from tuneguard.errors import CannotLook, NotUnderstood, UsageError
 from tuneguard.files import read_bounded
 from tuneguard.plan.handover import CONFINED, LINES_FD, PASSPHRASE_FD, confined
+from tuneguard.plan.step import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class LocalEngine:
         if passphrase is not None:
             inherited.append(_pipe_holding(passphrase))
             environment[PASSPHRASE_FD] = str(inherited[-1])
-        if not step.sandbox:
+        if not step.sandbox and Service.SIGNING not in step.network:
             environment[CONFINED] = confined(
                 network=bool(step.network), writable=self._writable(step, folder)
             )

@@ -1,8 +1,9 @@
 """A process gives up the network, and the right to write anywhere but where it has to.
 
 This is for steps that read what strangers made and execute none of it: should a parser be taken over, the
-process reaches no network and changes no file but its own. Both are kept by the kernel for the process and
-all its children, and cannot be taken back (seccomp(2), landlock(7)).
+process reaches no network, changes no file but its own, and can neither look into another process nor signal
+it. Both are kept by the kernel for the process and all its children, and cannot be taken back (seccomp(2),
+landlock(7)).
 
 A kernel that lacks one of them leaves the process as it was: `confine` says which it could not have.
 """
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 1
+_SCOPED, _SCOPES_SINCE = 0b11, 6
+"""LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and SIGNAL: neither reaches a process that gave up less."""
 _PATH_BENEATH = 1
 _TO_FILES = 0b10 | 1 << 14
 """LANDLOCK_ACCESS_FS_WRITE_FILE and TRUNCATE: all that a rule about one file may hold."""
@@ -53,7 +56,10 @@ def confine(*, network: bool, writable: Iterable[Path]) -> dict[str, str]:
 def _restrict_writes(writable: Iterable[Path]) -> None:
     version = kernel.call("landlock_create_ruleset", None, 0, _VERSION)
     rights = _WRITES & ~sum(right for right, since in _SINCE.items() if since > version)
-    ruleset = kernel.call("landlock_create_ruleset", struct.pack("=Q", rights), 8, 0)
+    attributes = struct.pack("=Q", rights)
+    if version >= _SCOPES_SINCE:
+        attributes += struct.pack("=QQ", 0, _SCOPED)
+    ruleset = kernel.call("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
         for path in (*map(_nearest, writable), "/dev/null"):
             _allow(ruleset, path, rights)

@@ -7,8 +7,11 @@ reaches no network and leaves nothing behind.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,6 +69,23 @@ def sandbox(project: Project) -> Check:
         found += weak
         return Check(State.WEAKENED, "; ".join(found), "run as root, or see docs/sandbox.md")
     return Check(State.OK, "; ".join(found))
+
+
+def steps(project: Project) -> Check:
+    """The steps of a plan give up the network, where they need none, and writing to what is not theirs."""
+    del project
+    asked = "import json; from tuneguard.sandbox.confine import confine; "
+    asked += "print(json.dumps(confine(network=False, writable=())))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", asked], capture_output=True, stdin=subprocess.DEVNULL, check=False
+    )
+    failed = (
+        json.loads(done.stdout) if done.returncode == 0 else {"network and writes": "it could not be tried"}
+    )
+    if failed:
+        found = "; ".join(f"{what} cannot be given up: {why}" for what, why in failed.items())
+        return Check(State.WEAKENED, found, "a kernel with Landlock (5.13 or newer) and seccomp")
+    return Check(State.OK, "give up the network and writing where they need neither")
 
 
 def cgroups(project: Project) -> Check:
@@ -179,7 +199,8 @@ def extras(project: Project) -> Check:
 
 
 CHECKS: dict[str, Callable[[Project], Check]] = {
-    check.__name__: check for check in (sandbox, cgroups, gpus, reflink, keys, root, policy, ledger, extras)
+    check.__name__: check
+    for check in (sandbox, steps, cgroups, gpus, reflink, keys, root, policy, ledger, extras)
 }
 """Every check by its name, in the order of the table."""
 

@@ -134,19 +134,12 @@ class Instruction(NamedTuple):
 
 
 def program(machine: str) -> bytes:
-    """The filter for `machine` (``x86_64`` or ``aarch64``), as the kernel takes it.
+    """The filter for a sandboxed command on `machine` (``x86_64`` or ``aarch64``), as the kernel takes it.
 
     Raises:
         OSError: (ENOSYS) there is none for this machine.
     """
-    if machine not in ARCHITECTURE:
-        raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
-    code = [*_preamble(machine)]
-    column = 0 if machine == "x86_64" else 1
-    for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
-        for numbers in table.values():
-            code += _on(numbers[column], [_return(ERRNO | answer)])
-    code += _on(SOCKET[column], _families(FAMILIES))
+    column, code = _denying(machine, FAMILIES)
     code += _on(CLONE[column], [_argument(0), *_deny_bits(NEW_NAMESPACE)])
     for call, mode in MODES:
         code += _on(call[column], [_argument(mode), *_deny_bits(SET_ID)])
@@ -156,19 +149,25 @@ def program(machine: str) -> bytes:
 
 
 def offline(machine: str) -> bytes:
-    """A filter for `machine` that denies every socket but those of the family AF_UNIX, and nothing else.
+    """The filter for a step of a plan: as `program`, without its rules on modes; AF_UNIX is the one family.
 
     Raises:
         OSError: (ENOSYS) there is none for this machine.
     """
+    _, code = _denying(machine, FAMILIES[:1])
+    return _assembled([*code, _return(ALLOW)])
+
+
+def _denying(machine: str, families: tuple[int, ...]) -> tuple[int, list[Instruction]]:
+    """The column of `machine` in the tables, and the code that denies calls and other socket families."""
     if machine not in ARCHITECTURE:
         raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
-    column = 0 if machine == "x86_64" else 1
     code = [*_preamble(machine)]
-    for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):  # they open sockets past a filter
-        code += _on(UNKNOWN[name][column], [_return(ERRNO | errno.ENOSYS)])
-    code += _on(SOCKET[column], _families(FAMILIES[:1]))
-    return _assembled([*code, _return(ALLOW)])
+    column = 0 if machine == "x86_64" else 1
+    for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
+        for numbers in table.values():
+            code += _on(numbers[column], [_return(ERRNO | answer)])
+    return column, code + _on(SOCKET[column], _families(families))
 
 
 def _assembled(code: list[Instruction]) -> bytes:
