@@ -36,6 +36,15 @@ def test_the_pipelines_example_is_a_pipeline():
     assert spec.parse(example, "tuneguard.yaml", Path()).train.expected_seconds == 57_600
 
 
+def test_the_pipelines_list_of_data_sets_is_one():
+    (example,) = blocks("pipeline.md")
+    (several,) = re.findall(r"`(train: \[.*\])`", (DOCS / "pipeline.md").read_text())
+
+    read = spec.parse(re.sub(rb"train: \{path.*", several.encode(), example), "tuneguard.yaml", Path())
+
+    assert [type(each) for each in read.data.sets] == [spec.DataSet] * 2
+
+
 @pytest.mark.parametrize(("page", "file"), [("policy.md", policy.FILE), ("pipeline.md", spec.FILE)])
 def test_every_key_is_explained(page, file):
     _, _, prose = (DOCS / page).read_text().rpartition("```")

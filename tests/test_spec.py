@@ -368,3 +368,46 @@ def test_what_no_training_gets_in_its_environment(env, what):
     [(_, said, _)] = faults(SMALL.replace("  expectedDuration", f"  env: {env}\n  expectedDuration"))
 
     assert said.startswith(what) or what in said
+
+
+# --- Several data sets -----------------------------------------------------------------------------
+
+
+def with_data(*sets: str) -> str:
+    return SMALL.replace("data: {train: {path: data}}", f"data: {{train: [{', '.join(sets)}]}}")
+
+
+def test_several_data_sets_are_read_with_their_weights():
+    pipeline = parse(
+        with_data("{name: tickets, path: data/tickets, weight: 3}", "{name: manuals, path: d, claim: c}")
+    )
+
+    tickets = spec.DataSet("tickets", "data/tickets", weight=3.0)
+    assert pipeline.data.sets == (tickets, spec.DataSet("manuals", "d", "c"))
+    assert parse(SMALL).data.sets == (spec.Place("data"),)
+
+
+@pytest.mark.parametrize(
+    ("sets", "what"),
+    [
+        ((), "`train` lists 0 data sets"),
+        (("{name: a, path: x}",) * 2, "has the name `a` too"),
+        (("{name: a, path: x}", "{name: A, path: y}"), "has the name `A` too"),
+        (("{name: a, path: x}", "{name: b, path: ./x/}"), "has the folder `./x/` too"),
+        (("{name: ../x, path: x}",), "must be a name"),
+        (("{name: .., path: x}",), "must be a name"),
+        (("{name: a/b, path: x}",), "must be a name"),
+        (("{path: x}",), "missing key `name`"),
+        (("{name: a, path: x, weight: 0}",), "must be a number above 0"),
+        (("{name: a, path: x, weight: yes}",), "must be a number above 0"),
+    ],
+)
+def test_a_list_of_data_sets_that_cannot_be_meant(sets, what):
+    assert any(what in said for _, said, _ in faults(with_data(*sets)))
+
+
+def test_there_is_a_bound_on_data_sets():
+    sets = [f"{{name: d{n}, path: d{n}}}" for n in range(65)]
+
+    assert len(parse(with_data(*sets[:64])).data.sets) == 64
+    assert [what for _, what, _ in faults(with_data(*sets))] == ["`train` lists 65 data sets"]

@@ -49,6 +49,13 @@ class Or:
         self.word = word
 
 
+class Either:
+    """In ``Annotated[X | Y, Either(choose)]``: ``choose(node)`` says as which of them a node is read."""
+
+    def __init__(self, choose: Callable[[Node], Any]) -> None:
+        self.choose = choose
+
+
 class _Bad:
     """Stands for a value whose problem has been noted."""
 
@@ -85,11 +92,8 @@ def examine(node: Node, type: type[_T], problems: Problems) -> _T | None:
 def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     try:
-        if origin is typing.Annotated and isinstance(arguments[1], Or):
-            same = node.value == arguments[1].word
-            return None if same else _read(node, _not_none(arguments[0]), label, problems)
         if origin is typing.Annotated:
-            return arguments[1](node)
+            return _read_annotated(node, arguments[0], arguments[1], label, problems)
         if origin in (types.UnionType, typing.Union):
             return None if node.value is None else _read(node, _not_none(hint), label, problems)
         if origin is typing.Literal:
@@ -106,6 +110,14 @@ def _read(node: Node, hint: Any, label: str, problems: Problems) -> Any:
     except Wrong as wrong:
         problems.add(wrong.at or node, f"{label} {wrong.what}", wrong.help)
         return _BAD
+
+
+def _read_annotated(node: Node, hint: Any, how: Any, label: str, problems: Problems) -> Any:
+    if isinstance(how, Or):
+        return None if node.value == how.word else _read(node, _not_none(hint), label, problems)
+    if isinstance(how, Either):
+        return _read(node, how.choose(node), label, problems)
+    return how(node)
 
 
 def _not_none(hint: Any) -> Any:
@@ -234,7 +246,7 @@ def _keys_within(hint: Any) -> Iterator[str]:
     if dataclasses.is_dataclass(hint) and hint is not Node:
         yield from keys(hint)
     arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Annotated and not isinstance(arguments[1], Or):
+    if typing.get_origin(hint) is typing.Annotated and not isinstance(arguments[1], Or | Either):
         return  # a reader makes the value of a scalar
     for argument in arguments:
         yield from _keys_within(argument)

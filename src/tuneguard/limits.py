@@ -41,6 +41,10 @@ million."""
 PROBLEMS = 50
 """Problems of one file that are reported together."""
 
+# Pipelines
+DATA_SETS = 64
+"""Training data sets of one run: each is a mount of the sandbox."""
+
 # Evidence
 EVIDENCE_FILES = 1_000
 """Files in one evidence folder."""

@@ -23,6 +23,7 @@ from tuneguard import limits
 from tuneguard.errors import Refused, UsageError
 from tuneguard.fields import (
     Duration,
+    Either,
     Name,
     Size,
     Wrong,
@@ -136,6 +137,13 @@ def _read_cpus(node: Node) -> float:
     return float(node.value)
 
 
+def _read_weight(node: Node) -> float:
+    """A share of a mixture: any positive number, for shares are relative to each other."""
+    if isinstance(node.value, bool) or not isinstance(node.value, int | float) or node.value <= 0:
+        raise Wrong(f"must be a number above 0, found {node.kind}", "such as 3, or 0.75")
+    return float(node.value)
+
+
 def _read_cidr(node: Node) -> str:
     import ipaddress
 
@@ -181,11 +189,33 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSet:
+    """One of several training data sets: sealed under this name, and mounted below ``{data}`` under it.
+
+    ``weight`` is its share of the mixture. It is recorded in the provenance; the training code mixes.
+    """
+
+    name: Name
+    path: _PathText
+    claim: _Claim | None = None
+    weight: Annotated[float, _read_weight] | None = None
+
+
+def _one_or_several(node: Node) -> object:
+    return tuple[DataSet, ...] if isinstance(node.value, list) else Place
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """The training data, and the evaluation set, which no training sandbox ever sees."""
 
-    train: Place
+    train: Annotated[Place | tuple[DataSet, ...], Either(_one_or_several)]
     eval: Place | None = None
+
+    @property
+    def sets(self) -> tuple[Place | DataSet, ...]:
+        """Each training data set: one folder, or those of a list."""
+        return self.train if isinstance(self.train, tuple) else (self.train,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +417,7 @@ def parse(data: bytes, file: str, project: Path) -> Pipeline:
     if command is not None and command.value == []:
         problems.add(command, "`command` is empty", 'such as [python, "{code}/train.py"]')
     _check_used(node, problems)
+    _check_sets(node.get("data", "train"), problems)
     problems.raise_if_any()
     assert read is not None
     return Pipeline(
@@ -414,6 +445,20 @@ def _check_used(node: Node, problems: Problems) -> None:
         for name in ("config", "scratch"):
             if name in _named(argument.value) and node.get("train", name) is None:
                 problems.add(argument, f"uses {{{name}}}, and `train` has no `{name}`", f"add `{name}`")
+
+
+def _check_sets(train: Node | None, problems: Problems) -> None:
+    """A list of data sets holds some, and each has a name and a folder of its own."""
+    if train is None or not isinstance(train.value, list):
+        return
+    if not 0 < len(train.items) <= limits.DATA_SETS:
+        problems.add(train, f"`train` lists {len(train.items):,} data sets", f"list 1 to {limits.DATA_SETS}")
+    for key, what in (("name", "name"), ("path", "folder")):
+        given = [each for item in train.items if (each := item.get(key)) and isinstance(each.value, str)]
+        known = [os.path.normpath(str(each.value)).casefold() for each in given]
+        for at, each in enumerate(given):
+            if known[at] in known[:at]:
+                problems.add(each, f"a data set before has the {what} `{shown(str(each.value))}` too")
 
 
 def _named(text: str) -> set[str]:

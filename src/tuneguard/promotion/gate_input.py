@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from tuneguard.promotion import weights
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -118,12 +119,14 @@ def build(
         for claim in verification.counting(Provenance)
         for seal in sealers(tree_of(claim.body.base), "base", model, project)
     ]
-    seals = {tree: _first(sealers(tree, "dataset", model, project)) for tree in trained}
+    seals = {tree: sealers(tree, "dataset", model, project) for tree in trained}
     overlaps: tuple[Overlap, ...] = ()
     if rule.evaluation is not None:
         measured = rule.evaluation.set
-        judged_by = _first(sealers(measured, "evaluation", model, project))
-        overlaps = tuple(_overlap(tree, seal, measured, judged_by, project) for tree, seal in seals.items())
+        judged_by = _counted(sealers(measured, "evaluation", model, project))
+        overlaps = tuple(
+            _overlap(tree, _counted(sealed), measured, judged_by, project) for tree, sealed in seals.items()
+        )
     return Case(
         policy=project.policy,
         model=rule,
@@ -134,41 +137,44 @@ def build(
         bytes=manifest.size,
         weights=weights.selected(directory, manifest),
         attempt=attempt,
-        seals=(*(seal for seal in seals.values() if seal is not None), *bases),
+        seals=(*(seal for sealed in seals.values() for seal in sealed), *bases),
         overlaps=overlaps,
     )
 
 
 def sealers(tree: str | None, kind: Sealed, model: str, project: Project) -> tuple[Claim[Seal], ...]:
-    """The seals that count for a tree that the project's pipeline names; the files are not needed."""
-    folder = _folder(kind, project)
-    if folder is None or tree is None:
+    """The seals that count for a tree that the project's pipeline names; the files are not needed.
+
+    Of several data sets, one's seals may lie beside another: a seal says itself which tree it speaks of.
+    """
+    if tree is None:
         return ()
     judged_ = verify(
         tree,
-        _pieces(folder),
+        [piece for folder in _folders(kind, project) for piece in _pieces(folder)],
         project.policy,
         Expectation(purpose="train", now=project.now, model=model, sealed=kind),
     )
     return judged_.counting(Seal) if judged_.passed else ()
 
 
-def _first(claims: Sequence[Claim[Seal]]) -> Claim[Seal] | None:
-    return claims[0] if claims else None
+def _counted(seals: Sequence[Claim[Seal]]) -> Claim[Seal] | None:
+    """A seal that names the hashes of the rows."""
+    return next((seal for seal in seals if seal.body.rows is not None), None)
 
 
-def _folder(kind: Sealed, project: Project) -> Path | None:
-    """Where the pipeline says that a sealed tree lies; None where it names no classifier."""
+def _folders(kind: Sealed, project: Project) -> Iterator[Path]:
+    """Where the pipeline says that sealed trees of a kind lie; nowhere where it names no classifier."""
     pipeline = project.pipeline
     if kind == "evaluation" and pipeline.data.eval is None:
         raise UsageError("the pipeline names no evaluation set", help="set data.eval.path in tuneguard.yaml")
     named = {
-        "dataset": pipeline.data.train,
-        "evaluation": pipeline.data.eval,
-        "base": pipeline.base,
-        "classifier": None if pipeline.evaluation is None else pipeline.evaluation.classifier,
+        "dataset": pipeline.data.sets,
+        "evaluation": (pipeline.data.eval,),
+        "base": (pipeline.base,),
+        "classifier": (None if pipeline.evaluation is None else pipeline.evaluation.classifier,),
     }[kind]
-    return None if named is None else pipeline.resolve(named.path)
+    yield from (pipeline.resolve(each.path) for each in named if each is not None)
 
 
 def _pieces(tree: Path) -> Sequence[Piece]:
@@ -202,7 +208,12 @@ def _overlap(
 
 
 def _rows(seal: Claim[Seal] | None, kind: Sealed, project: Project) -> bytes | None:
-    folder = _folder(kind, project)
-    if seal is None or folder is None or seal.body.rows is None:
+    """The row hashes that a seal names, from whichever evidence folder of the kind holds them."""
+    if seal is None or seal.body.rows is None:
         return None
-    return evidence.read_rows(evidence.folder_of(folder), seal.body.rows.digest.sha256)
+    digest = seal.body.rows.digest.sha256
+    folders = [evidence.folder_of(folder) for folder in _folders(kind, project)]
+    for folder in folders[:-1]:
+        with suppress(TuneguardError):
+            return evidence.read_rows(folder, digest)
+    return evidence.read_rows(folders[-1], digest) if folders else None

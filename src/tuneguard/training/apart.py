@@ -127,6 +127,10 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
             raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_HELP)
     if known is None:
         return None
+    for item in (each for each in inputs if each.role == "dataset"):
+        if known.digest in _digests(item.manifest):
+            name = files.printable(item.dependency.name)
+            raise Refused("the training data holds the evaluation set", where=name, help=_HELP)
     _check_whole(own, known.digest, project)
     if known.manifest is None:
         return Comparison(

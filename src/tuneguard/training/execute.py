@@ -20,7 +20,7 @@ from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.training import claims, controls, environment
 from tuneguard.training.handover import Handover
-from tuneguard.training.inputs import INSIDE, still_the_same
+from tuneguard.training.inputs import DATA, INSIDE, still_the_same
 from tuneguard.training.prepare import bounds_of
 from tuneguard.training.transcript import Transcript
 
@@ -43,14 +43,11 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
     outcome = _sandboxed(prepared, project)
     still_the_same(prepared.inputs, project)
     kind = _kind(outcome, prepared.claimed, keep_intermediate=keep_intermediate)
-    by_role = {item.role: item.dependency for item in prepared.inputs}
     return Handover(
         run=prepared.claimed.run,
         kind=kind,
         claimed=prepared.claimed,
-        dependencies=tuple(
-            by_role[role] for role in ("dataset", "base", "code", "config", "resume") if role in by_role
-        ),
+        dependencies=tuple(item.dependency for item in prepared.inputs),
         base_scan=prepared.gathered.scanned,
         comparison=prepared.gathered.comparison,
         relied_on=tuple(each for item in prepared.inputs for each in item.relied_on),
@@ -65,14 +62,14 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
 
 def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
     """Run the training command under the isolation controls, its output shown and kept in the run's log."""
-    pipeline, claimed, inputs = project.pipeline, prepared.claimed, prepared.inputs
+    pipeline, claimed = project.pipeline, prepared.claimed
     scratch = claimed.work / "scratch"
     scratch.mkdir(mode=0o700)
-    by_role = {item.role: item for item in inputs}
+    by_role = {item.role: item for item in prepared.inputs}
     values = {
         "code": by_role["code"].inside,
         "config": f"{by_role['config'].inside}/{by_role['config'].dependency.name}",
-        "data": by_role["dataset"].inside,
+        "data": DATA,
         "base": by_role["base"].inside,
         "checkpoint": f"{INSIDE}/checkpoint",
         "scratch": f"{INSIDE}/scratch",
@@ -91,7 +88,7 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
             Confinement(
                 command=command,
                 binds=(
-                    *(Bind(item.path, item.inside) for item in inputs),
+                    *(Bind(path, inside) for path, inside in prepared.gathered.mounted()),
                     Bind(claimed.written, values["checkpoint"], writable=True, identity=claimed.identity),
                     Bind(scratch, values["scratch"], writable=True),
                 ),

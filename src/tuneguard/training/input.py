@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Input:
     """One verified or hashed input of a run: its snapshot, what names it, where it appears inside.
 
-    `relied_on` names who sealed a base, and who vouched for a run that is resumed.
+    `relied_on` names who sealed a base, and who vouched for a run that is resumed. `listed`: it is one of a
+    list of data sets, and lies below the data folder under its name.
     """
 
     role: str
@@ -27,3 +28,9 @@ class Input:
     how: str
     dependency: provenance.Dependency
     relied_on: tuple[Relied, ...] = ()
+    listed: bool = False
+
+    @property
+    def what(self) -> str:
+        """What it is called in messages."""
+        return f"{self.role} {self.dependency.name}" if self.listed else self.role

@@ -1,4 +1,4 @@
-"""What goes into a run: data, base, code, configuration, perhaps a checkpoint to resume from.
+"""What goes into a run: data sets, base, code, configuration, perhaps a checkpoint to resume from.
 
 Each is snapshotted first and judged in the snapshot, so that what was verified is what is mounted.
 """
@@ -25,6 +25,7 @@ from tuneguard.project import evidence_log
 from tuneguard.project.sealed import remove_seal, verify_sealed
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
+from tuneguard.spec import Place
 from tuneguard.training import apart
 from tuneguard.training.input import Input
 from tuneguard.trust.verify import Expectation, verify
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     from tuneguard.artifact.snapshot import Snapshot
     from tuneguard.findings import Finding
     from tuneguard.project.project import Project
+    from tuneguard.spec import DataSet
 
 INSIDE = "/tuneguard"
 """Where a run finds its things inside the sandbox, whatever they are called outside."""
+DATA = f"{INSIDE}/data"
+"""Where the training data is: one data set itself, several each in a folder of its name."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,18 @@ class Gathered:
     scanned: dict[str, Any]
     comparison: provenance.Comparison | None
 
+    def mounted(self) -> Iterator[tuple[Path, str]]:
+        """Each folder that the sandbox is shown, and where it appears.
+
+        The copies of listed data sets lie in one folder, which is ``{data}``; a data set that is bound in
+        place covers its empty folder there.
+        """
+        copies = {item.path.parent for item in self.inputs if item.listed and item.how != "bind"}
+        yield from ((folder, DATA) for folder in copies)
+        for item in self.inputs:
+            if not item.listed or item.how == "bind":
+                yield item.path, item.inside
+
 
 def gather(folder: Path, resume: Path | None, known: apart.Measure | None, project: Project) -> Gathered:
     """Snapshot and judge, in the new folder `folder`, all that goes into a run.
@@ -64,14 +80,14 @@ def gather(folder: Path, resume: Path | None, known: apart.Measure | None, proje
     check_place(pipeline.resolve(pipeline.train.code.path), "the code", project)
     check_place(pipeline.resolve(pipeline.train.config or "none"), "the configuration", project)
     folder.mkdir(mode=0o700)
-    data = _sealed(pipeline.resolve(pipeline.data.train.path), folder / "data", "dataset", project)
+    data = _data(folder / "data", project)
     base = _sealed(pipeline.resolve(pipeline.base.path), folder / "base", "base", project)
     scanned = _scan_base(base, pipeline.resolve(pipeline.base.path), project)
     code = _hashed(pipeline.resolve(pipeline.train.code.path), folder / "code", "code", project)
     config = _configuration(pipeline.train.config, folder / "config", project)
-    inputs = [data, base, code, config]
+    inputs = [*data, base, code, config]
     if resume is not None:
-        inputs.append(_resumed(resume, folder / "resume", project, data, base))
+        inputs.append(_resumed(resume, folder / "resume", project, *data, base))
     return Gathered(tuple(inputs), scanned, apart.check(inputs, known, project))
 
 
@@ -107,7 +123,7 @@ def still_the_same(inputs: tuple[Input, ...], project: Project) -> None:
     for item in inputs:
         if item.how == "bind" and hashing.hash_tree(item.path, reporter=project.reporter) != item.manifest:
             raise Refused(
-                f"the {item.role} changed during the run",
+                f"the {item.what} changed during the run",
                 help="find out who can write there; nothing was signed",
             )
 
@@ -126,18 +142,52 @@ def _taken(source: Path, target: Path, project: Project, faults: list[Finding]) 
     )
 
 
-def _sealed(source: Path, target: Path, kind: str, project: Project) -> Input:
+def _data(folder: Path, project: Project) -> list[Input]:
+    """The training data: one data set, or a folder for each of a list.
+
+    Raises:
+        Refused: one is not what the policy asks for, or two are the same files.
+    """
+    train = project.pipeline.data.train
+    if isinstance(train, Place):
+        return [_sealed(project.pipeline.resolve(train.path), folder, "dataset", project)]
+    folder.mkdir(mode=0o700)
+    found: dict[str, Input] = {}
+    for each in train:
+        made = _sealed(project.pipeline.resolve(each.path), folder / each.name, "dataset", project, each)
+        twin = found.setdefault(made.manifest.digest, made)
+        if twin is not made:
+            raise Refused(
+                f"the data sets {twin.dependency.name} and {each.name} hold the same files",
+                where=shown(project.pipeline.resolve(each.path)),
+                help="name it once; its share of the mixture is its weight",
+            )
+        if made.how == "bind":
+            (folder / each.name).mkdir()
+    folder.chmod(0o500)
+    return list(found.values())
+
+
+def _sealed(source: Path, target: Path, kind: str, project: Project, listed: DataSet | None = None) -> Input:
+    """A snapshot of a sealed tree, which the policy lists; one of a list is sealed under its very name."""
+    what = kind if listed is None else f"{kind} {listed.name}"
     faults: list[Finding] = []
     with told_together(faults, str(source)):
         taken = _taken(source, target, project, faults)
         pieces = evidence.read(
             project.evidence_of(source) if project.evidence_option else evidence.folder_of(source)
         )
-        expectation = Expectation(purpose="train", now=project.now, model=project.pipeline.name, sealed=kind)  # type: ignore[arg-type]
+        expectation = Expectation(
+            purpose="train",
+            now=project.now,
+            model=project.pipeline.name,
+            sealed=kind,  # type: ignore[arg-type]
+            data_name=None if listed is None else listed.name,
+        )
         sealed = verify_sealed(taken.path, taken.manifest, pieces, project.policy, expectation, faults)
         if not sealed.verification.passed:
             raise Refused(
-                f"the {kind} is not what the policy asks for",
+                f"the {what} is not what the policy asks for",
                 where=shown(source),
                 help="restore the sealed files, or have the steward look at them and seal them again",
                 findings=sealed.verification.findings,
@@ -155,7 +205,11 @@ def _sealed(source: Path, target: Path, kind: str, project: Project) -> Input:
     return Input(
         role=kind,
         path=taken.path,
-        inside=f"{INSIDE}/{'data' if kind == 'dataset' else kind}",
+        inside=f"{INSIDE}/{kind}"
+        if kind != "dataset"
+        else DATA
+        if listed is None
+        else f"{DATA}/{listed.name}",
         manifest=taken.manifest if taken.how == "bind" else sealed.manifest,
         how=taken.how,
         dependency=provenance.Dependency.of(
@@ -163,7 +217,9 @@ def _sealed(source: Path, target: Path, kind: str, project: Project) -> Input:
             name=body.name,
             version=body.version,
             digest={"dirHash": sealed.manifest.digest},
+            weight=None if listed is None else listed.weight,
         ),
+        listed=listed is not None,
         # promotion demands the data's seals anew, the base's only where the key behind it was stolen
         relied_on=evidence_log.relied_on([sealed.seal], project.policy) if kind == "base" else (),
     )
@@ -215,8 +271,8 @@ def _against_parent(
 ) -> Iterator[Finding]:
     """What speaks against going on from a run."""
     yield from lineage.faults_of_run(project.policy, project.policy.models[project.pipeline.name], body)
-    read = {tuple(each.digest.values()) for each in (*body.data, body.base)}
-    if read != {tuple(item.dependency.digest.values()) for item in same}:
+    read = {(each.role, *each.digest.values()) for each in (*body.data, body.base)}
+    if read != {(item.dependency.role, *item.dependency.digest.values()) for item in same}:
         message = f"run {files.printable(body.run)} had other data, or another base, than this one"
         yield gates.fault(lineage.GATE, message)
 

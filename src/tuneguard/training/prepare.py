@@ -54,8 +54,8 @@ class Prepared:
 
     @property
     def bound(self) -> list[str]:
-        """The roles of the inputs that were too large to copy, and are bound in place."""
-        return [item.role for item in self.inputs if item.how == "bind"]
+        """What the inputs are called that were too large to copy, and are bound in place."""
+        return [item.what for item in self.inputs if item.how == "bind"]
 
 
 @contextmanager
@@ -131,7 +131,8 @@ def _mend(weak: list[Control]) -> str:
 def _check_there(resume: Path | None, project: Project) -> None:
     """Every input is there: a mistyped path need not cost a run id."""
     pipeline = project.pipeline
-    named = (pipeline.data.train.path, pipeline.base.path, pipeline.train.code.path, pipeline.train.config)
+    data = (each.path for each in pipeline.data.sets)
+    named = (*data, pipeline.base.path, pipeline.train.code.path, pipeline.train.config)
     for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
         if path is not None and not os.path.lexists(path):
             raise files.missing(shown(path))
@@ -197,6 +198,13 @@ def _physical_memory() -> int:
 def _check_bound(prepared: Prepared, project: Project) -> None:
     """An input bound in place is two weaker isolation controls: better refused now than at promotion."""
     bound = prepared.bound
+    if isinstance(prepared.backend, UnsafeNoSandbox) and any(
+        item.listed and item.how == "bind" for item in prepared.inputs
+    ):
+        raise Refused(
+            f"the {' and the '.join(bound)} are too large to copy into one folder with other data",
+            help="run in the sandbox, or name one data set",
+        )
     wanted = [
         control for control in (NETWORK, FILESYSTEM) if project.policy.control(control) is ControlState.PROVEN
     ]

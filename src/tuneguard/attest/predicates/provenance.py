@@ -35,6 +35,10 @@ class Annotations(Said, frozen=True):
         about("data (any number), base, code, config (one each) or parent (with externalParameters.parent)."),
     ]
     version: Text | None = None
+    weight: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        about("Of a data set: its share of the mixture, as the pipeline file has it."),
+    ] = None
 
 
 class Dependency(Said, frozen=True):
@@ -45,9 +49,17 @@ class Dependency(Said, frozen=True):
     annotations: Annotations
 
     @classmethod
-    def of(cls, role: str, name: str, version: str | None, digest: dict[str, str]) -> Dependency:
+    def of(
+        cls,
+        role: str,
+        name: str,
+        version: str | None,
+        digest: dict[str, str],
+        *,
+        weight: float | None = None,
+    ) -> Dependency:
         """A dependency in its role: data, base, code, config or parent."""
-        return cls(name, digest, Annotations(role, version))
+        return cls(name, digest, Annotations(role, version, weight))
 
     @property
     def role(self) -> str:
