@@ -95,8 +95,8 @@ def test_a_data_set_bound_in_place_lies_beside_the_copies(
 ) -> None:
     two_data_sets(project)
     policy = (project.path / "policy.yaml").read_text()
-    walls = "{network: weakened, filesystem: weakened, memory: weakened, processes: weakened}"
-    project.write("policy.yaml", re.sub("(?m)^walls: .*$", f"walls: {walls}", policy))
+    controls = "{network: weakened, filesystem: weakened, memory: weakened, processes: weakened}"
+    project.write("policy.yaml", re.sub("(?m)^controls: .*$", f"controls: {controls}", policy))
     assert project("policy", "sign", "--quiet") == 0
     small = (project.path / "data/manuals/pages.jsonl").stat().st_size
     assert small < (project.path / "data/train/tickets.jsonl").stat().st_size
@@ -106,7 +106,7 @@ def test_a_data_set_bound_in_place_lies_beside_the_copies(
 
     found = json.loads((project.path / "runs/042/trainer_state.json").read_text())["found"]
     assert found == [SECOND, f"{SECOND}/pages.jsonl", FIRST, f"{FIRST}/tickets.jsonl"]
-    network, *_ = provenance_of(project, "042").observed.walls
+    network, *_ = provenance_of(project, "042").observed.controls
     assert f"the dataset {FIRST}" in network.how
 
 
