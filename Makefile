@@ -8,7 +8,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 ROOMS := tests --ignore=tests/journey --ignore-glob='tests/attacks/test_*.py' --ignore=tests/attacks/sandbox \
   --ignore=tests/interop --ignore=tests/sandbox
 
-.PHONY: demo test test-peers check lint bench accept accept-peers lock clean help
+.PHONY: demo test test-peers check lint docs bench accept accept-peers lock clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -27,11 +27,17 @@ test-peers: .all ## set up, build the real counterparts once, then the tests tha
 check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the rooms' tests
 	@$(BIN)/python -m pytest -q $(PARALLEL) -m "not torch and not slow and not sandbox" $(ROOMS)
 
-lint: .check     ## ruff, mypy, the import contract
+lint: .check     ## ruff, mypy, the import contract, links and navigation of the documents
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/docs_site.py
+
+docs:            ## the documentation site, in .cache/site
+	@$(PYTHON) tools/setup.py docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo .cache/site/index.html
 
 bench: .all      ## the figures that the documentation quotes, as ratios
 	@$(BIN)/python bench/run.py
@@ -46,9 +52,10 @@ accept-peers: .all  ## as test-peers, and rewrite docs/interop.md with what was 
 lock: .check     ## resolve the requirements anew (needs uv)
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header all.in -o all.txt
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt check.in -o check.txt
+	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt docs.in -o docs.txt
 
 clean:           ## remove what set-up and the demo made
-	@rm -rf .venv .cache build *.egg-info src/*.egg-info
+	@rm -rf .venv .venv-docs .cache build *.egg-info src/*.egg-info
 
 .PHONY: .check .all
 .check:

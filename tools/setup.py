@@ -1,7 +1,8 @@
-"""Make `.venv` hold exactly what a lock file names, and nothing when it already does.
+"""Make an environment (`.venv`) hold exactly what a lock file names, and nothing when it already does.
 
     python3 tools/setup.py check     what lint and the tests without torch need
     python3 tools/setup.py all       everything: the demo, all tests, the benchmarks
+    python3 tools/setup.py docs      what `make docs` needs, in `.venv-docs`
 
 Plain `venv` and `pip install --no-deps --require-hashes`: the lock is a whole resolution, and a pip
 that resolved again could meet `name[extra]`, look for its newest release and refuse the locked one.
@@ -25,14 +26,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 VENV = HERE / ".venv"
-PYTHON = VENV / "bin" / "python"
-LEVELS = ("check", "all")
+DOCS = HERE / ".venv-docs"
+LEVELS = {"check": VENV, "all": VENV, "docs": DOCS}
 
 
 def main() -> int:
     level = sys.argv[1] if len(sys.argv) == 2 else ""
     if level not in LEVELS:
-        return fail("usage: python3 tools/setup.py check|all")
+        return fail(f"usage: python3 tools/setup.py {'|'.join(LEVELS)}")
     if sys.version_info < (3, 11):  # noqa: UP036 (an older Python must hear a sentence, not a traceback)
         found = ".".join(map(str, sys.version_info[:2]))
         return fail(
@@ -40,36 +41,41 @@ def main() -> int:
         )
     started = time.monotonic()
     try:
-        done = [install_lock(level), install_project()]
+        done = [install_lock(level), LEVELS[level] == VENV and install_project()]
     except subprocess.CalledProcessError:
-        return fail("pip could not install the locked requirements", f"read {VENV}/pip.log")
+        return fail("pip could not install the locked requirements", f"read {LEVELS[level]}/pip.log")
     if any(done):
         say(f"ready in {time.monotonic() - started:.0f} s")
     return 0
 
 
 def install_lock(level: str) -> bool:
-    """Bring the environment up to a level; from `check` to `all` adds, anything else begins anew."""
-    wanted = {name: digest(HERE / "requirements" / f"{name}.txt", Path(__file__)) for name in LEVELS}
-    present = stamp("lock")
-    if PYTHON.exists() and present in (wanted[level], wanted["all"]):
+    """Bring its environment up to a level; from `check` to `all` adds, anything else begins anew."""
+    venv = LEVELS[level]
+    wanted = {
+        name: digest(HERE / "requirements" / f"{name}.txt", Path(__file__))
+        for name in LEVELS
+        if LEVELS[name] == venv
+    }
+    present = stamp(venv, "lock")
+    if python(venv).exists() and present in (wanted[level], wanted.get("all", wanted[level])):
         return False
-    if not PYTHON.exists() or present not in wanted.values():
-        make_environment()
+    if not python(venv).exists() or present not in wanted.values():
+        make_environment(venv)
     lock = HERE / "requirements" / f"{level}.txt"
-    (VENV / "ready.lock").unlink(missing_ok=True)
+    (venv / "ready.lock").unlink(missing_ok=True)
     options = ["--no-deps", "--require-hashes", "-r", str(lock)]
-    install(options, total=count(lock), title=f"requirements/{level}.txt")
-    (VENV / "ready.lock").write_text(wanted[level])
+    install(venv, options, total=count(lock), title=f"requirements/{level}.txt")
+    (venv / "ready.lock").write_text(wanted[level])
     return True
 
 
 def install_project() -> bool:
     """Install this checkout, editable, where its definition changed."""
     wanted = digest(HERE / "pyproject.toml")
-    if stamp("project") == wanted:
+    if stamp(VENV, "project") == wanted:
         return False
-    install(["--no-deps", "--no-build-isolation", "-e", str(HERE)], total=1, title="tuneguard itself")
+    install(VENV, ["--no-deps", "--no-build-isolation", "-e", str(HERE)], total=1, title="tuneguard itself")
     (VENV / "ready.project").write_text(wanted)
     return True
 
@@ -82,25 +88,30 @@ def digest(*defining: Path) -> str:
     return seen.hexdigest()
 
 
-def stamp(name: str) -> str | None:
+def python(venv: Path) -> Path:
+    """The interpreter of an environment."""
+    return venv / "bin" / "python"
+
+
+def stamp(venv: Path, name: str) -> str | None:
     """What the environment was last brought up to."""
     try:
-        return (VENV / f"ready.{name}").read_text()
+        return (venv / f"ready.{name}").read_text()
     except OSError:
         return None
 
 
-def make_environment() -> None:
+def make_environment(venv: Path) -> None:
     """A fresh environment. The old one goes first, so that nothing of it survives unseen."""
-    if VENV.exists():
-        shutil.rmtree(VENV)
-    options = ["--system-site-packages"] if has_locked_torch() else []
-    say("making .venv" + (" (keeps the torch that is already here)" if options else ""))
+    if venv.exists():
+        shutil.rmtree(venv)
+    options = ["--system-site-packages"] if venv == VENV and has_locked_torch() else []
+    say(f"making {venv.name}" + (" (keeps the torch that is already here)" if options else ""))
     # By its real path: a link to it may lie in a folder that is gone tomorrow.
-    command = [os.path.realpath(sys.executable), "-m", "venv", *options, str(VENV)]
+    command = [os.path.realpath(sys.executable), "-m", "venv", *options, str(venv)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
-        shutil.rmtree(VENV, ignore_errors=True)
+        shutil.rmtree(venv, ignore_errors=True)
         detail = (made.stdout + made.stderr).strip().splitlines()
         sys.exit(
             fail(
@@ -119,10 +130,10 @@ def has_locked_torch() -> bool:
         return False
 
 
-def install(arguments: list[str], *, total: int, title: str) -> None:
+def install(venv: Path, arguments: list[str], *, total: int, title: str) -> None:
     """Run pip, its whole output in a log, one line of progress here."""
     command = [
-        str(PYTHON),
+        str(python(venv)),
         "-m",
         "pip",
         "install",
@@ -134,7 +145,7 @@ def install(arguments: list[str], *, total: int, title: str) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     done, doing = 0, ""
     with (
-        (VENV / "pip.log").open("a") as log,
+        (venv / "pip.log").open("a") as log,
         Heartbeat(lambda: f"{title}: {min(done, total)}/{total} {doing}"),
     ):
         running = subprocess.Popen(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import docs_site
 import pytest
 
 from tuneguard import records
@@ -39,7 +40,7 @@ def text_of(page: Path) -> str:
 
 def prose_of(page: Path) -> str:
     """A page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    return docs_site.prose(text_of(page))
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
@@ -68,27 +69,10 @@ def test_the_examples_in_a_modules_docstrings_are_true(name: str) -> None:
 
 # --- Links -------------------------------------------------------------------------------------------
 
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors that a page's headings make, as renderers of Markdown do."""
-    headings = re.findall(r"^#+ +(.+?)\s*$", prose_of(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_relative_link_leads_to_something(page: Path) -> None:
-    broken = []
-    for target in LINK.findall(prose_of(page)):
-        if re.match(r"[a-z]+:", target):
-            continue
-        path, _, anchor = target.partition("#")
-        found = (ROOT / page.parent / path).resolve() if path else ROOT / page
-        if not found.exists() or (anchor and anchor not in anchors(found.relative_to(ROOT))):
-            broken.append(target)
-
-    assert broken == []
+    assert docs_site.dead(ROOT, str(page)) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

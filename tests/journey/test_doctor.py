@@ -180,20 +180,6 @@ def test_the_table_as_it_is_printed(monkeypatch, capfd, form, suffix):
     golden.check(GOLDEN / f"doctor.{suffix}", capfd.readouterr().out)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_program_writes_the_completion_script_of_each_shell(shell):
-    done = subprocess.run(
-        [sys.executable, "-c", "from tuneguard.cli.app import main; main()"],
-        env={**os.environ, "_TUNEGUARD_COMPLETE": f"{shell}_source"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert f"_TUNEGUARD_COMPLETE={shell}_complete" in done.stdout
-
-
 def test_who_interrupts_a_check_ends_the_command(monkeypatch):
     def stopped(here):
         raise Interrupted("interrupted")
