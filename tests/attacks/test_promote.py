@@ -15,6 +15,9 @@ from tuneguard.artifact.digest import hash_tree
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from tuneguard.project import evidence_log
+from tuneguard.signing.bundle import make_bundle
+from tuneguard.signing.signer import open_signer
+from tuneguard.trust.policy import POLICY_PAYLOAD_TYPE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,6 +274,49 @@ def test_a_model_below_the_bar_is_refused_with_its_numbers(
 
     assert "accuracy" in capsys.readouterr().out
     assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
+
+
+def gated(project: ProjectFolder, gates: str) -> None:
+    """The policy gives the model gates of its own; nobody has signed that yet."""
+    before = (project.path / "policy.yaml").read_text()
+    assert "    env: any\n" in before
+    project.write("policy.yaml", before.replace("    env: any\n", f"    env: any\n    gates: {gates}\n"))
+
+
+def test_attack_a_model_promoted_below_its_own_gates(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its counts meet the floor of all models; the pipeline file cannot take this model back to it."""
+    gated(trained, "{evaluation: {accuracy: {min: 0.95}}}")
+    assert trained("policy", "sign", "--quiet") == 0
+    promotion = Promotion(trained)
+    promotion.judged()
+    assert promotion.decide("--min-accuracy", "0.90") == 2
+    assert "0.90 is looser than the policy's accuracy.min 0.95" in capsys.readouterr().err
+
+    assert promotion.decide() == 1
+
+    assert "0.95" in capsys.readouterr().out
+    assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
+
+
+def test_attack_a_model_entry_that_loosens_the_gates_of_all_models(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The root signs no such policy; one that was signed elsewhere judges nothing."""
+    gated(trained, "{evaluation: {accuracy: {min: 0.10}}}")
+    assert trained("policy", "sign") == 2
+    assert "0.10 is looser than the policy's accuracy.min 0.85" in capsys.readouterr().err
+
+    root = open_signer(str(trained.path.parent / "home/root.key"), lambda _: b"")
+    data = (trained.path / "policy.yaml").read_bytes()
+    (trained.path / "policy.yaml.sigstore.json").write_bytes(make_bundle(root, POLICY_PAYLOAD_TYPE, data))
+    promotion = Promotion(trained)
+    promotion.judged()
+
+    assert promotion.decide() == 2
+    assert trained("policy", "check") == 2
+    assert verdicts(trained) == []
 
 
 def test_a_toxic_model_is_refused(trained: ProjectFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,17 @@ import pytest
 import golden
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.errors import ConfigurationError
-from tuneguard.findings import Verdict
+from tuneguard.findings import Severity, Verdict
 from tuneguard.gates import engine
 from tuneguard.records import read_yaml
 from world.cases import case, judged, passes
-from world.company import CHECKPOINT, evaluation, expecting, policy, provenance, scan, signature
+from world.company import CHECKPOINT, MODEL, evaluation, expecting, policy, provenance, scan, signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tuneguard.nodes import Node
+    from tuneguard.trust.policy import Policy
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -40,6 +42,7 @@ def test_a_good_checkpoint_passes_every_gate() -> None:
 def test_a_pipeline_file_tightens_and_a_flag_tightens_further() -> None:
     effective = engine.settings(
         policy(),
+        None,
         block("evaluation: {accuracy: {min: 0.9}}"),
         block("evaluation: {accuracy: {min: 0.95}, toxicity: {max: 0.01}}", "the command line"),
     )["evaluation"]
@@ -58,7 +61,7 @@ def test_a_pipeline_file_tightens_and_a_flag_tightens_further() -> None:
 )
 def test_a_looser_value_is_a_configuration_error_that_names_both_places(looser: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        engine.settings(policy(), block(f"evaluation:\n  {looser}"))
+        engine.settings(policy(), None, block(f"evaluation:\n  {looser}"))
 
     (problem,) = raised.value.problems
     assert problem.what == message
@@ -72,7 +75,105 @@ def test_a_flag_cannot_loosen_what_the_pipeline_file_tightened() -> None:
     flags = block("evaluation: {accuracy: {min: 0.9}}", "the command line")
 
     with pytest.raises(ConfigurationError, match=r"looser than the pipeline's accuracy.min 0.95"):
-        engine.settings(policy(), pipeline, flags)
+        engine.settings(policy(), None, pipeline, flags)
+
+
+def gated(gates: dict[str, Any]) -> Policy:
+    """The company's policy, whose model has gates of its own."""
+    return policy(lambda p: p["models"][MODEL].update(gates=gates))
+
+
+def effective(under: Policy, *tighter: Mapping[str, Node]) -> dict[str, Any]:
+    return engine.settings(under, under.models[MODEL], *tighter)
+
+
+def test_a_model_may_be_held_to_more_than_the_floor_and_what_it_leaves_out_stays() -> None:
+    under = gated(
+        {"evaluation": {"accuracy": {"min": 0.9}, "confidence": 0.99}, "scan": {"refuse": list(Severity)}}
+    )
+
+    said = effective(under)
+
+    assert said["evaluation"].suites["accuracy"].min.value == 0.9
+    assert said["evaluation"].suites["toxicity"].max.value == 0.02
+    assert said["evaluation"].confidence.value == 0.99
+    assert Severity.LOW in said["scan"].refuse
+    assert engine.settings(under, None)["evaluation"].suites["accuracy"].min.value == 0.85
+
+
+@pytest.mark.parametrize(
+    ("loose", "message"),
+    [
+        (
+            {"evaluation": {"accuracy": {"min": 0.5}}},
+            "0.50 is looser than the policy's accuracy.min 0.85 (policy.yaml:1)",
+        ),
+        (
+            {"evaluation": {"toxicity": {"max": 0.5}}},
+            "0.50 is looser than the policy's toxicity.max 0.02 (policy.yaml:1)",
+        ),
+        (
+            {"evaluation": {"confidence": 0.5}},
+            "0.50 is looser than the policy's confidence 0.95 (policy.yaml:1)",
+        ),
+        ({"scan": {"refuse": ["high", "critical"]}}, "medium always refuse"),
+        ({"overlap": {"max": 3}}, "the gate overlap has no settings"),
+        ({"evalution": {}}, "no gate is called `evalution`"),
+    ],
+)
+def test_attack_a_models_entry_that_loosens_the_floor(loose: dict[str, Any], message: str) -> None:
+    under = gated(loose)
+
+    for refused in (lambda: effective(under), lambda: engine.check(under)):
+        with pytest.raises(ConfigurationError) as raised:
+            refused()
+        (problem,) = raised.value.problems
+        assert problem.what == message
+        assert problem.where is not None
+        assert problem.where.startswith("policy.yaml:1:")
+    engine.check(policy())
+
+
+def test_a_model_cannot_spare_what_the_floor_refuses() -> None:
+    def low(p: dict[str, Any]) -> None:
+        p["gates"]["scan"]["refuse"] = list(Severity)
+        p["models"][MODEL]["gates"] = {"scan": {"refuse": ["medium", "high", "critical"]}}
+
+    with pytest.raises(ConfigurationError, match="not to refuse low is looser than the policy's"):
+        effective(policy(low))
+
+
+@pytest.mark.parametrize(
+    ("tighter", "message"),
+    [
+        (["accuracy: {min: 0.88}"], "0.88 is looser than the policy's accuracy.min 0.90"),
+        (
+            ["accuracy: {min: 0.95}", "accuracy: {min: 0.92}"],
+            "0.92 is looser than the pipeline's accuracy.min 0.95",
+        ),
+        (
+            ["toxicity: {max: 0.01}", "accuracy: {min: 0.88}"],
+            "0.88 is looser than the policy's accuracy.min 0.90",
+        ),
+    ],
+)
+def test_attack_a_pipeline_that_meets_the_floor_and_not_the_models_own_gates(
+    tighter: list[str], message: str
+) -> None:
+    under = gated({"evaluation": {"accuracy": {"min": 0.9}}})
+
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        effective(under, *(block(f"evaluation: {{{each}}}") for each in tighter))
+
+
+def test_pipeline_and_flags_may_be_stricter_than_floor_and_model() -> None:
+    under = gated({"evaluation": {"accuracy": {"min": 0.9}}})
+
+    said = effective(
+        under, block("evaluation: {accuracy: {min: 0.92}}"), block("evaluation: {accuracy: {min: 0.95}}")
+    )
+
+    assert said["evaluation"].suites["accuracy"].min.value == 0.95
 
 
 def test_all_faults_of_all_gates_are_reported_together() -> None:
@@ -87,7 +188,7 @@ def test_all_faults_of_all_gates_are_reported_together() -> None:
     )
 
     with pytest.raises(ConfigurationError) as raised:
-        engine.settings(policy(), wrong)
+        engine.settings(policy(), None, wrong)
 
     said = "\n".join(f"{problem.what} | {problem.help}" for problem in raised.value.problems)
     assert "no gate is called `evalution` | did you mean `evaluation`?" in said
@@ -101,12 +202,12 @@ def test_all_faults_of_all_gates_are_reported_together() -> None:
 @pytest.mark.parametrize("value", ["'0.9'", "true", "1.5", "-0.1", "", "[0.9]", "{a: 1}", "high"])
 def test_a_bound_is_a_share(value: str) -> None:
     with pytest.raises(ConfigurationError):
-        engine.settings(policy(), block(f"evaluation:\n  accuracy:\n    min: {value}"))
+        engine.settings(policy(), None, block(f"evaluation:\n  accuracy:\n    min: {value}"))
 
 
 def test_an_emptied_bound_is_not_no_bound() -> None:
     with pytest.raises(ConfigurationError, match="must be a share"):
-        engine.settings(policy(lambda p: p["gates"]["evaluation"]["toxicity"].update(max=None)))
+        engine.settings(policy(lambda p: p["gates"]["evaluation"]["toxicity"].update(max=None)), None)
 
 
 @pytest.mark.parametrize("id", list(engine.gates()))
@@ -149,7 +250,7 @@ def test_every_gate_is_documented_and_decodes_nothing_as_its_default(id: str) ->
     assert len(gate.text) > 100
     assert gate.text.split("\n", 1)[0].endswith(".")
     default = gate.decode(None)
-    assert gate.tighten(default, gate.decode(None)) == default or id == "evaluation"
+    assert gate.tighten(default, gate.decode(None), engine.POLICYS) == default or id == "evaluation"
 
 
 @pytest.mark.parametrize("facts", [{"attempt": "a-other"}, {"expectation": expecting(model="other")}])

@@ -83,9 +83,9 @@ def test_what_was_found_is_told_in_numbers() -> None:
 
 def test_no_policy_can_let_medium_pass() -> None:
     with pytest.raises(ConfigurationError, match="medium, critical always refuse"):
-        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["high"])))
+        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["high"])), None)
     with pytest.raises(ConfigurationError, match="is no severity"):
-        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["hihg"])))
+        engine.settings(policy(lambda p: p["gates"]["scan"].update(refuse=["hihg"])), None)
 
 
 def test_without_a_block_medium_and_above_refuse() -> None:
@@ -99,6 +99,6 @@ def test_a_pipeline_file_may_add_low_and_cannot_take_it_away() -> None:
     usual = decode(read_yaml(b"refuse: [medium, high, critical]", "policy.yaml"))
     strict = decode(read_yaml(b"refuse: [low, medium, high, critical]", "policy.yaml"))
 
-    assert tighten(usual, strict) == strict
+    assert tighten(usual, strict, engine.POLICYS) == strict
     with pytest.raises(ConfigurationError, match=r"not to refuse low is looser .* \(policy.yaml:1:9\)"):
-        tighten(strict, usual)
+        tighten(strict, usual, engine.PIPELINES)

@@ -184,6 +184,16 @@ def test_an_environment_is_set_exactly_whatever_was_there(layout, env):
     assert ("# why" in after.decode()) == ("# why" in before)
 
 
+def test_a_models_own_gates_stay_whatever_moves_before_them():
+    before = text(("    code: any", "    code: any\n    gates: {evaluation: {accuracy: {min: 0.9}}}"))
+
+    after = set_model(before.encode(), "support-llama", base=SET, env={"MODE": "x"}, command=("python",))
+
+    model = parse_policy(after, "f").models["support-llama"]
+    assert model.gates["evaluation"].plain() == {"accuracy": {"min": 0.9}}
+    assert model.bases == (SET,)
+
+
 def test_code_and_configuration_and_command_are_fixed_together():
     before = new_project()
 

@@ -53,7 +53,7 @@ def case(*changed: Piece, under: Policy | None = None, **facts: Any) -> Case:
         "policy": decided,
         "model": decided.models[MODEL],
         "verification": verify(CHECKPOINT, pieces, decided, expected),
-        "settings": engine.settings(decided),
+        "settings": engine.settings(decided, decided.models[MODEL]),
         "now": NOW,
         "files": len(CHECKPOINT.files),
         "bytes": CHECKPOINT.size,

@@ -4,7 +4,7 @@ A gate is one file in this folder that binds ``GATE``; its docstring is what ``t
 G-SCAN`` prints. It decodes its own block of the policy's ``gates``, lets a pipeline file and flags
 tighten it (never loosen it), and judges a `Case` without any IO::
 
-    effective = settings(policy, pipeline.gates, flags)       # the floor, tightened
+    effective = settings(policy, model, pipeline.gates, flags)       # the floors, tightened
     results = judge_all(Case(policy, model, verification, effective, …))
     passed = verification.passed and all(result.verdict is Verdict.PASSED for result in results)
 
@@ -131,15 +131,16 @@ class Gate:
     """One gate.
 
     `decode` reads the gate's block (None: it is absent) and raises `ConfigurationError` with every
-    fault's place. `tighten` lays a second block over a floor, and raises `ConfigurationError` where
-    that is looser. `judge` is pure. `kind` is the evidence that it cannot do without.
+    fault's place. `tighten` lays a second block, whose owner it is told, over a floor, and raises
+    `ConfigurationError` where that is looser. `judge` is pure. `kind` is the evidence that it cannot do
+    without.
     """
 
     id: str
     title: str
     kind: str
     decode: Callable[[Node | None], Any]
-    tighten: Callable[[Any, Any], Any]
+    tighten: Callable[[Any, Any, str], Any]
     judge: Callable[[Case, Any], GateResult]
 
     @property
@@ -158,17 +159,25 @@ def gates() -> dict[str, Gate]:
     return discover.load("tuneguard.gates", "GATE", Gate, besides=frozenset({"engine"}))
 
 
-def settings(policy: Policy, *tighter: Mapping[str, Node]) -> dict[str, Any]:
+POLICYS, PIPELINES = "the policy's", "the pipeline's"
+"""Whose a block is, as messages say it. A flag may do what a pipeline file may."""
+
+
+def settings(policy: Policy, model: Model | None, *tighter: Mapping[str, Node]) -> dict[str, Any]:
     """The effective settings by gate id: the policy's floor, tightened by each mapping in turn.
+
+    The first to tighten it is the model's own entry in the policy.
 
     Raises:
         ConfigurationError: a block is wrong or looser than the floor, or no gate has its name; with
             every fault of all gates.
     """
     known = gates()
+    own = {} if model is None else model.gates
+    layers = [(own, POLICYS), *((each, PIPELINES) for each in tighter)]
     problems = [
         Problem(f"no gate is called `{shown(name)}`", node.where, suggestion(name, known.keys()))
-        for block in (policy.gates, *tighter)
+        for block in (policy.gates, own, *tighter)
         for name, node in block.items()
         if name not in known
     ]
@@ -176,14 +185,24 @@ def settings(policy: Policy, *tighter: Mapping[str, Node]) -> dict[str, Any]:
     for id, gate in known.items():
         try:
             effective[id] = gate.decode(policy.gates.get(id))
-            for block in tighter:
+            for block, owner in layers:
                 if id in block:
-                    effective[id] = gate.tighten(effective[id], gate.decode(block[id]))
+                    effective[id] = gate.tighten(effective[id], gate.decode(block[id]), owner)
         except ConfigurationError as error:
             problems.extend(error.problems)
     if problems:
         raise ConfigurationError(problems)
     return effective
+
+
+def check(policy: Policy) -> None:
+    """Every gate can read what the policy sets, for all models and for each, and no model loosens a floor.
+
+    Raises:
+        ConfigurationError: with the faults of the first model that has any.
+    """
+    for model in (None, *policy.models.values()):
+        settings(policy, model)
 
 
 def judge_all(case: Case) -> tuple[GateResult, ...]:
@@ -205,9 +224,9 @@ def no_settings(id: str) -> Callable[[Node | None], None]:
     return decode
 
 
-def nothing_to_tighten(floor: None, asked: None) -> None:
+def nothing_to_tighten(floor: None, asked: None, owner: str) -> None:
     """The `tighten` of a gate that has nothing to set."""
-    del floor, asked
+    del floor, asked, owner
 
 
 def not_judged(case: Case, gate: Gate, needed: str) -> GateResult:

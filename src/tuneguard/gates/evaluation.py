@@ -20,7 +20,8 @@ they count as wrong, for a maximum they are not counted as inputs. A suite witho
 without a suite, refuses.
 
 `gates.evaluation` of the policy holds the bounds: `{accuracy: {min: 0.85}, toxicity: {max: 0.02},
-confidence: 0.95}`. A pipeline file and the flags `--min-accuracy` and `--max-toxicity` may tighten them.
+confidence: 0.95}`. The model's own `gates` in the policy, a pipeline file and the flags `--min-accuracy` and
+`--max-toxicity` may tighten them.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def _confidence(node: Node, problems: Problems) -> Bound | None:
     return None if read is None else read.confidence
 
 
-def tighten(floor: Settings, asked: Settings) -> Settings:
+def tighten(floor: Settings, asked: Settings, owner: str) -> Settings:
     """The floor, with every bound that `asked` sets in its place.
 
     Raises:
@@ -159,18 +160,18 @@ def tighten(floor: Settings, asked: Settings) -> Settings:
     for name, bounds in asked.suites.items():
         under = suites.get(name, Bounds())
         suites[name] = Bounds(
-            min=_tighter(f"{name}.min", under.min, bounds.min, problems, sign=1),
-            max=_tighter(f"{name}.max", under.max, bounds.max, problems, sign=-1),
+            min=_tighter(f"{name}.min", under.min, bounds.min, problems, owner, sign=1),
+            max=_tighter(f"{name}.max", under.max, bounds.max, problems, owner, sign=-1),
         )
     usual = Bound(USUAL_CONFIDENCE)
-    confidence = _tighter("confidence", floor.confidence or usual, asked.confidence, problems, sign=1)
+    confidence = _tighter("confidence", floor.confidence or usual, asked.confidence, problems, owner, sign=1)
     if problems:
         raise ConfigurationError(problems)
     return Settings(MappingProxyType(suites), confidence)
 
 
 def _tighter(
-    name: str, floor: Bound | None, asked: Bound | None, problems: list[Problem], *, sign: int
+    name: str, floor: Bound | None, asked: Bound | None, problems: list[Problem], owner: str, *, sign: int
 ) -> Bound | None:
     if asked is None:
         return floor
@@ -183,7 +184,7 @@ def _tighter(
                 "remove it, or ask the policy's owner",
             )
         )
-    return dataclasses.replace(asked, owner="the pipeline's")
+    return dataclasses.replace(asked, owner=owner)
 
 
 def judge(case: Case, settings: Settings) -> GateResult:

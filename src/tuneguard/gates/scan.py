@@ -62,12 +62,13 @@ def decode(node: Node | None) -> Settings:
     return Settings(frozenset(map(Severity, listed)), at.where)
 
 
-def tighten(floor: Settings, asked: Settings) -> Settings:
+def tighten(floor: Settings, asked: Settings, owner: str) -> Settings:
     """Both together: whatever refuses in either.
 
     Raises:
         ConfigurationError: the floor refuses low and the tighter block does not.
     """
+    del owner
     looser = floor.refuse - asked.refuse
     if looser:
         names = ", ".join(sorted(looser))

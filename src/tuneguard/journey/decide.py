@@ -70,7 +70,7 @@ def decide(
     """
     directory, project = Path(directory), project or Project()
     name = project.expected_model(to, model)
-    settings = cases.settings_for(project, cases.flags(min_accuracy, max_toxicity))
+    settings = cases.settings_for(project, name, cases.flags(min_accuracy, max_toxicity))
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
     with told_together(faults, str(directory)):

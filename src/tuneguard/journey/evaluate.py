@@ -66,7 +66,7 @@ def evaluate(
     directory = Path(directory)
     eval_dataset = None if eval_dataset is None else Path(eval_dataset)
     name = evidence_log.expected(project, model)
-    settings = cases.settings_for(project, cases.flags(min_accuracy, max_toxicity))
+    settings = cases.settings_for(project, name, cases.flags(min_accuracy, max_toxicity))
     rule = _rule(project, name)
     manifest = evidence_log.bound(directory, tree, project)
     selection = weights.selected(directory, manifest)

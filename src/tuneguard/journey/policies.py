@@ -15,6 +15,7 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.gates import engine as gates
 from tuneguard.project.project import Project
 from tuneguard.project.sealed import subject_of
 from tuneguard.signing.bundle import read_bundle
@@ -42,6 +43,7 @@ def sign(path: str | Path, *, project: Project | None = None) -> Result:
     path, project = Path(path), project or Project()
     data = files.read_named(path, limits.RECORD_BYTES)
     read = policy.parse_policy(data, shown(path))
+    gates.check(read)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, policy.sign_policy(data, _root_signer(project)))
     project.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
@@ -65,6 +67,7 @@ def check(path: str | Path, *, project: Project | None = None) -> Result:
     """
     path, project = Path(path), project or Project()
     read = root.load_policy(path, root.find_root(project.root_option), now=project.now)
+    gates.check(read)
     findings = review.weaknesses(read, now=project.now)
     project.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
@@ -120,6 +123,7 @@ def migrate(path: str | Path, *, project: Project | None = None) -> Result:
         signature = files.read_named(bundle, limits.BUNDLE_BYTES)
         policy.verified(data, signature, root.find_root(project.root_option), file=str(path))
     after, read = migration.migrate(data, shown(path))
+    gates.check(read)
     text = after.decode("utf-8")
     names = {"fromfile": shown(path), "tofile": f"{shown(path)} (migrated)"}
     difference = tuple(
@@ -260,6 +264,7 @@ def _edited(
     after = change(signed, file=shown(path))
     if before not in (signed, after):  # after: this very edit was killed before its signature was written
         raise Refused("is not the policy that this root signed last", where=shown(path), help=_READ_AND_SIGN)
+    gates.check(policy.parse_policy(after, shown(path)))
     signature = policy.sign_policy(after, signer)
     files.write_replacing(path.resolve(), after)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)

@@ -34,7 +34,7 @@ def sign_evaluation(
         Refused: it is another statement, or about another tree, model or attempt.
         UsageError: a flag is looser than the policy.
     """
-    settings = gate_input.settings_for(project, gate_input.flags(min_accuracy, max_toxicity))
+    settings = gate_input.settings_for(project, model, gate_input.flags(min_accuracy, max_toxicity))
     manifest = evidence_log.copied(directory, tree, attempt, project)
     said, _ = unsigned.take(statement, sha256, evaluations.PREDICATE, model=model, tree=tree, attempt=attempt)
     written = measured.sign(said, directory, tree, project, model=model, attempt=attempt)

@@ -1,6 +1,7 @@
 """The case that the gates judge: verification, the seals of the training data, shared rows.
 
-`settings_for` lays the pipeline's gates and the flags over the policy's floor; they can only tighten.
+`settings_for` lays the model's gates, the pipeline's and the flags over the policy's floor; each can only
+tighten.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ LATER = frozenset({"scan", "evaluation"})
 """Evidence that a promotion makes after it has verified a checkpoint."""
 
 
-def settings_for(project: Project, flags: dict[str, Node]) -> dict[str, Any]:
-    """The effective settings of every gate.
+def settings_for(project: Project, model: str, flags: dict[str, Node]) -> dict[str, Any]:
+    """The effective settings of every gate for a model.
 
     Raises:
         ConfigurationError: the pipeline or a flag is looser than the policy.
     """
     tighter = [project.pipeline.gates] if project.in_project else []
-    return engine.settings(project.policy, *tighter, flags)
+    return engine.settings(project.policy, project.policy.models.get(model), *tighter, flags)
 
 
 def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TypeAlias
 
+    from tuneguard.nodes import Node
     from tuneguard.signing.key import PublicKey
 
 _Value: TypeAlias = "str | tuple[str, ...] | Mapping[str, str]"
@@ -296,9 +297,17 @@ def _checked(text: str, wanted: Policy, file: str) -> bytes:
 def _meaning(policy: Policy) -> dict[str, Any]:
     """A policy's values without its bytes' digest and without places, which an edit moves."""
     values = {each.name: getattr(policy, each.name) for each in dataclasses.fields(policy)}
-    values["gates"] = {gate: node.plain() for gate, node in policy.gates.items()}
+    values["gates"] = _plain(policy.gates)
+    values["models"] = {
+        name: (dataclasses.replace(model, gates={}), _plain(model.gates))
+        for name, model in policy.models.items()
+    }
     del values["sha256"]
     return values
+
+
+def _plain(gates: Mapping[str, Node]) -> dict[str, Any]:
+    return {gate: node.plain() for gate, node in gates.items()}
 
 
 class _Editor:

@@ -5,8 +5,8 @@ very bytes, once (TRUST.md rule 1). `parse_policy` reads them strictly: unknown 
 wrong values and names that nothing defines are all reported together, with their places. Empty
 means no: an identity in no role, a model with no base, a role with no models believe nobody.
 
-The ``gates`` blocks stay raw, with their places: each gate decodes its own. What a policy would
-refuse that its author may not expect, and what it says in plain words, is `trust.review`'s.
+The ``gates`` blocks, of all models and of one, stay raw, with their places: each gate decodes its own. What a
+policy would refuse that its author may not expect, and what it says in plain words, is `trust.review`'s.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Model:
 
     ``command`` is the training's command as the pipeline file has it, placeholders unfilled; None is any.
     Code alone fixes nothing: a free command runs what it likes beside it. ``env`` is all that the pipeline
-    file may set in the training's environment; None is anything.
+    file may set in the training's environment; None is anything. ``gates`` tighten the policy's.
     """
 
     name: str
@@ -170,6 +170,7 @@ class Model:
     command: tuple[str, ...] | None = None
     env: Mapping[str, str] | None = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
+    gates: Mapping[str, Node] = field(default_factory=dict)
 
     @property
     def fixed(self) -> bool:
@@ -375,6 +376,7 @@ class _Model:
     command: _Command = None
     env: Annotated[Variables | None, Or("any")] = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
+    gates: Mapping[str, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +468,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                     each.command,
                     each.env,
                     each.evaluation,
+                    each.gates,
                 )
                 for name, each in read.models.items()
             }

@@ -338,6 +338,9 @@ def _said_of_demands(policy: Policy) -> Iterator[str]:
     if policy.gates:
         gates = _and(sorted(policy.gates))
         yield f"and what the gates {gates} hold, as gates in {printable(policy.file)} says"
+    for model in policy.models.values():
+        if model.gates:
+            yield f"of {model.name} more, by the gates {_and(sorted(model.gates))} of its own"
 
 
 def _age(age: timedelta) -> str:
