@@ -13,6 +13,7 @@ import click
 import pytest
 
 import tuneguard
+from tuneguard import facts
 from tuneguard.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,9 +69,18 @@ def test_each_function_says_which_of_our_errors_it_raises(name: str):
 def test_each_function_works_where_it_is_called_and_is_wholly_typed(name: str):
     signature = inspect.signature(getattr(tuneguard, name))
 
-    assert signature.return_annotation == "Result"
+    assert re.fullmatch(r"Result\[[A-Z]\w+\]", signature.return_annotation)
     assert signature.parameters["project"].default is None
     assert all(each.annotation is not inspect.Parameter.empty for each in signature.parameters.values())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_page_names_the_facts_of_each_function(name: str):
+    annotation = inspect.signature(getattr(tuneguard, name)).return_annotation
+    kind = annotation.removeprefix("Result[").removesuffix("]")
+
+    assert issubclass(getattr(facts, kind), facts.Facts)
+    assert re.search(rf"^\| `{name}` \| .* \| `{kind}` \|$", PAGE, re.MULTILINE)
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -63,3 +63,13 @@ def local_time(text: str) -> str:
     moment = datetime.fromisoformat(text).astimezone()
     offset = moment.strftime("%z")
     return f"{moment:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]}"
+
+
+def figure(value: float) -> str:
+    """Three digits after the point, four where the value is small, so that 0.0004 is not 0.
+
+    >>> [figure(value) for value in (0.94, 0.0112, 0.0004, 1.0, 0)]
+    ['0.94', '0.011', '0.0004', '1', '0']
+    """
+    text = f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.4f}"
+    return text.rstrip("0").rstrip(".") or "0"

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+F_co = TypeVar("F_co", covariant=True)
 
 
 class Severity(StrEnum):
@@ -133,12 +135,12 @@ class EvidenceRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Generic[F_co]):
     """What a command found out.
 
-    ``facts`` holds values that only some commands have (a digest, counts, intervals); ``outputs``
-    are the things it made; ``notes`` are remarks that every rendering must carry, such as
-    "development policy: not for production"; ``next`` is the command to type next.
+    ``facts`` holds values that only this command has (a digest, counts, intervals), in a class of
+    `tuneguard.facts`; ``outputs`` are the things it made; ``notes`` are remarks that every rendering must
+    carry, such as "development policy: not for production"; ``next`` is the command to type next.
     """
 
     command: str
@@ -148,7 +150,7 @@ class Result:
     skipped: tuple[Skipped, ...] = ()
     evidence: tuple[EvidenceRef, ...] = ()
     outputs: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: F_co = field(kw_only=True)
     notes: tuple[str, ...] = ()
     next: str | None = None
 

@@ -67,8 +67,8 @@ def test_attack_a_helper_outside_that_hands_the_training_the_network(
         result = train(run="042", project=Project(reporter=Listening("waiting", look)))
 
     assert [(each["met"], each["refused"]) for each in said] == [([], ["Permission denied"])]
-    controls = result.facts["walls"]
-    assert {controls[name]["state"] for name in ("network", "filesystem")} == {"proven"}
+    controls = result.facts.controls
+    assert {controls[name].state for name in ("network", "filesystem")} == {"proven"}
     assert "was handed" not in (project.path / ".tuneguard/runs/042/train.log").read_text()
 
 

@@ -28,7 +28,7 @@ def test_digest_takes_a_path_or_a_text(model: str, tmp_path: Path) -> None:
 
 def test_scan_takes_one_path_or_several(model: str) -> None:
     assert tuneguard.scan(model).verdict is Verdict.PASSED
-    assert tuneguard.scan([model, model]).facts["files"] == 2
+    assert tuneguard.scan([model, model]).facts.files == 2
 
 
 def test_every_function_of_the_library_says_what_is_missing_in_our_own_errors(

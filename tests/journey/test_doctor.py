@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import golden
 from tuneguard.cli.app import run
@@ -31,7 +32,7 @@ def without_sandbox(request, monkeypatch):
 
 
 def checks(**options) -> dict[str, dict]:
-    return {row["check"]: row for row in doctor(project=Project(**options)).facts["checks"]}
+    return {row.check: structs.asdict(row) for row in doctor(project=Project(**options)).facts.checks}
 
 
 def entries(folder: Path) -> dict[str, tuple[int, int]]:

@@ -86,7 +86,7 @@ def test_as_json_and_in_the_library_both_texts_are_facts(
 
     result = tuneguard.policy_migrate(project.path / "policy.yaml")
 
-    assert facts["document"] == result.facts["document"] == latest
+    assert facts["document"] == result.facts.document == latest
     assert "\n+controls: " in facts["difference"]
     assert (facts["signed"], facts["version"]) == (True, 3)
 

@@ -15,11 +15,27 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 import golden
 from tuneguard import limits
+from tuneguard.errors import NotUnderstood
+from tuneguard.facts import (
+    ControlFacts,
+    EvaluateFacts,
+    Facts,
+    Happened,
+    InitFacts,
+    LedgerVerifyFacts,
+    MigrateFacts,
+    PromoteFacts,
+    TraceFacts,
+    TrainFacts,
+)
 from tuneguard.findings import Finding, Location, Result, Severity, Skipped, Subject, Verdict
 from tuneguard.output import html
+from tuneguard.sandbox.state import ControlState
+from tuneguard.typed import read
 from world import pages, results
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,7 +46,7 @@ ODD = "\u202e\u2066\u200f\x1b[31m\x00\ud800"
 HOSTILE = MARKUP + ODD
 
 
-def page(result: Result) -> pages.Element:
+def page(result: Result[Facts]) -> pages.Element:
     return pages.harmless(html.render(result))
 
 
@@ -159,30 +175,38 @@ def test_the_page_says_that_it_is_no_proof():
 
 
 def test_facts_that_have_no_place_of_their_own_are_shown_as_they_are():
-    facts = {
-        "keyid": "ab" * 32,
-        "anchored": False,
-        "absent": None,
-        "text": "one\n  two",
-        "nested": {"a": [1, None]},
-        "entries": [{"sequence": 1, "detail": {"tag": "x"}}, {"sequence": 2}],
-    }
+    entry = {"time": "t", "event": "done", "command": "push", "run": None, "attempt": None, "result": None}
+    history = tuple(
+        Happened(**entry, sequence=sequence, detail=detail)
+        for sequence, detail in ((1, {"tag": "x"}), (2, {}))
+    )
+    checked = LedgerVerifyFacts(size=2, root="ab", anchored=False, beside=None, summary="sound")
+    migrated = MigrateFacts(version=2, signed=True, document="one\n  two", difference="")
+    made = InitFacts(roles=("builder",), controls={"network": ControlState.PROVEN})
+    traced = TraceFacts(tree="ab", lineage=None, history=history)
 
-    told = page(Result("ledger", Verdict.PASSED, facts=facts))
+    ledger, policy, init, trace = (
+        page(Result("x", Verdict.PASSED, facts=facts)) for facts in (checked, migrated, made, traced)
+    )
 
-    assert "anchored no" in told.words
-    assert 'nested {"a":[1,null]}' in told.words
-    assert "absent" not in told.words
-    assert [pre.text for pre in told.all("pre")] == ["one\n  two"]
-    assert [row.words for row in told.all("tr")] == ["sequence detail", '1 {"tag":"x"}', "2"]
+    assert "anchored no" in ledger.words
+    assert "beside" not in ledger.words
+    assert [pre.text for pre in policy.all("pre")] == ["one\n  two"]
+    assert 'walls {"network":"proven"}' in init.words
+    assert [row.words for row in trace.all("tr")] == [
+        "sequence time event command run attempt result detail",
+        '1 t done push {"tag":"x"}',
+        "2 t done push {}",
+    ]
 
 
 def test_the_controls_of_a_run_and_the_gate_of_an_evaluation_have_their_place_too():
-    run = Result("run", Verdict.PASSED, facts={"walls": {"network": {"state": "absent", "how": "not tried"}}})
-    evaluation = Result("evaluate", Verdict.PASSED, facts={"gate": results.GATES["evaluation"]})
+    tried = {"network": ControlFacts(state=ControlState.ABSENT, how="not tried")}
+    trained = TrainFacts(run="1", tree="ab", kind="final", seconds=1.0, controls=tried)
+    measured = read({"gate": results.GATES["evaluation"]}, EvaluateFacts, "the facts")
 
-    assert "network ✗ absent not tried" in page(run).words
-    assert len(page(evaluation).all("svg")) == 2
+    assert "network ✗ absent not tried" in page(Result("run", Verdict.PASSED, facts=trained)).words
+    assert len(page(Result("evaluate", Verdict.PASSED, facts=measured)).all("svg")) == 2
 
 
 # --- That anybody can read it ----------------------------------------------------------------------
@@ -299,7 +323,7 @@ def poisoned(facts, path):
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] += HOSTILE
-    return copied
+    return results.told(**copied)
 
 
 def is_printable(rendered: bytes) -> bool:
@@ -310,13 +334,22 @@ def is_printable(rendered: bytes) -> bool:
 def test_attack_markup_and_odd_characters_in_any_fact(name):
     result = results.ALL[name]()
 
-    for path in leaves(dict(result.facts)):
-        rendered = html.render(dataclasses.replace(result, facts=poisoned(result.facts, path)))
+    facts = to_builtins(result.facts)
+
+    refused = set()
+    for path in leaves(facts):
+        try:
+            attacked = poisoned(facts, path)
+        except NotUnderstood:
+            refused.add(path[-1])
+            continue
+        rendered = html.render(dataclasses.replace(result, facts=attacked))
         pages.harmless(rendered)
         assert is_printable(rendered), path
+    assert refused <= {"verdict", "state"}  # one of a few words, or it is not read at all
 
 
-def hostile_result(text: str = HOSTILE) -> Result:
+def hostile_result(text: str = HOSTILE) -> Result[PromoteFacts]:
     finding = Finding(text, Severity.HIGH, text, Location(text, text, 1, text), text, text, text)
     piece = dataclasses.replace(results.SCAN, kind=text, role=text, identity=text, file=text, time=text)
     return dataclasses.replace(
@@ -342,13 +375,24 @@ def test_attack_markup_and_odd_characters_in_everything_else():
     assert "{{ 7*7 }}" in told.words
 
 
-def test_attack_markup_in_the_names_of_facts():
-    facts = {HOSTILE: [{HOSTILE: HOSTILE}], f"a{HOSTILE}": f"one\n{HOSTILE}", f"b{HOSTILE}": {HOSTILE: 1}}
+def test_attack_markup_in_the_names_of_what_a_fact_holds():
+    happened = {
+        "sequence": 1,
+        "time": HOSTILE,
+        "event": HOSTILE,
+        "command": HOSTILE,
+        "result": f"one\n{HOSTILE}",
+    }
+    history = (Happened(**happened, run=None, attempt=None, detail={HOSTILE: {HOSTILE: 1}}),)
+    traced = TraceFacts(tree=HOSTILE, lineage=None, history=history)
+    made = InitFacts(roles=(HOSTILE,), controls={HOSTILE: ControlState.PROVEN})
 
-    rendered = html.render(Result("trace", Verdict.PASSED, facts=facts))
+    for facts in (traced, made):
+        rendered = html.render(Result("trace", Verdict.PASSED, facts=facts))
 
-    pages.harmless(rendered)
-    assert is_printable(rendered)
+        assert b"alert(1)" in rendered
+        pages.harmless(rendered)
+        assert is_printable(rendered)
 
 
 def test_attack_a_page_too_large_to_open():
@@ -363,8 +407,6 @@ def test_attack_a_page_too_large_to_open():
             lineage=made,
             uncounted=[[f"{index}.json", long] for index in range(many)],
             walls=[{"name": f"control-{index}", "state": "absent", "how": long} for index in range(many)],
-            extra=[{"a": long}] * many,
-            note=long,
         ),
         findings=tuple(dataclasses.replace(finding, rule=f"X-{index}") for index in range(many)),
         skipped=tuple(Skipped(f"{index}", long) for index in range(many)),
@@ -383,11 +425,16 @@ def test_attack_a_page_too_large_to_open():
     assert "… and 98,000 characters more" in told.words
 
 
-def test_a_promotion_whose_decision_was_never_made_still_has_a_report():
-    facts = {"model": "support-llama", "to": "oci:r:t", "stopped": "verify", "recorded": None}
-    result = Result("promote", Verdict.REFUSED, (Subject("runs/042"),), (results.CHANGED,), facts=facts)
+def test_attack_a_history_too_large_to_open():
+    entry = {"time": "t", "event": "done", "run": None, "attempt": None, "result": None}
+    long = "x" * 100_000
+    happened = Happened(**entry, sequence=1, command=long, detail={"a": long})
+    facts = TraceFacts(tree="ab", lineage=None, history=(happened,) * 5_000)
 
-    assert "Stopped at verify: 1 reason. Nothing was pushed." in page(result).words
+    rendered = html.render(Result("trace", Verdict.PASSED, facts=facts))
+
+    assert len(rendered) < 8 * limits.MIB
+    assert "and 4,800 more rows" in pages.harmless(rendered).words
 
 
 def test_the_same_result_makes_the_same_page():

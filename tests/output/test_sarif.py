@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 import golden
+from tuneguard.facts import NoFacts
 from tuneguard.findings import Finding, Location, Result, Severity, Skipped, Subject, Verdict
 from tuneguard.output import sarif
 from world import results
@@ -24,7 +25,7 @@ def rendered(result: Result) -> dict:
 
 
 def found(*findings: Finding, subject: str = "model") -> dict:
-    return rendered(Result("scan", Verdict.REFUSED, (Subject(subject),), findings))
+    return rendered(Result("scan", Verdict.REFUSED, (Subject(subject),), findings, facts=NoFacts()))
 
 
 @pytest.mark.golden
@@ -37,7 +38,14 @@ def test_a_whole_log_of_a_rule_that_only_this_test_has():
         why="it is odd",
         fix="mend it",
     )
-    result = Result("scan", Verdict.REFUSED, (Subject("model"),), (finding,), (Skipped("x.gguf", "unknown"),))
+    result = Result(
+        "scan",
+        Verdict.REFUSED,
+        (Subject("model"),),
+        (finding,),
+        (Skipped("x.gguf", "unknown"),),
+        facts=NoFacts(),
+    )
 
     golden.check(GOLDEN / "log.sarif", sarif.render(result).decode())
 

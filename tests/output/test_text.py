@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import golden
 from tuneguard.errors import ConfigurationError, ForbiddenTree, Problem, UsageError
+from tuneguard.facts import NoFacts, PromoteFacts
 from tuneguard.findings import Finding, Location, Result, Severity, Skipped, Subject, Verdict
 from tuneguard.output import text
 from world import results
@@ -68,13 +70,13 @@ def test_a_refused_promotion_says_that_nothing_was_pushed():
 def test_a_promotion_that_stopped_while_pushing_does_not_claim_that_nothing_was_pushed(stopped):
     result = results.swapped()
 
-    said = text.render(dataclasses.replace(result, facts={**result.facts, "stopped": stopped}))
+    said = text.render(dataclasses.replace(result, facts=structs.replace(result.facts, stopped=stopped)))
 
     assert "nothing pushed" not in said
 
 
 def test_a_finding_of_severity_low_is_printed_and_is_no_reason():
-    result = Result("scan", Verdict.PASSED, findings=(results.FAINT,))
+    result = Result("scan", Verdict.PASSED, findings=(results.FAINT,), facts=NoFacts())
 
     assert text.render(result, UNICODE).splitlines()[0].startswith("low  TG-HIDDEN  .gitattributes")
     assert "explain" not in text.render(result)
@@ -95,7 +97,7 @@ def test_without_unicode_the_words_stand_alone():
     assert "REFUSED: 2 reasons" in said
 
 
-def hostile() -> Result:
+def hostile() -> Result[PromoteFacts]:
     """A result every text of which would act on a terminal, as if nobody had escaped it before."""
     finding = Finding(HOSTILE, Severity.HIGH, HOSTILE, Location(HOSTILE, HOSTILE), HOSTILE, HOSTILE, HOSTILE)
     return Result(
@@ -104,7 +106,7 @@ def hostile() -> Result:
         (Subject(HOSTILE),),
         (finding,),
         (Skipped(HOSTILE, HOSTILE),),
-        facts={"stopped": HOSTILE, "report": HOSTILE},
+        facts=results.told(stopped=HOSTILE, report=HOSTILE),
         notes=(HOSTILE,),
         next=HOSTILE,
     )
@@ -177,7 +179,7 @@ def test_digests_in_findings_are_short_in_text() -> None:
     full = "7c85ac9faa886309d924470c9f44a3e3e2046885efc30dc782818743feedc2b1"
     finding = Finding("V07", Severity.HIGH, f"changed: signed {full[:12]}", why=f"signed {full}")
 
-    said = text.render(Result("verify", Verdict.REFUSED, findings=(finding,)))
+    said = text.render(Result("verify", Verdict.REFUSED, findings=(finding,), facts=NoFacts()))
 
     assert full not in said
     assert said.count(full[:12]) == 1

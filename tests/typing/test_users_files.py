@@ -25,9 +25,10 @@ def test_a_users_file_is_accepted_with_real_signatures():
     shown = [
         line.partition("Revealed type is ")[2].strip('"') for line in said.splitlines() if "Revealed" in line
     ]
-    digest, ledger, rotate = (each.replace("builtins.", "") for each in shown)
+    digest, ledger, rotate, files = (each.replace("builtins.", "") for each in shown)
     assert digest.startswith("def (directory: str | pathlib.Path, *, project: tuneguard.project.project")
-    assert ledger == "tuneguard.findings.Result"
+    assert ledger == "tuneguard.findings.Result[tuneguard.facts.LedgerVerifyFacts]"
+    assert files == "int"
     assert "public_key: str | pathlib.Path" in rotate
 
 
@@ -40,11 +41,12 @@ def test_what_does_not_exist_or_does_not_fit_is_refused(tmp_path: Path):
         "tuneguard.promote('runs/042', too='oci:registry:v1', run='042')\n"
         "tuneguard.digest(42)\n"
         "tuneguard.scan(['model']).verdikt\n"
+        "tuneguard.scan(['model']).facts.fyles\n"
     )
 
     said, code = checked(str(user))
 
     assert code == 1
     wrong = {int(line.split(":")[1]) for line in said.splitlines() if ": error: " in line}
-    assert wrong == {2, 3, 4, 5}, said
+    assert wrong == {2, 3, 4, 5, 6}, said
     assert 'Module has no attribute "promot"' in said

@@ -5,6 +5,7 @@ from typing import reveal_type
 
 import tuneguard
 from tuneguard import Finding, Location, Refused, Severity, TuneguardError, Verdict
+from tuneguard.facts import Facts
 
 
 def promoted(checkpoint: Path) -> bool:
@@ -17,7 +18,7 @@ def promoted(checkpoint: Path) -> bool:
     return result.verdict is Verdict.PASSED
 
 
-def worst(result: tuneguard.Result) -> tuple[Severity | None, Location | None]:
+def worst(result: tuneguard.Result[Facts]) -> tuple[Severity | None, Location | None]:
     findings: tuple[Finding, ...] = result.findings
     return (findings[0].severity, findings[0].location) if findings else (None, None)
 
@@ -25,3 +26,4 @@ def worst(result: tuneguard.Result) -> tuple[Severity | None, Location | None]:
 reveal_type(tuneguard.digest)
 reveal_type(tuneguard.ledger_verify(head=None))
 reveal_type(tuneguard.policy_rotate)
+reveal_type(tuneguard.scan("model").facts.files)

@@ -11,7 +11,9 @@ import dataclasses
 import hashlib
 from typing import Any
 
+from tuneguard.facts import PromoteFacts, ScanFacts, VerifyFacts
 from tuneguard.findings import EvidenceRef, Finding, Location, Result, Severity, Skipped, Subject, Verdict
+from tuneguard.typed import read
 
 
 def hex_of(text: str) -> str:
@@ -181,41 +183,46 @@ def facts() -> dict[str, Any]:
     )
 
 
-def passed(**changes: Any) -> Result:
+def told(**changes: Any) -> PromoteFacts:
+    """The facts of a promotion that passes, some changed, from their form in JSON."""
+    return read(facts() | changes, PromoteFacts, "the facts")
+
+
+def passed(**changes: Any) -> Result[PromoteFacts]:
     """A promotion that passes under a production policy."""
-    found = facts() | changes
+    found = told(**changes)
     return Result(
         command="promote",
         verdict=Verdict.PASSED,
         subjects=(Subject("runs/042", TREE),),
         evidence=(SIGNATURE, PROVENANCE, SCAN, EVALUATION),
-        outputs=("oci:registry:ft-042", found["manifest"], found["report"]),
+        outputs=("oci:registry:ft-042", found.manifest, str(found.report)),
         facts=found,
         next="tuneguard pull oci:registry:ft-042 DIR --model support-llama",
     )
 
 
-def refused(stopped: str, *findings: Finding, **changes: Any) -> Result:
+def refused(stopped: str, *findings: Finding, **changes: Any) -> Result[PromoteFacts]:
     """A promotion that is refused at a step for some reasons."""
     order = ("copy", "verify", "scan", "evaluate", "decide")
     reached = order[: order.index(stopped) + 1]
     judged = {"verify": ("provenance",), "scan": ("overlap", "scan"), "evaluate": ("evaluation",)}
     said = [GATES[id] for step in reached for id in judged.get(step, ())]
     done = {"verify": (SIGNATURE, PROVENANCE), "scan": (SCAN,), "evaluate": (EVALUATION,)}
-    found = facts() | {
+    refusal = {
         "stopped": stopped,
         "gates": said,
         "recorded": None,
         "decided": facts()["decided"] | {"result": "FAILED"},
-        **changes,
     }
+    found = told(**refusal | changes)
     return Result(
         command="promote",
         verdict=Verdict.REFUSED,
         subjects=(Subject("runs/042", TREE),),
         findings=findings,
         evidence=tuple(piece for step in reached for piece in done.get(step, ())),
-        outputs=(found["report"],),
+        outputs=(str(found.report),),
         facts=found,
         notes=("development policy: not for production",),
         next="restore the signed files, or train again under a new run id",
@@ -249,36 +256,36 @@ MISSED = Finding(
 FAINT = Finding("TG-HIDDEN", Severity.LOW, "a file whose name begins with a dot", Location(".gitattributes"))
 
 
-def swapped() -> Result:
+def swapped() -> Result[PromoteFacts]:
     """A promotion of a checkpoint in which a weight file was swapped and one was added."""
     return refused("verify", CHANGED, ADDED, evidence="runs/042.evidence", walls=[], lineage=None, seals=[])
 
 
-def payload() -> Result:
+def payload() -> Result[PromoteFacts]:
     """A promotion of a checkpoint with a pickle that runs a command."""
     gates = [GATES["overlap"], GATES["provenance"], GATES["scan"] | {"verdict": "refused", "found": "1 high"}]
     return refused("scan", CALL, FAINT, gates=gates)
 
 
-def below() -> Result:
+def below() -> Result[PromoteFacts]:
     """A promotion of a model that is not good enough."""
     poor = GATES["evaluation"] | {"verdict": "refused", "numbers": [POOR, TOXICITY]}
     return refused("evaluate", MISSED, gates=[*list(GATES.values())[1:], poor])
 
 
-def integrity() -> Result:
+def integrity() -> Result[VerifyFacts]:
     """What `verify` says of an intact tree of which nothing was expected."""
     return Result(
         command="verify",
         verdict=Verdict.INTEGRITY_ONLY,
         subjects=(Subject("runs/042", TREE),),
         evidence=(SIGNATURE,),
-        facts={"tree": TREE, "purpose": "integrity", "model": None, "uncounted": []},
+        facts=VerifyFacts(tree=TREE, purpose="integrity", model=None, uncounted=()),
         notes=("integrity only: who made it, in which run, as which model, was not asked (--model)",),
     )
 
 
-def unreadable() -> Result:
+def unreadable() -> Result[ScanFacts]:
     """What `scan` says of a folder with two files that it cannot look at."""
     return Result(
         command="scan",
@@ -288,11 +295,11 @@ def unreadable() -> Result:
             Skipped("weights.gguf", "a format that the scanner has not learned"),
             Skipped("a.pt", "cut short"),
         ),
-        facts={"files": 3, "bytes": 2048, "rules": hex_of("rules")},
+        facts=ScanFacts(files=3, bytes=2048, rules=hex_of("rules")),
     )
 
 
-def with_findings(result: Result, *findings: Finding) -> Result:
+def with_findings(result: Result[Any], *findings: Finding) -> Result[Any]:
     """The result with other findings."""
     return dataclasses.replace(result, findings=findings)
 

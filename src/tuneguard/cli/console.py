@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from tuneguard.errors import TuneguardError
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.output import text
 
@@ -48,16 +49,18 @@ class Voice:
         """Where a person reads what is said beside a document; the standard output where there is none."""
         return sys.stderr if self.document and self.output is None else sys.stdout
 
-    def result(self, result: Result) -> int:
+    def result(self, result: Result[Facts]) -> int:
         """Print a result in the chosen format and return its exit code."""
         import dataclasses
 
         notes = tuple(dict.fromkeys((*result.notes, *self.warnings())))
         result = dataclasses.replace(result, notes=notes)
         if self.document and self.form == "text":
+            from tuneguard.facts import MigrateFacts
             from tuneguard.output import text
 
-            self._write(result.facts["document"].encode())
+            assert isinstance(result.facts, MigrateFacts)
+            self._write(result.facts.document.encode())
             self.beside().write(text.render(result, text.PLAIN))
         else:
             self._write(self._render(result))
@@ -79,9 +82,10 @@ class Voice:
 
             self._write_anyhow(sarif.render_error(ours))
         if self.form == "json":
-            from tuneguard.output import json
+            from tuneguard import result_codec
 
-            self._write_anyhow(json.render_error(self.command, ours, self.lines, self.warnings()))
+            said = result_codec.error_to_json(self.command, ours, self.lines, self.warnings())
+            self._write_anyhow(said)
         elif isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
             sys.stderr.write(f"{error.format_message()}\n")
         else:
@@ -91,11 +95,11 @@ class Voice:
             sys.stderr.write(text.render_error(ours, style, self.warnings()))
         return ours.exit_code
 
-    def _render(self, result: Result) -> bytes:
+    def _render(self, result: Result[Facts]) -> bytes:
         if self.form == "json":
-            from tuneguard.output import json
+            from tuneguard import result_codec
 
-            return json.render(result, self.lines)
+            return result_codec.to_json(result, self.lines)
         if self.form == "sarif":
             from tuneguard.output import sarif
 

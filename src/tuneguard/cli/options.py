@@ -2,7 +2,7 @@
 
     @command("digest", PROJECT, POLICY)
     @click.argument("directory")
-    def COMMAND(here: Project, directory: Path) -> Result: ...
+    def COMMAND(here: Project, directory: Path) -> Result[Facts]: ...
 
 A command's function takes what was parsed, calls one function of the library and returns its
 `Result`; `speak` renders it. What only a running command needs is imported when it runs: `--help` of the
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -162,14 +163,14 @@ def command(
     facts: tuple[str, ...] = (),
     document: bool = False,
     **attributes: Any,
-) -> Callable[[Callable[..., Result]], click.Command]:
+) -> Callable[[Callable[..., Result[Facts]]], click.Command]:
     """A command with the options of these groups and of `OUTPUT`, whose function returns a `Result`.
 
     `facts` are those of the result's facts that ``--facts-file`` hands on to other steps of a plan. In text,
     a command with a `document` prints the fact of that name, and all else beside it.
     """
 
-    def wrap(function: Callable[..., Result]) -> click.Command:
+    def wrap(function: Callable[..., Result[Facts]]) -> click.Command:
         @click.pass_context
         @functools.wraps(function)
         def called(context: click.Context, /, **values: Any) -> int:
@@ -186,7 +187,11 @@ def command(
 
 
 def _run(
-    voice: Voice, name: str, function: Callable[..., Result], values: dict[str, Any], facts: tuple[str, ...]
+    voice: Voice,
+    name: str,
+    function: Callable[..., Result[Facts]],
+    values: dict[str, Any],
+    facts: tuple[str, ...],
 ) -> int:
     from tuneguard.output.terminal import Recorder, reporter
 
@@ -230,14 +235,15 @@ def _confine() -> None:
         confine(network=allowed["network"], writable=map(Path, allowed["writable"]))
 
 
-def _hand_on(result: Result, names: tuple[str, ...], path: Path) -> None:
+def _hand_on(result: Result[Facts], names: tuple[str, ...], path: Path) -> None:
     """Write the facts that later steps of a plan refer to."""
     from tuneguard.engines.engine import FACTS_BYTES
     from tuneguard.errors import CannotLook
     from tuneguard.files import write_replacing
     from tuneguard.records import to_json
 
-    data = to_json({name: result.facts[name] for name in names if name in result.facts})
+    found = {name: getattr(result.facts, name) for name in names}
+    data = to_json({name: value for name, value in found.items() if value is not None})
     if len(data) > FACTS_BYTES:
         raise CannotLook(f"the facts take {len(data):,} bytes, and {FACTS_BYTES:,} can be handed on")
     write_replacing(path, data, mode=0o600)

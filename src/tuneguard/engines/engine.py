@@ -119,7 +119,7 @@ class EngineType:
 
 def engines() -> dict[str, EngineType]:
     """Every engine by its name."""
-    return discover.load(__package__, "ENGINE", EngineType, besides=frozenset({"engine", "retell"}))
+    return discover.load(__package__, "ENGINE", EngineType, besides=frozenset({"engine"}))
 
 
 def engine_named(name: str) -> EngineType:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import discover
 from tuneguard.errors import ConfigurationError, Problem
+from tuneguard.facts import GateFacts
 from tuneguard.files import printable
 from tuneguard.findings import REFUSING, Finding, Location, Severity, Verdict
 from tuneguard.nodes import shown, suggestion
@@ -31,34 +32,13 @@ if TYPE_CHECKING:
 
     from tuneguard.attest.predicates.seal import Seal
     from tuneguard.evaluation.weights import Selection
+    from tuneguard.facts import Number
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Body, Claim, Verification
     from tuneguard.trust.policy import Model, Policy
     from tuneguard.typed import Said
 
 AT_LEAST, AT_MOST = "≥", "≤"
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A measured share with its interval against a bound: ``accuracy 0.94 [0.898, 0.965] ≥ 0.85``.
-
-    `op` is ``≥`` for a minimum (then `low` is judged) and ``≤`` for a maximum (then `high` is).
-    """
-
-    label: str
-    value: float
-    low: float
-    high: float
-    bound: float
-    op: str
-    n: int
-    count: int
-
-    @property
-    def met(self) -> bool:
-        """Whether the interval's nearer end keeps the bound."""
-        return self.low >= self.bound if self.op == AT_LEAST else self.high <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +104,18 @@ class GateResult:
         """Refused by a finding of medium or above, or when there was nothing to judge."""
         refused = not self.judged or any(finding.severity in REFUSING for finding in self.findings)
         return Verdict.REFUSED if refused else Verdict.PASSED
+
+    @property
+    def facts(self) -> GateFacts:
+        """The result without its findings, as reports and JSON show it."""
+        return GateFacts(
+            id=self.id,
+            verdict=self.verdict,
+            needed=self.needed,
+            found=self.found,
+            by=self.by,
+            numbers=self.numbers,
+        )
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from tuneguard import paste
 from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.evaluation.interval import wilson, z_of
+from tuneguard.facts import Number
 from tuneguard.fields import Wrong, examine
 from tuneguard.findings import Severity
 from tuneguard.gates.engine import (
@@ -43,7 +44,6 @@ from tuneguard.gates.engine import (
     Case,
     Gate,
     GateResult,
-    Number,
     fault,
     not_judged,
     ordered,
@@ -316,7 +316,17 @@ def _numbers(
         ):
             if bound is not None and n > 0:
                 low, high = wilson(suite.count, n, settings.z)
-                yield Number(name, suite.count / n, low, high, bound.value, op, n, suite.count)
+                yield Number(
+                    label=name,
+                    value=suite.count / n,
+                    low=low,
+                    high=high,
+                    bound=bound.value,
+                    op=op,
+                    n=n,
+                    count=suite.count,
+                    met=low >= bound.value if op == AT_LEAST else high <= bound.value,
+                )
 
 
 def _missed(number: Number) -> Finding:

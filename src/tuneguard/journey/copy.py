@@ -13,6 +13,7 @@ from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
 from tuneguard.display import counted, shown, size
 from tuneguard.errors import Refused, UsageError
+from tuneguard.facts import CopyFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.project import evidence_log
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 
-def copy(directory: Path, *, attempt: str, model: str, run: str, project: Project) -> Result:
+def copy(directory: Path, *, attempt: str, model: str, run: str, project: Project) -> Result[CopyFacts]:
     """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest.
 
     Raises:
@@ -75,7 +76,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
         command="copy",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), digest),),
-        facts={"tree": digest, "attempt": attempt, "number": number, "how": taken.how},
+        facts=CopyFacts(tree=digest, attempt=attempt, number=number, how=taken.how),
     )
 
 

@@ -8,9 +8,7 @@ tree alone, so that no tool that checks only a signature can take it for a pass 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from msgspec import structs
+from typing import TYPE_CHECKING
 
 from tuneguard import __version__
 from tuneguard.artifact.tree import forbidden, told_together
@@ -18,6 +16,7 @@ from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import rfc3339, shown
+from tuneguard.facts import DecideFacts, Decision, PolicyUsed, SealUsed
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.gates import engine as gates
 from tuneguard.gates.provenance import tree_of
@@ -25,7 +24,6 @@ from tuneguard.oci import manifest as oci
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
 from tuneguard.promotion import gate_input as cases
-from tuneguard.promotion import telling
 from tuneguard.promotion.lineage import lineage
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def decide(
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[DecideFacts]:
     """Judge all evidence about `directory` and sign the verdict as the promoter.
 
     `stopped_at` names the step at which the promotion stopped: the verdict is then refused, and
@@ -122,18 +120,20 @@ def decide(
         findings=tuple(findings),
         evidence=tuple(evidence_log.reference(claim) for claim in seen.claims),
         outputs=(shown(written),),
-        facts={
-            "run": run,
-            "evidence": shown(project.evidence_of(directory)),
-            "decided": {
-                "file": written.name,
-                "result": "PASSED" if passed else "FAILED",
-                "time": rfc3339(project.now),
-                "by": _who(signer.public_key, project),
-            },
-            **_facts(manifest, seen, said, case, project, number, unreached),
-            "keys": _keys(seen, signer.public_key, project),
-        },
+        facts=_facts(
+            directory,
+            manifest,
+            seen,
+            said,
+            case,
+            project,
+            unreached,
+            written,
+            signer.public_key,
+            run=run,
+            number=number,
+            passed=passed,
+        ),
         notes=(*project.remarks, *seen.notes),
     )
 
@@ -227,49 +227,63 @@ def _relied_on(seen: Verification, model: str, project: Project) -> tuple[Relied
 
 
 def _facts(
+    directory: Path,
     manifest: Manifest,
     seen: Verification,
     said: Sequence[GateResult],
     case: gates.Case,
     project: Project,
-    number: int,
     unreached: frozenset[str],
-) -> dict[str, Any]:
+    written: Path,
+    promoter: PublicKey,
+    *,
+    run: str,
+    number: int,
+    passed: bool,
+) -> DecideFacts:
     """What the report shows: the lineage, the gates with their numbers, the isolation controls."""
     provenance = next((claim.body for claim in seen.counting(Provenance)), None)
-    return {
-        "tree": manifest.digest,
-        "manifest": oci.build(manifest).digest,
-        "files": len(manifest.files),
-        "bytes": manifest.size,
-        "attempt": case.attempt,
-        "attempts": number,
-        "gates": [telling.gate_fields(result) for result in said],
-        "unreached": sorted(unreached),
-        "policy": {
-            "name": project.policy.name,
-            "version": project.policy.version,
-            "sha256": project.policy.sha256,
-            "profile": project.policy.profile,
-            "file": project.policy.file,
-        },
-        "repository": case.model.repository,
-        "uncounted": [[skipped.path, skipped.reason] for skipped in seen.skipped],
-        "lineage": None if provenance is None else lineage(provenance, case.model),
-        "walls": []
-        if provenance is None
-        else [structs.asdict(control) for control in provenance.observed.controls],
-        "seals": [
-            {
-                "name": seal.body.name,
-                "version": seal.body.version,
-                "by": seal.identity,
-                "custodian": seal.custodian,
-                "tree": seal.subject,
-            }
+    policy = project.policy
+    return DecideFacts(
+        run=run,
+        evidence=shown(project.evidence_of(directory)),
+        decided=Decision(
+            file=written.name,
+            result="PASSED" if passed else "FAILED",
+            time=rfc3339(project.now),
+            by=_who(promoter, project),
+        ),
+        tree=manifest.digest,
+        manifest=oci.build(manifest).digest,
+        files=len(manifest.files),
+        bytes=manifest.size,
+        attempt=case.attempt,
+        attempts=number,
+        gates=tuple(result.facts for result in said),
+        unreached=tuple(sorted(unreached)),
+        policy=PolicyUsed(
+            name=policy.name,
+            version=policy.version,
+            sha256=policy.sha256,
+            profile=policy.profile,
+            file=policy.file,
+        ),
+        repository=case.model.repository,
+        uncounted=tuple((skipped.path, skipped.reason) for skipped in seen.skipped),
+        lineage=None if provenance is None else lineage(provenance, case.model),
+        controls=() if provenance is None else provenance.observed.controls,
+        seals=tuple(
+            SealUsed(
+                name=seal.body.name,
+                version=seal.body.version,
+                by=seal.identity,
+                custodian=seal.custodian,
+                tree=seal.subject,
+            )
             for seal in case.seals
-        ],
-    }
+        ),
+        keys=_keys(seen, promoter, project),
+    )
 
 
 def _who(key: PublicKey, project: Project) -> str | None:

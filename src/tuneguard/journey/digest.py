@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.display import counted, shown, size
+from tuneguard.facts import DigestFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.project import Project
 
 
-def digest(directory: str | Path, *, project: Project | None = None) -> Result:
+def digest(directory: str | Path, *, project: Project | None = None) -> Result[DigestFacts]:
     """The tree digest of `directory`, in ``subjects[0].digest``.
 
     Raises:
@@ -29,5 +30,5 @@ def digest(directory: str | Path, *, project: Project | None = None) -> Result:
         command="digest",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
-        facts={"files": len(manifest.files), "bytes": manifest.size},
+        facts=DigestFacts(files=len(manifest.files), bytes=manifest.size),
     )

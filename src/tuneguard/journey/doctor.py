@@ -6,11 +6,11 @@ What is broken is a line of the table: an error of ours becomes `missing`.
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tuneguard import files
 from tuneguard.errors import Interrupted, TuneguardError
+from tuneguard.facts import CheckFacts, DoctorFacts
 from tuneguard.findings import REFUSING, Finding, Result, Severity, judge
 from tuneguard.project.project import Project
 from tuneguard.training.machine import CHECKS, Check, State
@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-def doctor(*, project: Project | None = None) -> Result:
+def doctor(*, project: Project | None = None) -> Result[DoctorFacts]:
     """Every check of `CHECKS`, one line each; what is missing is a finding, and refuses.
 
     Raises:
@@ -52,8 +52,12 @@ def doctor(*, project: Project | None = None) -> Result:
         command="doctor",
         verdict=judge(findings, (), REFUSING),
         findings=findings,
-        facts={"checks": [{"check": name, **asdict(row)} for name, row in rows.items()]},
+        facts=DoctorFacts(checks=tuple(_told(name, row) for name, row in rows.items())),
     )
+
+
+def _told(name: str, row: Check) -> CheckFacts:
+    return CheckFacts(check=name, state=row.state.value, found=row.found, mend=row.mend)
 
 
 def _guarded(check: Callable[[Project], Check], project: Project) -> Check:

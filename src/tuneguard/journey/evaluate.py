@@ -21,6 +21,7 @@ from tuneguard.attest.predicates.scan import Scan
 from tuneguard.display import rfc3339, short, shown
 from tuneguard.errors import Refused, UsageError
 from tuneguard.evaluation import model as measuring
+from tuneguard.facts import EvaluateFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
@@ -52,7 +53,7 @@ def evaluate(
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[EvaluateFacts]:
     """Measure `directory` and judge the bounds of the policy, tightened by pipeline and flags.
 
     With `statement`, the counts are left in that file as an unsigned in-toto statement and nothing is judged:
@@ -90,7 +91,7 @@ def evaluate(
             verdict=Verdict.PASSED,
             subjects=(Subject(shown(directory), manifest.digest),),
             outputs=(shown(Path(statement)),),
-            facts={"statement": left},
+            facts=EvaluateFacts(statement=left),
             notes=project.remarks,
         )
     written = measured.sign(said, directory, manifest.digest, project, model=name, attempt=attempt)

@@ -10,6 +10,7 @@ import sys
 from tuneguard.artifact import tree
 from tuneguard.attest import foreign
 from tuneguard.errors import UsageError
+from tuneguard.facts import ExplainFacts
 from tuneguard.files import printable
 from tuneguard.findings import VERDICTS, Result, Subject, Verdict
 from tuneguard.gates import engine as gates
@@ -25,7 +26,7 @@ OURS = {"S-INSIDE": sealed.__doc__ or "", "D-READABLE": inspect.getdoc(sealed.re
 """Findings that the journey itself makes."""
 
 
-def explain(rule: str, *, project: Project | None = None) -> Result:
+def explain(rule: str, *, project: Project | None = None) -> Result[ExplainFacts]:
     """What `rule` looks for and why: a rule, a step of verification, a gate, any finding's id or verdict.
 
     Raises:
@@ -45,7 +46,7 @@ def explain(rule: str, *, project: Project | None = None) -> Result:
         command="explain",
         verdict=Verdict.PASSED,
         subjects=(Subject(wanted),),
-        facts={"id": wanted, "text": inspect.cleandoc(texts[wanted])},
+        facts=ExplainFacts(id=wanted, text=inspect.cleandoc(texts[wanted])),
     )
 
 

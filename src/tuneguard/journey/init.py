@@ -22,6 +22,7 @@ from tuneguard import files, limits
 from tuneguard.artifact import snapshot, workdir
 from tuneguard.display import shown
 from tuneguard.errors import UsageError
+from tuneguard.facts import InitFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.key_pair import pair
 from tuneguard.project.project import PIPELINE, Project
@@ -44,7 +45,7 @@ UNFINISHED = "unfinished"
 
 def init(
     directory: str | Path, *, name: str, passphrase: bytes | None, project: Project | None = None
-) -> Result:
+) -> Result[InitFacts]:
     """Write everything that a new project called `name` needs.
 
     Raises:
@@ -107,7 +108,7 @@ def init(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory)),),
         outputs=tuple(shown(path) for path in (*made, folder, *texts)),
-        facts={"roles": list(DEVELOPMENT_ROLES), "walls": least},
+        facts=InitFacts(roles=tuple(DEVELOPMENT_ROLES), controls=least),
         notes=tuple(notes),
         next="put data, base and code in place, then: tuneguard seal data/train --as dataset …",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from tuneguard import files
 from tuneguard.display import shown
 from tuneguard.errors import UsageError
+from tuneguard.facts import KeyFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.key_pair import pair
 from tuneguard.project.project import Project
@@ -17,7 +18,7 @@ from tuneguard.signing.signer import open_signer
 
 def keygen(
     path: str | Path, *, type: str = "p256", passphrase: bytes | None, project: Project | None = None
-) -> Result:
+) -> Result[KeyFacts]:
     """Write a private key (mode 0600, encrypted unless `passphrase` is None) and its public key.
 
     Raises:
@@ -39,12 +40,12 @@ def keygen(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), public.keyid),),
         outputs=tuple(map(shown, written)),
-        facts={"type": type, "keyid": public.keyid},
+        facts=KeyFacts(type=type, keyid=public.keyid),
         notes=() if passphrase else ("the key is not encrypted: who reads the file can sign",),
     )
 
 
-def public_key(path: str | Path, *, project: Project | None = None) -> Result:
+def public_key(path: str | Path, *, project: Project | None = None) -> Result[KeyFacts]:
     """Write the public half of the key that ``--key`` names to the new file `path`.
 
     Raises:
@@ -65,5 +66,5 @@ def public_key(path: str | Path, *, project: Project | None = None) -> Result:
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), public.keyid),),
         outputs=(shown(path),),
-        facts={"type": str(public.type), "keyid": public.keyid},
+        facts=KeyFacts(type=str(public.type), keyid=public.keyid),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits
 from tuneguard.display import local_time, short, shown
 from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.facts import EntryFacts, LedgerFacts, LedgerVerifyFacts
 from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.ledger.checkpoint import unverified_checkpoint
 from tuneguard.ledger.store import RULES, Head
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tuneguard.ledger.store import SqliteStore
 
 
-def entries(*, project: Project | None = None) -> Result:
+def entries(*, project: Project | None = None) -> Result[LedgerFacts]:
     """Every entry, oldest first.
 
     Raises:
@@ -42,20 +43,18 @@ def entries(*, project: Project | None = None) -> Result:
             )
             if part
         )
-        rows.append(
-            {"sequence": entry.sequence, "time": entry.time, "event": entry.event.value, "what": what}
-        )
+        rows.append(EntryFacts(sequence=entry.sequence, time=entry.time, event=entry.event.value, what=what))
         project.reporter.say(str(entry.sequence), f"{local_time(entry.time)}  {entry.event.value:<8}{what}")
     head = store.head()
     project.reporter.say("Head", str(head))
     return Result(
         command="ledger",
         verdict=Verdict.PASSED,
-        facts={"entries": rows, "size": head.size, "root": head.root},
+        facts=LedgerFacts(entries=tuple(rows), size=head.size, root=head.root),
     )
 
 
-def verify(*, head: str | None = None, project: Project | None = None) -> Result:
+def verify(*, head: str | None = None, project: Project | None = None) -> Result[LedgerVerifyFacts]:
     """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
@@ -84,13 +83,13 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
         verdict=judge(findings, (), REFUSING),
         subjects=(Subject("ledger", check.head.root),),
         findings=findings,
-        facts={
-            "size": check.head.size,
-            "root": check.head.root,
-            "anchored": check.anchored and not findings,
-            "beside": compared,
-            "summary": summary,
-        },
+        facts=LedgerVerifyFacts(
+            size=check.head.size,
+            root=check.head.root,
+            anchored=check.anchored and not findings,
+            beside=compared,
+            summary=summary,
+        ),
         notes=tuple(notes),
     )
 

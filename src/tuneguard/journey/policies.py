@@ -14,6 +14,7 @@ from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
+from tuneguard.facts import MigrateFacts, PolicyEditFacts, PolicyFacts, PolicyTextFacts
 from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
 from tuneguard.gates import engine as gates
 from tuneguard.project.project import Project
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _READ_AND_SIGN = "read it, and if every word is meant: tuneguard policy sign"
 
 
-def sign(path: str | Path, *, project: Project | None = None) -> Result:
+def sign(path: str | Path, *, project: Project | None = None) -> Result[PolicyFacts]:
     """Sign a policy's exact bytes as the root. A policy that cannot be read is not signed.
 
     Raises:
@@ -52,11 +53,11 @@ def sign(path: str | Path, *, project: Project | None = None) -> Result:
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
         outputs=(shown(bundle),),
-        facts={"version": read.version, "profile": read.profile},
+        facts=PolicyFacts(version=read.version, profile=read.profile),
     )
 
 
-def check(path: str | Path, *, project: Project | None = None) -> Result:
+def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyFacts]:
     """What a policy would refuse that its author may not expect; the signature is checked too.
 
     Raises:
@@ -75,12 +76,12 @@ def check(path: str | Path, *, project: Project | None = None) -> Result:
         verdict=judge(findings, (), REFUSING),
         subjects=(Subject(shown(path), read.sha256),),
         findings=findings,
-        facts={"version": read.version, "profile": read.profile},
+        facts=PolicyFacts(version=read.version, profile=read.profile),
         notes=review.warnings(read, now=project.now),
     )
 
 
-def explain(path: str | Path, *, project: Project | None = None) -> Result:
+def explain(path: str | Path, *, project: Project | None = None) -> Result[PolicyTextFacts]:
     """A policy in plain words. Its signature is not asked for: this says what it would mean.
 
     Raises:
@@ -97,15 +98,15 @@ def explain(path: str | Path, *, project: Project | None = None) -> Result:
         command="policy explain",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
-        facts={"text": words},
+        facts=PolicyTextFacts(text=words),
         notes=("the signature was not checked: tuneguard policy check",),
     )
 
 
-def migrate(path: str | Path, *, project: Project | None = None) -> Result:
+def migrate(path: str | Path, *, project: Project | None = None) -> Result[MigrateFacts]:
     """A policy of an earlier version as one of today, for the root to read and sign. Nothing is written.
 
-    The new file is ``facts["document"]``, and what differs from the old one ``facts["difference"]``. Where a
+    The new file is ``facts.document``, and what differs from the old one ``facts.difference``. Where a
     signature lies beside the old file, the root must have made it over exactly these bytes: what is compared
     is then what the root has read before.
 
@@ -135,12 +136,12 @@ def migrate(path: str | Path, *, project: Project | None = None) -> Result:
         command="policy migrate",
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), hashlib.sha256(data).hexdigest()),),
-        facts={
-            "version": read.version,
-            "signed": signed,
-            "document": text,
-            "difference": "".join(f"{line}\n" for line in difference),
-        },
+        facts=MigrateFacts(
+            version=read.version,
+            signed=signed,
+            document=text,
+            difference="".join(f"{line}\n" for line in difference),
+        ),
         notes=() if signed else (unsigned,),
         next=paste.after(
             "put it in that file's place, read it, and if every word is meant", "policy", "sign", path
@@ -159,7 +160,7 @@ def set_model(
     config: str | Path | None = None,
     command: bool = False,
     project: Project | None = None,
-) -> Result:
+) -> Result[PolicyEditFacts]:
     """Fill in what a model is made from, raise the version, sign again as the root.
 
     `base`, `evaluation`, `classifier` and `code` are folders, named by their tree digests, and `config` a
@@ -205,13 +206,18 @@ def set_model(
         env=None if train is None else train.env,
     )
     done = _edited("policy set-model", path, change, signer, project)
-    fixed = {} if train is None else {"command": list(train.command), "env": dict(train.env)}
-    return replace(done, facts={**done.facts, **digests, **fixed}, next="tuneguard run")
+    facts = PolicyEditFacts(
+        version=done.facts.version,
+        command=None if train is None else tuple(train.command),
+        env=None if train is None else dict(train.env),
+        **digests,
+    )
+    return replace(done, facts=facts, next="tuneguard run")
 
 
 def revoke(
     path: str | Path, name: str, *, reason: str = "compromise", project: Project | None = None
-) -> Result:
+) -> Result[PolicyEditFacts]:
     """Mark an identity's key as revoked, raise the version, sign again as the root.
 
     Raises:
@@ -239,7 +245,7 @@ def rotate(
     public_key: str | Path,
     new: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[PolicyEditFacts]:
     """Let a new key follow an identity's, raise the version, sign again as the root.
 
     Raises:
@@ -257,7 +263,7 @@ def rotate(
 
 def _edited(
     command: str, path: Path, change: Callable[..., bytes], signer: Signer, project: Project
-) -> Result:
+) -> Result[PolicyEditFacts]:
     """Make one change in the policy that this root signed last, and sign it."""
     before = files.read_named(path, limits.RECORD_BYTES)
     signed = _signed(path, signer)
@@ -276,7 +282,7 @@ def _edited(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
         outputs=(shown(path), shown(bundle)),
-        facts={"version": read.version},
+        facts=PolicyEditFacts(version=read.version),
     )
 
 

@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import paste
+from msgspec import structs
+
+from tuneguard import paste, result_codec
 from tuneguard.artifact import workdir
 from tuneguard.display import shown
-from tuneguard.engines import retell
-from tuneguard.errors import UsageError
+from tuneguard.errors import CannotLook, UsageError
+from tuneguard.facts import OF, DecideFacts, Facts, PromoteFacts, RecordFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import new_attempt
 from tuneguard.oci.open import open_registry
@@ -24,7 +26,7 @@ from tuneguard.project.project import Project
 from tuneguard.promotion.plan import STAGES, promotion_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tuneguard.engines.engine import EngineType, PlanOutcome
 
@@ -41,7 +43,7 @@ def promote(
     mount_from: str | None = None,
     engine: str | EngineType = "local",
     project: Project | None = None,
-) -> Result:
+) -> Result[PromoteFacts]:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
     `min_accuracy` and `max_toxicity` can only tighten the policy; `tightened` are the same as words of the
@@ -70,8 +72,6 @@ def promote(
     )
     place = partial(_place, project, attempt)
     outcome = orchestrate(plan, volumes, place=place, engine=engine, project=project)
-    for each in outcome.ran.values():
-        retell.raise_error(each)
     return _result(directory, to, outcome, name)
 
 
@@ -100,35 +100,35 @@ def _place(project: Project, attempt: str) -> Path:
     return room / attempt
 
 
-def _result(directory: Path, to: str, outcome: PlanOutcome, model: str) -> Result:
+def _result(directory: Path, to: str, outcome: PlanOutcome, model: str) -> Result[PromoteFacts]:
     """One result over all steps: every reason once, the facts of the decision, the report's path."""
-    outcomes = outcome.ran
-    decided = retell.result("promote", outcomes["decide"]) if "decide" in outcomes else None
-    found = dict.fromkeys(finding for each in outcomes.values() for finding in retell.findings(each))
+    results: dict[str, Result[Facts]] = {
+        step: result_codec.decode(each.result, OF[step][0], each.code, f"the step {step}")
+        for step, each in outcome.ran.items()
+    }
+    decided = results.get("decide")
+    if decided is None or not isinstance(decided.facts, DecideFacts):
+        raise CannotLook(f"the promotion stopped at {_stopped_at(outcome)}, and nothing was decided")
+    recorded = results["record"].facts if "record" in results else None
     passed = outcome.stopped_at is None
     return Result(
         command="promote",
-        verdict=Verdict.PASSED if passed else _worst(outcome),
-        subjects=(Subject(shown(directory), _tree(outcome)),),
-        findings=tuple(found),
-        skipped=tuple(dict.fromkeys(item for each in outcomes.values() for item in retell.skipped(each))),
-        evidence=() if decided is None else decided.evidence,
-        outputs=(to, str(outcomes["push"].facts["manifest"])) if passed else (),
-        facts={
-            "model": model,
-            "to": to,
-            "stopped": _stopped_at(outcome),
-            **({} if decided is None else decided.facts),
-            "recorded": dict(retell.facts(outcomes["record"])) if "record" in outcomes else None,
-        },
-        notes=() if decided is None else decided.notes,
+        verdict=Verdict.PASSED if passed else _worst(results.values()),
+        subjects=(Subject(shown(directory), decided.facts.tree),),
+        findings=tuple(dict.fromkeys(each for result in results.values() for each in result.findings)),
+        skipped=tuple(dict.fromkeys(each for result in results.values() for each in result.skipped)),
+        evidence=decided.evidence,
+        outputs=(to, decided.facts.manifest) if passed else (),
+        facts=PromoteFacts(
+            model=model,
+            to=to,
+            stopped=_stopped_at(outcome),
+            recorded=recorded if isinstance(recorded, RecordFacts) else None,
+            **structs.asdict(decided.facts),
+        ),
+        notes=decided.notes,
         next=_next(outcome, to, model),
     )
-
-
-def _tree(outcome: PlanOutcome) -> str | None:
-    tree = outcome.steps["copy"].facts.get("tree")
-    return tree if isinstance(tree, str) else None
 
 
 def _stopped_at(outcome: PlanOutcome) -> str | None:
@@ -137,10 +137,10 @@ def _stopped_at(outcome: PlanOutcome) -> str | None:
     return None if name is None else STAGES.get(name, name)
 
 
-def _worst(outcome: PlanOutcome) -> Verdict:
+def _worst(results: Iterable[Result[Facts]]) -> Verdict:
     """A refusal anywhere refuses; else somebody could not look."""
-    verdicts = {each.result.get("verdict") for each in outcome.ran.values()}
-    return Verdict.REFUSED if "refused" in verdicts else Verdict.NOT_UNDERSTOOD
+    refused = any(result.verdict is Verdict.REFUSED for result in results)
+    return Verdict.REFUSED if refused else Verdict.NOT_UNDERSTOOD
 
 
 def _next(outcome: PlanOutcome, to: str, model: str) -> str | None:

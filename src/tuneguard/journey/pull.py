@@ -18,6 +18,7 @@ from tuneguard import paste
 from tuneguard.attest import evidence
 from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.facts import PullFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
@@ -46,7 +47,7 @@ def pull(
     model: str | None = None,
     run: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[PullFacts]:
     """Fetch what `reference` names into the new folder `directory`, its evidence beside it.
 
     Raises:
@@ -112,8 +113,13 @@ def pull(
         subjects=(Subject(shown(directory), manifest.tree.digest),),
         evidence=tuple(evidence_reference(claim) for claim in seen.claims),
         outputs=(shown(directory),),
-        facts={"manifest": manifest.digest, "tree": manifest.tree.digest, "run": verdict.body.run}
-        | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
+        facts=PullFacts(
+            manifest=manifest.digest,
+            tree=manifest.tree.digest,
+            run=verdict.body.run,
+            release=None if release is None else release.sequence,
+            not_after=None if release is None else release.not_after,
+        ),
         notes=tuple(notes),
         next=paste.command("verify", directory, "--for", "load", "--model", name),
     )

@@ -14,6 +14,7 @@ from tuneguard import limits, paste
 from tuneguard.attest import evidence, foreign
 from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import NotUnderstood, Refused, UsageError
+from tuneguard.facts import PullForeignFacts
 from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.oci import client
@@ -42,7 +43,7 @@ def pull_foreign(
     identity: str | None = None,
     issuer: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[PullForeignFacts]:
     """Fetch the files of `reference`, a digest, that `cosign sign` signed: integrity only, exit 4.
 
     Who signed is named as for `tuneguard.journey.verify.verify_foreign`.
@@ -79,12 +80,9 @@ def pull_foreign(
         verdict=Verdict.INTEGRITY_ONLY,
         subjects=(Subject(shown(directory), tree.digest),),
         outputs=(shown(directory),),
-        facts={
-            "manifest": manifest.digest,
-            "tree": tree.digest,
-            "purpose": "integrity",
-            "uncounted": passed_over,
-        },
+        facts=PullForeignFacts(
+            manifest=manifest.digest, tree=tree.digest, purpose="integrity", uncounted=tuple(passed_over)
+        ),
         notes=("integrity only: the signature names no run, no role and no model",),
         next=paste.command("scan", directory),
     )

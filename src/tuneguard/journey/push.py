@@ -18,6 +18,7 @@ from tuneguard.artifact.tree import forbidden, open_file, told_together
 from tuneguard.attest import evidence
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused
+from tuneguard.facts import PushFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.client import attach
@@ -53,7 +54,7 @@ def push(
     tree: str | None = None,
     mount_from: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[PushFacts]:
     """Push `directory`, which bears a passed verdict that counts, to the reference `to`.
 
     Blobs of the repository `mount_from` on the same registry are not sent again.
@@ -131,8 +132,14 @@ def push(
         subjects=(Subject(shown(directory), manifest.digest),),
         evidence=tuple(reference(claim) for claim in seen.claims),
         outputs=(to, built.digest),
-        facts={"manifest": built.digest, "tree": manifest.digest, "tag": target.tag, "blobs": sent}
-        | ({} if release is None else {"release": release.sequence, "notAfter": release.not_after}),
+        facts=PushFacts(
+            manifest=built.digest,
+            tree=manifest.digest,
+            tag=target.tag,
+            blobs=sent,
+            release=None if release is None else release.sequence,
+            not_after=None if release is None else release.not_after,
+        ),
         notes=project.remarks,
         next=paste.command("pull", to, "DIR", "--model", name),
     )

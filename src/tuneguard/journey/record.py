@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused
+from tuneguard.facts import RecordFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.checkpoint import checkpoint
 from tuneguard.ledger.entry import Event
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def record(
     directory: Path, *, run: str, attempt: str, tree: str, model: str, pushed: str, project: Project
-) -> Result:
+) -> Result[RecordFacts]:
     """Append ``done`` for the attempt, and sign the new head with the log's key where there is one.
 
     The signed head (a C2SP checkpoint) lies beside the ledger; a copy is to be kept elsewhere.
@@ -34,7 +35,7 @@ def record(
     """
     manifest = evidence_log.copied(directory, tree, attempt, project)
     outputs: tuple[str, ...] = ()
-    facts: dict[str, object] = {"tree": manifest.digest}
+    facts = RecordFacts(tree=manifest.digest)
     if project.ledger is not None:
         entry = _closed(project.ledger, attempt, manifest.digest, pushed) or project.ledger.append(
             event=Event.DONE,
@@ -47,7 +48,7 @@ def record(
             detail={"manifest": pushed},
         )
         head = project.ledger.head()
-        facts |= {"sequence": entry.sequence, "size": head.size, "root": head.root}
+        facts = RecordFacts(tree=manifest.digest, sequence=entry.sequence, size=head.size, root=head.root)
         if project.key_uri("log") is not None:
             signed = checkpoint(f"tuneguard.dev/{project.pipeline.name}", head, project.signer("log"))
             files.write_replacing(project.ledger.head_file, signed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.display import short
 from tuneguard.errors import NotUnderstood, Refused
+from tuneguard.facts import RenewFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.oci.manifest import read
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tuneguard.oci.manifest import ModelManifest
 
 
-def renew(reference: str, *, model: str | None = None, project: Project | None = None) -> Result:
+def renew(reference: str, *, model: str | None = None, project: Project | None = None) -> Result[RenewFacts]:
     """Give the tag that `reference` names a new release pointer, signed with the promoter's key.
 
     Raises:
@@ -65,12 +66,12 @@ def renew(reference: str, *, model: str | None = None, project: Project | None =
         verdict=Verdict.PASSED,
         subjects=(Subject(reference, manifest.tree.digest),),
         outputs=(reference, manifest.digest),
-        facts={
-            "manifest": manifest.digest,
-            "tree": manifest.tree.digest,
-            "release": release.sequence,
-            "notAfter": release.not_after,
-        },
+        facts=RenewFacts(
+            manifest=manifest.digest,
+            tree=manifest.tree.digest,
+            release=release.sequence,
+            not_after=release.not_after,
+        ),
         notes=project.remarks,
     )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import spec
+from tuneguard import result_codec, spec
 from tuneguard.artifact import workdir
-from tuneguard.engines import retell
+from tuneguard.facts import TrainFacts
 from tuneguard.project.orchestrator import orchestrate
 from tuneguard.project.project import Project
 from tuneguard.training.plan import run_plan
@@ -30,7 +31,7 @@ def run(
     unsafe_no_sandbox: bool = False,
     extra: Sequence[str] = (),
     project: Project | None = None,
-) -> Result:
+) -> Result[TrainFacts]:
     """Train as the pipeline says, in the sandbox, and sign what came of it.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
@@ -49,7 +50,9 @@ def run(
     words = (*extra, *(flag for flag, given in flags.items() if given))
     plan, volumes = run_plan(project, run=identifier, resume=resume, extra=words)
     outcome = orchestrate(plan, volumes, place=partial(_place, project), engine=engine, project=project)
-    return retell.result("run", outcome.steps["train"])
+    trained = outcome.steps["train"]
+    result = result_codec.decode(trained.result, TrainFacts, trained.code, "the step train")
+    return dataclasses.replace(result, command="run")
 
 
 def _place(project: Project) -> Path:

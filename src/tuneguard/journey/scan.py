@@ -10,6 +10,7 @@ from tuneguard import __version__, files
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.display import counted, rfc3339, shown, size
 from tuneguard.errors import UsageError
+from tuneguard.facts import ScanFacts
 from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
@@ -32,7 +33,7 @@ def scan(
     attempt: str | None = None,
     tree: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[ScanFacts]:
     """Scan `paths`; with `sign` or `statement`, exactly one folder, whose digest the result names.
 
     `sign` makes the result evidence. `statement` names a file for the in-toto statement, unsigned: no key is
@@ -99,7 +100,7 @@ def _result(
     project: Project,
     *,
     statement: str | None = None,
-) -> Result:
+) -> Result[ScanFacts]:
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
     count = len(found.findings)
     findings = f"{count:,} finding{'' if count == 1 else 's'}" if count else "no findings"
@@ -113,6 +114,5 @@ def _result(
         findings=found.findings,
         skipped=found.skipped,
         outputs=outputs,
-        facts={"files": found.files, "bytes": found.bytes, "rules": ruleset_digest()}
-        | ({} if statement is None else {"statement": statement}),
+        facts=ScanFacts(files=found.files, bytes=found.bytes, rules=ruleset_digest(), statement=statement),
     )

@@ -21,6 +21,7 @@ from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Refused, UsageError
+from tuneguard.facts import SealFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.project import evidence_log, passphrases
@@ -53,7 +54,7 @@ def seal(
     classification: str,
     inside: bool = False,
     project: Project | None = None,
-) -> Result:
+) -> Result[SealFacts]:
     """Seal `directory` as a `kind` of `KINDS` with the data steward's key.
 
     Raises:
@@ -118,7 +119,7 @@ def seal(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         outputs=tuple(shown(path) for path in outputs),
-        facts={"kind": kind, "name": name, "version": version, "rows": rows.count if rows else None},
+        facts=SealFacts(kind=kind, name=name, version=version, rows=rows.count if rows else None),
         notes=_unread(rows),
         next=_NEXT[kind],
     )

@@ -14,6 +14,7 @@ from tuneguard.attest.foreign import COSIGN_MANIFEST, COSIGN_SIGNATURE
 from tuneguard.attest.predicates import oms
 from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import CannotLook, Refused, UsageError
+from tuneguard.facts import NoFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.project import Project
 from tuneguard.signing.certificate import chain_for
@@ -36,7 +37,7 @@ def sign(
     certificate: str | Path | None = None,
     chain: str | Path | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[NoFacts]:
     """Sign `directory` with the builder's key (or the one that ``--key`` names).
 
     `certificate` and `chain` (PEM files) name the signer by the key's certificate and the authorities above
@@ -79,7 +80,7 @@ def sign(
     return _signed(directory, manifest, (written,), project)
 
 
-def _sign_for_cosign(directory: Path, signer: Signer, project: Project) -> Result:
+def _sign_for_cosign(directory: Path, signer: Signer, project: Project) -> Result[NoFacts]:
     """Cosign's manifest form. The signature comes last: without it, the list is nothing, and is found again.
 
     The signature is DER, which ``cosign verify-blob`` and ``openssl dgst -verify`` both take.
@@ -143,7 +144,7 @@ def _signed(
     written: tuple[Path, ...],
     project: Project,
     notes: tuple[str, ...] = (),
-) -> Result:
+) -> Result[NoFacts]:
     project.reporter.say(
         "Signed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
@@ -154,5 +155,6 @@ def _signed(
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(directory), manifest.digest),),
         outputs=tuple(map(shown, written)),
+        facts=NoFacts(),
         notes=notes,
     )

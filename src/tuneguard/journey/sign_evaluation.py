@@ -11,6 +11,7 @@ from tuneguard.promotion import gate_input, measured, unsigned
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import EvaluateFacts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -26,7 +27,7 @@ def sign_evaluation(
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
     project: Project,
-) -> Result:
+) -> Result[EvaluateFacts]:
     """Sign the counts over the attempt's copy `directory` in the file `statement`, and judge them.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.attest.predicates import scan as scans
 from tuneguard.display import shown
+from tuneguard.facts import NoFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project import evidence_log
 from tuneguard.promotion import unsigned
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def sign_scan(
     directory: Path, *, statement: Path, sha256: str, model: str, attempt: str, tree: str, project: Project
-) -> Result:
+) -> Result[NoFacts]:
     """Sign the scan of the attempt's copy `directory` in the file `statement`; its verdict is the result's.
 
     Raises:
@@ -42,5 +43,6 @@ def sign_scan(
         verdict=Verdict(body.verdict),
         subjects=(Subject(shown(directory), tree),),
         outputs=(shown(written),),
+        facts=NoFacts(),
         notes=project.remarks,
     )

@@ -18,6 +18,7 @@ from tuneguard.attest.predicate import body_of
 from tuneguard.attest.statement import PAYLOAD_TYPE, STATEMENT_TYPE, Statement
 from tuneguard.display import rfc3339, shown
 from tuneguard.errors import CannotLook, Refused, UsageError
+from tuneguard.facts import SignerFacts
 from tuneguard.findings import Result, Verdict
 from tuneguard.project.project import Project
 from tuneguard.records import to_json
@@ -42,7 +43,7 @@ def listen(
     kinds: Sequence[str] = (),
     log: str | Path | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[SignerFacts]:
     """Sign for `users` (names or uids) at `socket` with the key that ``--key`` names, until a signal.
 
     What is signed is a statement that a role of the policy lets the key's owner make, of a kind in `kinds` if
@@ -76,7 +77,7 @@ def listen(
     return Result(
         command="signer",
         verdict=Verdict.PASSED,
-        facts={"signed": judge.signed, "socket": shown(Path(socket))},
+        facts=SignerFacts(signed=judge.signed, socket=shown(Path(socket))),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
@@ -16,6 +16,7 @@ from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
+from tuneguard.facts import Happened, TraceFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.project import Project
@@ -32,7 +33,7 @@ _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{8,63})")
 """The beginning of a digest, as every text output shows it."""
 
 
-def trace(subject: str, *, project: Project | None = None) -> Result:
+def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]:
     """Everything known of `subject`, a folder, a tree digest or an OCI manifest digest.
 
     A digest's beginning, of 8 digits or more, will do where no folder has that name.
@@ -65,11 +66,11 @@ def trace(subject: str, *, project: Project | None = None) -> Result:
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(folder) if folder is not None else short(tree), tree),),
         evidence=tuple(reference(claim) for claim in claims),
-        facts={
-            "tree": tree,
-            "lineage": None if made is None else lineage(made),
-            "history": [_fields(entry) for entry in entries],
-        },
+        facts=TraceFacts(
+            tree=tree,
+            lineage=None if made is None else lineage(made),
+            history=tuple(map(_happened, entries)),
+        ),
         notes=project.remarks,
     )
 
@@ -152,14 +153,14 @@ def _history(entry: Entry) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
-    return {
-        "sequence": entry.sequence,
-        "time": entry.time,
-        "event": entry.event.value,
-        "command": entry.command,
-        "run": entry.run,
-        "attempt": entry.attempt,
-        "result": entry.result,
-        "detail": dict(entry.detail),
-    }
+def _happened(entry: Entry) -> Happened:
+    return Happened(
+        sequence=entry.sequence,
+        time=entry.time,
+        event=entry.event.value,
+        command=entry.command,
+        run=entry.run,
+        attempt=entry.attempt,
+        result=entry.result,
+        detail=dict(entry.detail),
+    )

@@ -23,6 +23,7 @@ from tuneguard.training.prepare import preparing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import TrainFacts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -34,7 +35,7 @@ def train(
     keep_intermediate: bool = False,
     unsafe_no_sandbox: bool = False,
     project: Project,
-) -> Result:
+) -> Result[TrainFacts]:
     """Run the pipeline's training under `run` and sign its checkpoint.
 
     Raises:

@@ -15,6 +15,7 @@ from tuneguard.attest.foreign import COSIGN_MANIFEST
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import counted, local_time, short, shown, signer_named, size
 from tuneguard.errors import UsageError
+from tuneguard.facts import Uncounted, VerifyDataFacts, VerifyFacts, VerifyForeignFacts
 from tuneguard.findings import Finding, Result, Subject, Verdict, judge
 from tuneguard.oci import manifest as oci
 from tuneguard.project import evidence_log
@@ -49,7 +50,7 @@ def verify_tree(
     attempt: str | None = None,
     tree: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[VerifyFacts]:
     """Verify `directory` for ``train``, ``promote`` or ``load`` as the expected `model` (and `run`).
 
     For ``promote``, signature and provenance are demanded; scan and evaluation come later. Without
@@ -101,7 +102,7 @@ def verify_tree(
         subjects=(Subject(shown(directory), digest),),
         findings=seen.findings,
         evidence=tuple(reference(claim) for claim in seen.claims),
-        facts={"tree": digest, "purpose": wanted, "model": model, "uncounted": uncounted(seen)},
+        facts=VerifyFacts(tree=digest, purpose=wanted, model=model, uncounted=uncounted(seen)),
         notes=tuple(notes),
         next=paste.command("verify", directory, "--model", _a_model(project))
         if wanted == "integrity"
@@ -126,9 +127,9 @@ def _a_model(project: Project) -> str:
     return project.pipeline.name if project.in_project else "NAME"
 
 
-def uncounted(seen: Verification) -> list[list[str]]:
+def uncounted(seen: Verification) -> Uncounted:
     """Evidence that does not count and does not matter: anybody can write some. File and reason."""
-    return [[skipped.path, skipped.reason] for skipped in seen.skipped]
+    return tuple((skipped.path, skipped.reason) for skipped in seen.skipped)
 
 
 def tell(manifest: Manifest, seen: Verification, project: Project) -> None:
@@ -178,7 +179,7 @@ def verify_foreign(
     manifest: str | Path | None = None,
     allow_ignored: Sequence[str] = (),
     project: Project | None = None,
-) -> Result:
+) -> Result[VerifyForeignFacts]:
     """Verify a foreign signature by one signer: integrity only, which never passes (exit 4).
 
     OMS, or cosign's manifest form: a ``manifest.json`` (in the folder, or named by `manifest`) with a
@@ -225,7 +226,7 @@ def verify_foreign(
         verdict=Verdict.REFUSED if refused else Verdict.INTEGRITY_ONLY,
         subjects=(Subject(shown(directory), None if faults else tree.digest),),
         findings=found,
-        facts={"purpose": "integrity"},
+        facts=VerifyForeignFacts(purpose="integrity"),
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
     )
 
@@ -276,7 +277,7 @@ def verify_data(
     model: str | None = None,
     data: str | None = None,
     project: Project | None = None,
-) -> Result:
+) -> Result[VerifyDataFacts]:
     """What the init container runs: the data set around `manifest`, before a byte is trained on.
 
     The tree is the manifest's folder. The policy and its root come from outside the data. Needs no
@@ -331,11 +332,11 @@ def verify_data(
         subjects=(Subject(shown(folder), digest),),
         findings=findings,
         evidence=tuple(reference(claim) for claim in seen.claims),
-        facts={
-            "pinned": pinned is not None and pinned.version is not None,
-            "tree": digest,
-            "uncounted": uncounted(seen),
-        },
+        facts=VerifyDataFacts(
+            pinned=pinned is not None and pinned.version is not None,
+            tree=digest,
+            uncounted=uncounted(seen),
+        ),
         notes=tuple(notes),
     )
 

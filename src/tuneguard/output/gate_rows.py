@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tuneguard.display import figure
+from tuneguard.facts import DecideFacts, EvaluateFacts
+from tuneguard.findings import Verdict
 from tuneguard.gates import engine
 from tuneguard.output.bars import Bar, bar
-from tuneguard.output.report_values import Stand, State, figure
+from tuneguard.output.report_values import Stand, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from tuneguard.facts import Facts, GateFacts, Number
     from tuneguard.findings import Result
 
 ORDER = ("provenance", "scan", "overlap", "evaluation")
@@ -49,11 +51,11 @@ class Measure:
         )
 
 
-def gates(result: Result) -> tuple[GateRow, ...]:
+def gates(result: Result[Facts]) -> tuple[GateRow, ...]:
     """Every gate of a decision in the order of the journey; those that were not reached say so."""
-    said = {gate["id"]: gate for gate in _said(result)}
+    said = {gate.id: gate for gate in _said(result.facts)}
     known = engine.gates()
-    names = {*said, *known} if "gates" in result.facts else {*said}
+    names = {*said, *known} if isinstance(result.facts, DecideFacts) else {*said}
     order = {name: index for index, name in enumerate(ORDER)}
     return tuple(
         _row(name, known[name].title if name in known else "", said.get(name))
@@ -61,32 +63,38 @@ def gates(result: Result) -> tuple[GateRow, ...]:
     )
 
 
-def measures(result: Result) -> tuple[Measure, ...]:
+def measures(result: Result[Facts]) -> tuple[Measure, ...]:
     """Every number that a gate judged."""
-    return tuple(_measure(number) for gate in _said(result) for number in gate["numbers"])
+    return tuple(_measure(number) for gate in _said(result.facts) for number in gate.numbers)
 
 
-def _said(result: Result) -> list[Mapping[str, Any]]:
-    one = result.facts.get("gate")
-    return [*result.facts.get("gates", ()), *([] if one is None else [one])]
+def _said(facts: Facts) -> tuple[GateFacts, ...]:
+    match facts:
+        case DecideFacts():
+            return facts.gates
+        case EvaluateFacts():
+            return () if facts.gate is None else (facts.gate,)
+    return ()
 
 
-def _row(name: str, title: str, said: Mapping[str, Any] | None) -> GateRow:
+def _row(name: str, title: str, said: GateFacts | None) -> GateRow:
     if said is None:
         return GateRow(title, Stand(name, State.NONE, "not reached"))
-    state = State.GOOD if said["verdict"] == "passed" else State.BAD
-    stand = Stand(name, state, said["verdict"])
-    return GateRow(title, stand, said["needed"], said["found"], tuple(said["by"]))
+    state = State.GOOD if said.verdict is Verdict.PASSED else State.BAD
+    return GateRow(title, Stand(name, state, said.verdict.value), said.needed, said.found, said.by)
 
 
-def _measure(number: Mapping[str, Any]) -> Measure:
-    met = bool(number["met"])
+def _measure(number: Number) -> Measure:
     return Measure(
-        label=number["label"],
-        value=figure(number["value"]),
-        interval=f"[{figure(number['low'])}, {figure(number['high'])}]",
-        needed=f"{number['op']} {number['bound']:g}",
-        counted=f"{number['count']:,} of {number['n']:,}",
-        stand=Stand(number["label"], State.GOOD if met else State.BAD, "met" if met else "missed"),
-        bar=bar(**{key: number[key] for key in ("value", "low", "high", "bound", "op")}),
+        label=number.label,
+        value=figure(number.value),
+        interval=f"[{figure(number.low)}, {figure(number.high)}]",
+        needed=f"{number.op} {number.bound:g}",
+        counted=f"{number.count:,} of {number.n:,}",
+        stand=Stand(
+            number.label,
+            State.GOOD if number.met else State.BAD,
+            "met" if number.met else "missed",
+        ),
+        bar=bar(value=number.value, low=number.low, high=number.high, bound=number.bound, op=number.op),
     )

@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import __version__, limits
+from tuneguard.facts import DecideFacts
 from tuneguard.output import gate_rows, lineage, manual_verification, report, report_values, text
 
 if TYPE_CHECKING:
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
 
 
-def render(result: Result) -> bytes:
+def render(result: Result[Facts]) -> bytes:
     """The page, in UTF-8."""
     page = _environment().get_template("report.html.j2").render(**values(result))
     return page.encode("utf-8")
 
 
-def values(result: Result) -> dict[str, Any]:
+def values(result: Result[Facts]) -> dict[str, Any]:
     """What the templates show."""
     from markupsafe import Markup
 
@@ -55,7 +57,7 @@ def values(result: Result) -> dict[str, Any]:
         "others": report.others(result),
         "by_hand": manual_verification.blocks(result),
         "judges": result.command in report.JUDGES or result.findings or result.skipped,
-        "decided": result.facts.get("decided"),
+        "decided": result.facts.decided if isinstance(result.facts, DecideFacts) else None,
     }
 
 

@@ -11,15 +11,19 @@ How a box stands comes from seals, claims, gates and the ids of rules, never fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from tuneguard.display import size
+from tuneguard.facts import DecideFacts, PromoteFacts, TraceFacts
 from tuneguard.findings import Verdict
 from tuneguard.output.report_values import Row, Stand, State, ordinal, refusing, when
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from tuneguard.facts import Facts, Ingredient, Lineage, SealUsed
     from tuneguard.findings import Finding, Result
 
 STEPS = ("copy", "verify", "scan", "evaluate", "decide", "push", "record")
@@ -50,146 +54,155 @@ class Box:
     reasons: tuple[Finding, ...] = ()
 
 
-def steps(result: Result) -> tuple[Stand, ...]:
+def steps(result: Result[Facts]) -> tuple[Stand, ...]:
     """Each step of a promotion and how it ended; none for other commands."""
-    if result.command != "promote":
+    facts = result.facts
+    if not isinstance(facts, PromoteFacts):
         return ()
-    stopped = result.facts.get("stopped")
-    end = STEPS.index(stopped) if stopped in STEPS else len(STEPS)
-    return tuple(_step(result, name, index, end) for index, name in enumerate(STEPS))
+    end = STEPS.index(facts.stopped) if facts.stopped in STEPS else len(STEPS)
+    return tuple(_step(result.verdict, name, index, end) for index, name in enumerate(STEPS))
 
 
-def _step(result: Result, name: str, index: int, end: int) -> Stand:
+def _step(verdict: Verdict, name: str, index: int, end: int) -> Stand:
     if index < end:
         return Stand(name, State.GOOD, "passed")
-    if index == end and result.verdict is Verdict.NOT_UNDERSTOOD:
+    if index == end and verdict is Verdict.NOT_UNDERSTOOD:
         return Stand(name, State.DOUBT, "could not look")
     if index == end:
         return Stand(name, State.BAD, "refused")
-    if name == "decide" and result.facts.get("decided"):
+    if name == "decide":
         return Stand(name, State.BAD, "signed the refusal")
     return Stand(name, State.NONE, "not reached")
 
 
-def stages(result: Result) -> tuple[tuple[Box, ...], ...]:
+def stages(result: Result[Facts]) -> tuple[tuple[Box, ...], ...]:
     """The boxes from left to right, those of one stage below each other; none without a lineage."""
-    judged = "gates" in result.facts
-    if not judged and result.facts.get("lineage") is None:
-        return ()
-    made = (tuple(_inputs(result)), (_run(result),), (_checkpoint(result),))
-    return (*made, (_attempt(result),), (_registry(result),)) if judged else made
+    facts = result.facts
+    if isinstance(facts, TraceFacts) and facts.lineage is not None:
+        return _made(result, facts, facts.lineage)
+    if isinstance(facts, DecideFacts):
+        return (*_made(result, facts, facts.lineage), (_attempt(result, facts),), (_registry(result, facts),))
+    return ()
 
 
-def circumstances(result: Result) -> tuple[Row, ...]:
+def circumstances(result: Result[Facts]) -> tuple[Row, ...]:
     """What the provenance says of the run beside its inputs."""
-    lineage = result.facts.get("lineage")
+    lineage = result.facts.lineage if isinstance(result.facts, DecideFacts | TraceFacts) else None
     if lineage is None:
         return ()
-    rows = [Row("Command", " ".join(lineage["command"]), "code"), Row("Builder", str(lineage["builder"]))]
-    if "isolation" in lineage:
-        level = lineage["level"].removeprefix("SLSA_BUILD_LEVEL_")
-        rows.append(Row("Isolation", f"{lineage['isolation']}; SLSA build level {level} at most"))
-    if lineage.get("base_scan"):
-        said = lineage["base_scan"].get("verdict", "unknown")
+    level = lineage.level.removeprefix("SLSA_BUILD_LEVEL_")
+    rows = [
+        Row("Command", " ".join(lineage.command), "code"),
+        Row("Builder", lineage.builder),
+        Row("Isolation", f"{lineage.isolation}; SLSA build level {level} at most"),
+    ]
+    if lineage.base_scan:
+        said = lineage.base_scan.get("verdict", "unknown")
         rows.append(Row("Base scan", f"{said}, by the run itself before it opened it"))
-    if lineage.get("unsafe"):
-        rows.append(Row("Unsafe", ", ".join(lineage["unsafe"])))
+    if lineage.unsafe:
+        rows.append(Row("Unsafe", ", ".join(lineage.unsafe)))
     return tuple(rows)
 
 
 # --- The boxes -------------------------------------------------------------------------------------
 
 
-def _inputs(result: Result) -> Iterator[Box]:
-    lineage = result.facts["lineage"]
+def _made(
+    result: Result[Facts], facts: DecideFacts | TraceFacts, lineage: Lineage | None
+) -> tuple[tuple[Box, ...], ...]:
+    return (tuple(_inputs(facts, lineage)), (_run(result, facts, lineage),), (_checkpoint(result, facts),))
+
+
+def _inputs(facts: DecideFacts | TraceFacts, lineage: Lineage | None) -> Iterator[Box]:
     if lineage is None:
         yield Box("made from", "not known", State.BAD, "no provenance that counts")
         return
-    seals = {seal["tree"]: seal for seal in result.facts.get("seals", ())}
-    for item in lineage["from"]:
-        kind, digest = next(iter(item["digest"].items()))
-        name = item["name"] if item["version"] is None else f"{item['name']}@{item['version']}"
+    seals = {seal.tree: seal for seal in facts.seals} if isinstance(facts, DecideFacts) else {}
+    for item in lineage.made_from:
+        kind, digest = next(iter(item.digest.items()))
+        name = item.name if item.version is None else f"{item.name}@{item.version}"
         state, words = _standing(item, seals.get(digest))
-        yield Box(LABELS.get(item["role"], item["role"]), name, state, words, f"{kind}:{digest}")
-    if lineage.get("parent"):
-        yield Box("resumed from", f"run {lineage['parent']}", State.NONE, "recorded in the provenance")
+        yield Box(LABELS.get(item.role, item.role), name, state, words, f"{kind}:{digest}")
+    if lineage.parent:
+        yield Box("resumed from", f"run {lineage.parent}", State.NONE, "recorded in the provenance")
 
 
-def _standing(item: Mapping[str, Any], seal: Mapping[str, Any] | None) -> tuple[State, str]:
+def _standing(item: Ingredient, seal: SealUsed | None) -> tuple[State, str]:
     """How an input stands: by its seal, or by whether the policy lists it."""
-    if "listed" not in item:
+    if item.listed is UNSET:
         return State.NONE, "recorded in the provenance"
-    if item["listed"] is False:
+    if item.listed is False:
         return State.BAD, "not listed in the policy"
-    if item["role"] == "data" and seal is None:
+    if item.role == "data" and seal is None:
         return State.BAD, "no seal that counts"
     if seal is not None:
-        return State.GOOD, f"sealed by {seal['by']} ({seal['custodian']})"
-    if item["listed"] is True:
+        return State.GOOD, f"sealed by {seal.by} ({seal.custodian})"
+    if item.listed is True:
         return State.GOOD, "listed in the policy"
     return State.NONE, "recorded; the policy takes any"
 
 
-def _run(result: Result) -> Box:
-    lineage, against = result.facts["lineage"], _against(result, "run")
+def _run(result: Result[Facts], facts: DecideFacts | TraceFacts, lineage: Lineage | None) -> Box:
+    against = _against(result, "run")
+    decided = facts if isinstance(facts, DecideFacts) else None
     if lineage is None:
-        name = f"run {result.facts.get('run') or ''}".rstrip()
+        name = "run" if decided is None else f"run {decided.run}"
         return Box("run", name, State.BAD, "no provenance that counts", reasons=against)
     signer = _signer(result, "provenance")
-    gate = next((gate for gate in result.facts.get("gates", ()) if gate["id"] == "provenance"), None)
-    held = signer is not None and not against and (gate is None or gate["verdict"] == "passed")
+    gates = () if decided is None else decided.gates
+    refused = any(gate.id == "provenance" and gate.verdict is not Verdict.PASSED for gate in gates)
+    held = signer is not None and not against and not refused
     return Box(
         "run",
-        f"run {lineage['run']}",
+        f"run {lineage.run}",
         State.GOOD if held else State.BAD,
         f"vouched for by {signer}" if held else "refused",
-        details=(f"{lineage['class']}, ended {when(lineage['finished'])} (claimed)",),
+        details=(f"{lineage.kind}, ended {when(lineage.finished)} (claimed)",),
         reasons=against,
     )
 
 
-def _checkpoint(result: Result) -> Box:
-    facts, against, signer = result.facts, _against(result, "tree"), _signer(result, "signature")
+def _checkpoint(result: Result[Facts], facts: DecideFacts | TraceFacts) -> Box:
+    against, signer = _against(result, "tree"), _signer(result, "signature")
     words = "refused" if against else "no signature that counts" if signer is None else f"signed by {signer}"
     return Box(
         "checkpoint",
         result.subjects[0].path,
         State.BAD if against or signer is None else State.GOOD,
         words,
-        f"tree:{facts['tree']}",
-        (f"{facts['files']:,} files, {size(facts['bytes'])}",) if "files" in facts else (),
+        f"tree:{facts.tree}",
+        (f"{facts.files:,} files, {size(facts.bytes)}",) if isinstance(facts, DecideFacts) else (),
         against,
     )
 
 
-def _attempt(result: Result) -> Box:
-    facts, decided = result.facts, result.facts.get("decided")
-    by = "nobody" if decided is None else decided["by"] or "an unknown key"
+def _attempt(result: Result[Facts], facts: DecideFacts) -> Box:
     word = result.verdict.value.replace("-", " ")
     return Box(
         "attempt",
-        f"{ordinal(facts['attempts'])} of this tree" if facts.get("attempts") else "by hand",
+        f"{ordinal(facts.attempts)} of this tree" if facts.attempts else "by hand",
         STATES[result.verdict],
-        f"{word}, judged by {by}",
-        None if facts.get("attempt") is None else f"attempt:{facts['attempt']}",
+        f"{word}, judged by {facts.decided.by or 'an unknown key'}",
+        None if facts.attempt is None else f"attempt:{facts.attempt}",
         reasons=_against(result, "attempt"),
     )
 
 
-def _registry(result: Result) -> Box:
-    facts = result.facts
-    name = str(facts.get("to") or facts.get("repository") or "")
-    if facts.get("recorded"):
-        return Box("registry", name, State.GOOD, "pushed and recorded", str(facts["manifest"]))
+def _registry(result: Result[Facts], facts: DecideFacts) -> Box:
+    name = facts.repository
+    if isinstance(facts, PromoteFacts):
+        name = facts.to
+        if facts.recorded is not None:
+            return Box("registry", name, State.GOOD, "pushed and recorded", facts.manifest)
     done = result.verdict is Verdict.PASSED
     return Box("registry", name, State.NONE, "not pushed yet" if done else "nothing pushed")
 
 
-def _signer(result: Result, kind: str) -> str | None:
+def _signer(result: Result[Facts], kind: str) -> str | None:
     return next((piece.identity for piece in result.evidence if piece.kind == kind), None)
 
 
-def _against(result: Result, box: str) -> tuple[Finding, ...]:
+def _against(result: Result[Facts], box: str) -> tuple[Finding, ...]:
     return tuple(finding for finding in refusing(result) if _box_of(finding.rule) == box)
 
 

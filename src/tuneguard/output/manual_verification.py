@@ -13,19 +13,21 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.attest.predicates.verdict import TYPE as VERDICT
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.errors import UsageError
+from tuneguard.facts import DecideFacts, PromoteFacts
 from tuneguard.oci.reference import parse
 from tuneguard.trust.policy import POLICY_PAYLOAD_TYPE
 from tuneguard.trust.root import BUNDLE_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from tuneguard.facts import Facts, RecordFacts
     from tuneguard.findings import Result
 
 OF_TREES = frozenset(
@@ -140,7 +142,7 @@ class _Piece:
     key: str
 
 
-def blocks(result: Result) -> tuple[Block, ...]:
+def blocks(result: Result[Facts]) -> tuple[Block, ...]:
     """The commands for a result, in an order in which they can be pasted; none where it names no tree."""
     subject = result.subjects[0] if result.subjects else None
     if subject is None or subject.digest is None or _HEX.fullmatch(subject.digest) is None:
@@ -155,8 +157,9 @@ def blocks(result: Result) -> tuple[Block, ...]:
             _fill(TREE, FOLDER=word(subject.path, "FOLDER"), TREE=subject.digest),
         )
     ]
-    if _keys(result.facts) and _policy(result.facts):
-        made += _signed(result)
+    facts = result.facts
+    if isinstance(facts, DecideFacts) and _keys(facts) and _HEX.fullmatch(facts.policy.sha256):
+        made += _signed(result, facts)
     return tuple(made)
 
 
@@ -182,11 +185,9 @@ def _fill(commands: str, **words: object) -> str:
 # --- What the facts hold ---------------------------------------------------------------------------
 
 
-def _keys(facts: Mapping[str, Any]) -> dict[str, str]:
+def _keys(facts: DecideFacts) -> dict[str, str]:
     """The signers' keys in base64, by how results name the signer."""
-    found = facts.get("keys")
-    named = found.items() if isinstance(found, dict) else ()
-    return {str(who): key for who, key in named if isinstance(key, str) and _BASE64.fullmatch(key)}
+    return {who: key for who, key in facts.keys.items() if _BASE64.fullmatch(key)}
 
 
 def _key_file(who: str) -> str:
@@ -195,28 +196,24 @@ def _key_file(who: str) -> str:
     return name if _FILE.fullmatch(name) else "signer"
 
 
-def _policy(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = facts.get("policy")
-    if not isinstance(found, dict) or _HEX.fullmatch(str(found.get("sha256"))) is None:
-        return {}
-    return found
+def _policy_file(facts: DecideFacts, suffix: str = "") -> str:
+    return word(f"{facts.policy.file}{suffix}", f"policy.yaml{suffix}")
 
 
-def _policy_file(facts: Mapping[str, Any], suffix: str = "") -> str:
-    return word(f"{_policy(facts).get('file', 'policy.yaml')}{suffix}", f"policy.yaml{suffix}")
-
-
-def _manifest(facts: Mapping[str, Any]) -> str | None:
-    hex = str(facts.get("manifest")).removeprefix("sha256:")
+def _manifest(facts: DecideFacts) -> str | None:
+    hex = facts.manifest.removeprefix("sha256:")
     return hex if _HEX.fullmatch(hex) else None
 
 
-def _pieces(result: Result) -> Iterator[_Piece]:
+def _recorded(facts: DecideFacts) -> RecordFacts | None:
+    return facts.recorded if isinstance(facts, PromoteFacts) else None
+
+
+def _pieces(result: Result[Facts], facts: DecideFacts) -> Iterator[_Piece]:
     """The evidence that counted, and the verdict, where the signer's key is known."""
-    keys, decided = _keys(result.facts), result.facts.get("decided")
+    keys = _keys(facts)
     named = [(piece.kind, piece.file, piece.identity) for piece in result.evidence[: limits.REPORT_ROWS]]
-    if isinstance(decided, dict):
-        named.append(("verdict", str(decided.get("file")), str(decided.get("by"))))
+    named.append(("verdict", facts.decided.file, str(facts.decided.by)))
     for kind, file, who in named:
         if who in keys and word(file, "") != "":
             yield _Piece(kind, shlex.quote(file), _key_file(who))
@@ -225,8 +222,7 @@ def _pieces(result: Result) -> Iterator[_Piece]:
 # --- The blocks ------------------------------------------------------------------------------------
 
 
-def _signed(result: Result) -> Iterator[Block]:
-    facts = result.facts
+def _signed(result: Result[Facts], facts: DecideFacts) -> Iterator[Block]:
     file = _policy_file(facts)
     yield Block(
         "The policy",
@@ -238,7 +234,7 @@ def _signed(result: Result) -> Iterator[Block]:
             TYPE=POLICY_PAYLOAD_TYPE,
             BUNDLE=_policy_file(facts, BUNDLE_SUFFIX),
             POLICY=file,
-            DIGEST=_policy(facts)["sha256"],
+            DIGEST=facts.policy.sha256,
         ),
     )
     keys = [f"key {_key_file(who)} {key}" for who, key in _keys(facts).items()][: limits.REPORT_ROWS]
@@ -247,36 +243,36 @@ def _signed(result: Result) -> Iterator[Block]:
         "Prints the line of the policy that names each key, and puts the key aside for openssl.",
         _fill(SIGNERS, POLICY=file, KEYS="\n".join(keys)),
     )
-    pieces = list(_pieces(result))
+    pieces = list(_pieces(result, facts))
     yield Block(
         "The evidence",
         "For each piece, whether it was signed with that key, and that it speaks of this tree. What it says "
         'is then in "$work/said", as JSON. The signature lists files: each is compared.',
         _fill(
             EVIDENCE,
-            FOLDER=word(str(facts.get("evidence", "")), "FOLDER.evidence"),
+            FOLDER=word(facts.evidence, "FOLDER.evidence"),
             TYPE=PAYLOAD_TYPE,
-            PIECES="".join(_statement(piece, result) for piece in pieces).rstrip("\n"),
+            PIECES="".join(_statement(piece, facts) for piece in pieces).rstrip("\n"),
         ),
     )
     yield from _pushed(facts, pieces)
     yield _ours(facts)
 
 
-def _statement(piece: _Piece, result: Result) -> str:
-    manifest, commands = _manifest(result.facts), ABOUT
+def _statement(piece: _Piece, facts: DecideFacts) -> str:
+    manifest, commands = _manifest(facts), ABOUT
     if piece.kind == "signature":
         commands = FILES
     elif piece.kind == "verdict":
-        commands = PASSED if result.facts["decided"].get("result") == "PASSED" and manifest else REFUSED
+        commands = PASSED if facts.decided.result == "PASSED" and manifest else REFUSED
     return _fill(commands, FILE=piece.file, KEY=piece.key, MANIFEST=manifest)
 
 
-def _pushed(facts: Mapping[str, Any], pieces: Sequence[_Piece]) -> Iterator[Block]:
+def _pushed(facts: DecideFacts, pieces: Sequence[_Piece]) -> Iterator[Block]:
     """For what was pushed: the manifest in a layout, and the verdict as cosign reads it."""
     manifest, layout = _manifest(facts), _layout(facts)
     verdict = next((piece for piece in pieces if piece.kind == "verdict"), None)
-    if manifest is None or verdict is None or facts.get("recorded") is None:
+    if manifest is None or verdict is None or _recorded(facts) is None:
         return  # the verdict's commands say which manifest
     if layout is not None:
         yield Block(
@@ -293,21 +289,21 @@ def _pushed(facts: Mapping[str, Any], pieces: Sequence[_Piece]) -> Iterator[Bloc
     )
 
 
-def _layout(facts: Mapping[str, Any]) -> str | None:
+def _layout(facts: DecideFacts) -> str | None:
     """The folder that was pushed to, where it was one."""
     try:
-        return parse(str(facts.get("to"))).path
+        return parse(facts.to).path if isinstance(facts, PromoteFacts) else None
     except UsageError:
         return None
 
 
-def _ours(facts: Mapping[str, Any]) -> Block:
+def _ours(facts: DecideFacts) -> Block:
     """The same by Tuneguard, which looks at more."""
-    run = "" if facts.get("run") is None else f" --run {word(str(facts['run']), 'RUN')}"
-    model, recorded = word(str(facts.get("model", "")), "MODEL"), facts.get("recorded")
-    code = f'tuneguard verify "$tree" --for promote --model {model}{run}\n'
-    if isinstance(recorded, dict) and _HEX.fullmatch(str(recorded.get("root"))):
-        code += f"tuneguard ledger verify --head {int(recorded['size'])}:{recorded['root']}\n"
+    model = word(facts.model if isinstance(facts, PromoteFacts) else "", "MODEL")
+    code = f'tuneguard verify "$tree" --for promote --model {model} --run {word(facts.run, "RUN")}\n'
+    recorded = _recorded(facts)
+    if recorded is not None and _HEX.fullmatch(str(recorded.root)):
+        code += f"tuneguard ledger verify --head {recorded.size}:{recorded.root}\n"
     return Block(
         "With Tuneguard",
         "The commands above show who signed what. Whether the policy believes them (roles, thresholds, "

@@ -14,7 +14,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from tuneguard.display import size
+from tuneguard.facts import (
+    DecideFacts,
+    PromoteFacts,
+    Sized,
+    Stored,
+    TrainFacts,
+    VerifyDataFacts,
+    VerifyFacts,
+)
 from tuneguard.findings import Verdict
 from tuneguard.output.lineage import STATES
 from tuneguard.output.report_values import Row, Stand, State, ordinal, when
@@ -22,15 +33,16 @@ from tuneguard.output.text import reasons
 from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from tuneguard.facts import Facts, Uncounted
     from tuneguard.findings import Result
 
 TOLD = frozenset(
     {
         *("tree", "manifest", "files", "bytes", "repository", "policy", "decided", "attempt", "attempts"),
         *("model", "run", "to", "stopped", "recorded", "unreached", "evidence", "keys", "report"),
-        *("lineage", "seals", "gates", "gate", "walls", "uncounted"),
+        *("lineage", "seals", "gates", "gate", "uncounted"),
     }
 )
 """The facts that have a place of their own in a report."""
@@ -56,102 +68,98 @@ class Band:
     rows: tuple[Row, ...]
 
 
-def band(result: Result) -> Band:
+def band(result: Result[Facts]) -> Band:
     """The verdict, and what it was about."""
+    facts = result.facts
+    judged = _judged_rows(facts) if isinstance(facts, DecideFacts) else ()
     return Band(
         state=STATES[result.verdict],
         verdict=result.verdict.value.replace("-", " ").capitalize(),
         title=_title(result),
         sentence=_sentence(result),
-        rows=(*_subject_rows(result), *_judged_rows(result)),
+        rows=(*_subject_rows(result), *judged),
     )
 
 
-def controls(result: Result) -> tuple[tuple[Stand, str], ...]:
+def controls(result: Result[Facts]) -> tuple[tuple[Stand, str], ...]:
     """Each isolation control, and how it was tried."""
-    found = result.facts.get("walls")
-    if isinstance(found, dict):
-        found = [{"name": name, **control} for name, control in found.items() if isinstance(control, dict)]
-    return tuple(
-        (Stand(control["name"], CONTROLS.get(control["state"], State.BAD), control["state"]), control["how"])
-        for control in found or ()
-    )
+    match result.facts:
+        case DecideFacts(controls=found):
+            tried = [(control.name, control.state, control.how) for control in found]
+        case TrainFacts(controls=named):
+            tried = [(name, control.state, control.how) for name, control in named.items()]
+        case _:
+            return ()
+    return tuple((Stand(name, CONTROLS[state], state), how) for name, state, how in tried)
 
 
-def uncounted(result: Result) -> tuple[tuple[str, str], ...]:
+def uncounted(result: Result[Facts]) -> Uncounted:
     """Evidence that lies there and does not count: its file, and why."""
-    return tuple((path, reason) for path, reason in result.facts.get("uncounted", ()))
-
-
-def others(result: Result) -> dict[str, Any]:
-    """The facts without a place of their own."""
-    told = TOLD if controls(result) else TOLD - {"walls"}
-    kept = {name: value for name, value in result.facts.items() if name not in told}
-    return {name: value for name, value in kept.items() if value not in (None, [], {}, ())}
-
-
-def _title(result: Result) -> str:
     facts = result.facts
-    if facts.get("model") and facts.get("run"):
-        return f"{facts['model']}, run {facts['run']}"
+    return facts.uncounted if isinstance(facts, DecideFacts | VerifyFacts | VerifyDataFacts) else ()
+
+
+def others(result: Result[Facts]) -> dict[str, Any]:
+    """The facts without a place of their own, by their names in JSON."""
+    told = TOLD | {"walls"} if controls(result) else TOLD
+    kept = {name: value for name, value in to_builtins(result.facts).items() if name not in told}
+    return {name: value for name, value in kept.items() if value not in (None, (), {})}
+
+
+def _title(result: Result[Facts]) -> str:
+    facts = result.facts
+    if isinstance(facts, PromoteFacts):
+        return f"{facts.model}, run {facts.run}"
     return ", ".join(subject.path for subject in result.subjects[:3]) or result.command
 
 
-def _sentence(result: Result) -> str:
+def _sentence(result: Result[Facts]) -> str:
     """The verdict in one sentence."""
     facts, said = result.facts, reasons(result)
-    stopped = facts.get("stopped")
-    if stopped is not None:
-        unpushed = "" if stopped in ("push", "record") else " Nothing was pushed."
-        return f"Stopped at {stopped}: {said}.{unpushed}"
+    promoted = facts if isinstance(facts, PromoteFacts) else None
+    if promoted is not None and promoted.stopped is not None:
+        unpushed = "" if promoted.stopped in ("push", "record") else " Nothing was pushed."
+        return f"Stopped at {promoted.stopped}: {said}.{unpushed}"
     if result.verdict is Verdict.REFUSED or result.skipped:
         return f"{said[0].upper()}{said[1:]}."
     if result.verdict is Verdict.NOT_UNDERSTOOD:
         return "What was looked at is not enough to pass."
     if result.verdict is Verdict.INTEGRITY_ONLY:
         return "Every file is as it was signed, and nothing else is known. That does not pass."
-    if facts.get("recorded"):
-        return f"Every gate passed, and the model was pushed to {facts['to']}."
-    if "gates" in facts:
+    if promoted is not None and promoted.recorded is not None:
+        return f"Every gate passed, and the model was pushed to {promoted.to}."
+    if isinstance(facts, DecideFacts):
         return "Every gate passed."
     return "Nothing speaks against it." if result.command in JUDGES else ""
 
 
-def _subject_rows(result: Result) -> Iterator[Row]:
+def _subject_rows(result: Result[Facts]) -> Iterator[Row]:
     facts = result.facts
+    content = f"{facts.files:,} files, {size(facts.bytes)}" if isinstance(facts, Sized) else None
     for subject in result.subjects:
         if subject.digest is not None:
             one = len(result.subjects) == 1
-            name = "Tree" if "tree" in facts else "Digest"
-            yield Row(name if one else subject.path, subject.digest, "digest", _content(facts))
-    if all(subject.digest is None for subject in result.subjects) and _content(facts) is not None:
-        yield Row("Content", str(_content(facts)))
-    if facts.get("manifest"):
-        unpushed = "gates" in facts and not facts.get("recorded")
-        yield Row("Manifest", str(facts["manifest"]), "digest", "not pushed" if unpushed else None)
-    if facts.get("repository"):
-        yield Row("Repository", str(facts["repository"]))
+            name = "Tree" if hasattr(facts, "tree") else "Digest"
+            yield Row(name if one else subject.path, subject.digest, "digest", content)
+    if all(subject.digest is None for subject in result.subjects) and content is not None:
+        yield Row("Content", content)
+    if isinstance(facts, Stored):
+        yield Row("Manifest", facts.manifest, "digest")
+    if isinstance(facts, DecideFacts):
+        pushed = isinstance(facts, PromoteFacts) and facts.recorded is not None
+        yield Row("Manifest", facts.manifest, "digest", None if pushed else "not pushed")
+        yield Row("Repository", facts.repository)
 
 
-def _content(facts: Mapping[str, Any]) -> str | None:
-    if "files" not in facts or "bytes" not in facts:
-        return None
-    return f"{facts['files']:,} files, {size(facts['bytes'])}"
-
-
-def _judged_rows(result: Result) -> Iterator[Row]:
-    facts = result.facts
-    if facts.get("policy"):
-        policy = facts["policy"]
-        yield Row("Policy", f"{policy['name']}, version {policy['version']}, for {policy['profile']}")
-        yield Row("Its digest", str(policy["sha256"]), "digest")
-    if facts.get("decided"):
-        by = facts["decided"]["by"] or "a key that the policy does not name"
-        yield Row("Decided", f"{when(facts['decided']['time'])} (claimed) by {by}")
-    if facts.get("attempt"):
-        count = f"{ordinal(facts['attempts'])} of this tree" if facts.get("attempts") else None
-        yield Row("Attempt", str(facts["attempt"]), "digest", count)
-    if facts.get("recorded"):
-        recorded = facts["recorded"]
-        head = f"{recorded['size']}:{recorded['root']}"
-        yield Row("Ledger head", head, "digest", "keep a copy elsewhere")
+def _judged_rows(facts: DecideFacts) -> Iterator[Row]:
+    policy, decided = facts.policy, facts.decided
+    yield Row("Policy", f"{policy.name}, version {policy.version}, for {policy.profile}")
+    yield Row("Its digest", policy.sha256, "digest")
+    by = decided.by or "a key that the policy does not name"
+    yield Row("Decided", f"{when(decided.time)} (claimed) by {by}")
+    if facts.attempt:
+        count = f"{ordinal(facts.attempts)} of this tree" if facts.attempts else None
+        yield Row("Attempt", facts.attempt, "digest", count)
+    recorded = facts.recorded if isinstance(facts, PromoteFacts) else None
+    if recorded is not None and recorded.root is not None:
+        yield Row("Ledger head", f"{recorded.size}:{recorded.root}", "digest", "keep a copy elsewhere")

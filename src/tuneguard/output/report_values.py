@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuneguard.findings import REFUSING, Finding, Severity
 
 if TYPE_CHECKING:
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
 
 
@@ -40,7 +41,7 @@ class Stand:
     words: str
 
 
-def refusing(result: Result) -> tuple[Finding, ...]:
+def refusing(result: Result[Facts]) -> tuple[Finding, ...]:
     """The findings that refuse, worst first."""
     order = list(Severity)
     found = [finding for finding in result.findings if finding.severity in REFUSING]
@@ -64,13 +65,3 @@ def ordinal(count: int) -> str:
     """
     ending = "th" if count % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
     return f"{count:,}{ending}"
-
-
-def figure(value: float) -> str:
-    """Three digits after the point, four where the value is small.
-
-    >>> [figure(value) for value in (0.94, 0.0112, 0.0004, 1.0, 0)]
-    ['0.94', '0.011', '0.0004', '1', '0']
-    """
-    text = f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.4f}"
-    return text.rstrip("0").rstrip(".") or "0"

@@ -33,7 +33,7 @@ SCORES = {Severity.LOW: "2.0", Severity.MEDIUM: "5.0", Severity.HIGH: "8.0", Sev
 """``security-severity``, which code scanning sorts by (0.0 to 10.0)."""
 
 
-def render(result: Result) -> bytes:
+def render(result: Result[object]) -> bytes:
     """One SARIF log with one run."""
     whole = Location(result.subjects[0].path) if result.subjects else None
     notes = [_not_looked_at(item) for item in result.skipped]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneguard import paste
+from tuneguard.facts import PromoteFacts
 from tuneguard.files import printable
 from tuneguard.findings import REFUSING, Verdict
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tuneguard.errors import TuneguardError
+    from tuneguard.facts import Facts
     from tuneguard.findings import Finding, Location, Result
 
 VERB_WIDTH = 11
@@ -63,25 +65,26 @@ def line(style: Style, verb: str, text: str, details: Sequence[str] = ()) -> str
     return "\n".join([first, *((" " * (VERB_WIDTH + 2) + visible(detail)).rstrip() for detail in details)])
 
 
-def render(result: Result, style: Style = PLAIN) -> str:
+def render(result: Result[Facts], style: Style = PLAIN) -> str:
     """A result as text, ending in a newline."""
     rows: list[str] = []
-    if result.facts.get("stopped"):
-        rows.append(line(style, "REFUSED", f"{result.facts['stopped']}  {reasons(result)}"))
+    facts = result.facts if isinstance(result.facts, PromoteFacts) else None
+    if facts is not None and facts.stopped:
+        rows.append(line(style, "REFUSED", f"{facts.stopped}  {reasons(result)}"))
     for finding in result.findings if result.command != "doctor" else ():  # its lines told them
         rows.extend(_finding(finding, style))
     for skipped in result.skipped:
         rows.append(f"{style.doubtful('skipped')}  {visible(skipped.path)}")
         rows.append(f"      {visible(skipped.reason)}")
     rows.extend(style.faint("note: ") + visible(note) for note in result.notes)
-    if "report" in result.facts and result.verdict is not Verdict.PASSED:
-        rows.append(f"{style.faint('report: ')}{visible(result.facts['report'])}")
+    if facts is not None and facts.report and result.verdict is not Verdict.PASSED:
+        rows.append(f"{style.faint('report: ')}{visible(facts.report)}")
     rows.append(_verdict(result, style))
     last = "      ".join(_last(result))
     return "\n".join([*rows, f"  {last}"] if last else rows) + "\n"
 
 
-def _last(result: Result) -> Iterator[str]:
+def _last(result: Result[Facts]) -> Iterator[str]:
     """What to do next; after a refusal where to read more, after a promotion where its report is."""
     if result.next:
         yield f"next: {visible(result.next)}"
@@ -89,8 +92,9 @@ def _last(result: Result) -> Iterator[str]:
     more = None if rule is None else paste.command("explain", rule)
     if result.verdict is not Verdict.PASSED and more is not None:
         yield f"{'docs' if result.next else 'next'}: {more}"
-    if "report" in result.facts and result.verdict is Verdict.PASSED:
-        yield f"report: {visible(result.facts['report'])}"
+    facts = result.facts
+    if isinstance(facts, PromoteFacts) and facts.report and result.verdict is Verdict.PASSED:
+        yield f"report: {visible(facts.report)}"
 
 
 def render_error(error: TuneguardError, style: Style = PLAIN, notes: Sequence[str] = ()) -> str:
@@ -116,7 +120,7 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else printable(c) for c in text)
 
 
-def reasons(result: Result) -> str:
+def reasons(result: Result[Facts]) -> str:
     """How many findings refuse, or how much could not be looked at."""
     refusing = sum(finding.severity in REFUSING for finding in result.findings) or len(result.findings)
     if refusing == 0 and result.skipped:
@@ -159,17 +163,18 @@ def shortened(text: str) -> str:
     return _DIGEST.sub(r"\1", text)
 
 
-def _first_rule(result: Result) -> str | None:
+def _first_rule(result: Result[Facts]) -> str | None:
     """The rule of the first reason, for ``tuneguard explain``."""
     rules = [finding.rule for finding in result.findings if finding.severity in REFUSING]
     return rules[0] if rules else None
 
 
-def _verdict(result: Result, style: Style) -> str:
+def _verdict(result: Result[Facts], style: Style) -> str:
     if result.verdict is Verdict.PASSED:
         return style.good("✓ passed" if style.unicode else "ok: passed")
     if result.verdict is Verdict.REFUSED:
-        unpushed = result.command == "promote" and result.facts.get("stopped") not in ("push", "record")
+        facts = result.facts
+        unpushed = isinstance(facts, PromoteFacts) and facts.stopped not in ("push", "record")
         said = reasons(result) + (", nothing pushed" if unpushed else "")
         return style.bad(f"✗ refused: {said}" if style.unicode else f"REFUSED: {said}")
     looked = f"not understood: {len(result.skipped)} not looked at" if result.skipped else "not understood"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.display import shown
+from tuneguard.facts import EvaluateFacts
 from tuneguard.findings import Result, Subject
 from tuneguard.gates import engine as gates
 from tuneguard.project import evidence_log
-from tuneguard.promotion import gate_input, telling
+from tuneguard.promotion import gate_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def judged(
     model: str,
     attempt: str | None,
     settings: dict[str, Any],
-) -> Result:
+) -> Result[EvaluateFacts]:
     """The result of `command`: what the evaluation gate says of the counts that were signed in `written`."""
     recorded = evidence_log.recorded(project, attempt)
     seen = gate_input.verified(
@@ -56,13 +57,13 @@ def judged(
         directory, manifest, seen, project, model=model, attempt=attempt, settings=settings
     )
     said = gates.gates()["evaluation"].judge(case, settings["evaluation"])
-    project.reporter.say("Evaluated", telling.numbers(said))
+    project.reporter.say("Evaluated", str(said.facts))
     return Result(
         command=command,
         verdict=said.verdict,
         subjects=(Subject(shown(directory), manifest.digest),),
         findings=said.findings,
         outputs=(shown(written),),
-        facts={"gate": telling.gate_fields(said)},
+        facts=EvaluateFacts(gate=said.facts),
         notes=project.remarks,
     )

@@ -13,6 +13,7 @@ from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
 from tuneguard.display import counted, short, shown, size
 from tuneguard.errors import Refused
+from tuneguard.facts import ControlFacts, TrainFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
 from tuneguard.records import to_json
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tuneguard.training.handover import Handover
 
 
-def attest(handover: Handover, engine: EngineType, project: Project) -> Result:
+def attest(handover: Handover, engine: EngineType, project: Project) -> Result[TrainFacts]:
     """Sign what the run left, as the builder that `engine` is.
 
     Raises:
@@ -72,15 +73,16 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result:
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(claimed.checkpoint), manifest.digest),),
         outputs=tuple(map(shown, (claimed.checkpoint, *outputs))),
-        facts={
-            "run": claimed.run,
-            "tree": manifest.digest,
-            "class": kind,
-            "seconds": round(handover.seconds, 1),
-            "walls": {
-                control.name: {"state": control.state, "how": control.how} for control in handover.controls
+        facts=TrainFacts(
+            run=claimed.run,
+            tree=manifest.digest,
+            kind=kind,
+            seconds=round(handover.seconds, 1),
+            controls={
+                control.name: ControlFacts(state=control.state, how=control.how)
+                for control in handover.controls
             },
-        },
+        ),
         notes=(*project.remarks, *_not_compared(handover), *map(controls.describe, weak)),
         next=_promotion(claimed, project),
     )

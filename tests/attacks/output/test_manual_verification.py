@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from tuneguard.facts import NoFacts, PromoteFacts
 from tuneguard.findings import EvidenceRef, Result, Subject, Verdict
 from tuneguard.oci import manifest as oci
 from tuneguard.output import manual_verification
@@ -45,14 +47,14 @@ class Promoted:
     """A project folder as a promotion leaves it, and the result of that promotion."""
 
     path: Path
-    result: Result
+    result: Result[PromoteFacts]
 
     @property
     def tree(self) -> Path:
         return self.path / self.result.subjects[0].path
 
     def piece(self, kind: str) -> Path:
-        [found] = (self.path / self.result.facts["evidence"]).glob(f"{kind}-*")
+        [found] = (self.path / self.result.facts.evidence).glob(f"{kind}-*")
         return found
 
     def paste(self, *, shell: str = "sh", only: str | None = None) -> str:
@@ -106,7 +108,7 @@ def make(room: Path, monkeypatch: pytest.MonkeyPatch, *, run: str = "runs/042", 
     (room / "root.pub").write_bytes(root.public_key.pem)
     (project / "policy.yaml").write_bytes(policy)
     (project / "policy.yaml.sigstore.json").write_bytes(sign_policy(policy, root))
-    facts = results.facts() | {
+    changes = {
         "tree": company.CHECKPOINT.digest,
         "manifest": built.digest,
         "files": len(company.CHECKPOINT.files),
@@ -134,7 +136,7 @@ def make(room: Path, monkeypatch: pytest.MonkeyPatch, *, run: str = "runs/042", 
         Verdict.PASSED if ok else Verdict.REFUSED,
         (Subject(run, company.CHECKPOINT.digest),),
         evidence=evidence,
-        facts=facts,
+        facts=results.told(**changes),
     )
     return Promoted(project, result)
 
@@ -154,13 +156,13 @@ def verified(said: str) -> int:
 def test_every_command_confirms_an_untouched_promotion(promoted: Promoted, shell: str):
     said = promoted.paste(shell=shell)
 
-    manifest = promoted.result.facts["manifest"].removeprefix("sha256:")
+    manifest = promoted.result.facts.manifest.removeprefix("sha256:")
     lines = said.splitlines()
     assert lines[:4] == [
         f"{company.CHECKPOINT.digest}  -",
         "files and folders only",
         "Verified OK",
-        f"{promoted.result.facts['policy']['sha256']}  -",
+        f"{promoted.result.facts.policy.sha256}  -",
     ]
     assert verified(said) == 6  # the policy and five pieces of evidence
     assert "every file as signed" in lines
@@ -179,7 +181,7 @@ def test_what_is_left_to_cosign_and_to_tuneguard_is_what_they_take(promoted: Pro
     cosign = [line.removeprefix("cosign:") for line in lines if line.startswith("cosign:")]
     ours = [line.removeprefix("tuneguard:") for line in lines if line.startswith("tuneguard:")]
     assert cosign[0] == "verify-blob-attestation"
-    assert cosign[-2:] == ["--digest", promoted.result.facts["manifest"].removeprefix("sha256:")]
+    assert cosign[-2:] == ["--digest", promoted.result.facts.manifest.removeprefix("sha256:")]
     assert cosign[cosign.index("--type") + 1] == "https://slsa.dev/verification_summary/v1"
     assert ours == [
         *("verify", "runs/042", "--for", "promote", "--model", "support-llama", "--run", "042"),
@@ -263,8 +265,9 @@ def test_attack_a_second_payload_in_the_same_file(promoted: Promoted):
 
 def test_attack_evidence_by_a_key_that_is_in_no_policy(promoted: Promoted):
     mallory = signer().public_key.base64
-    keys = promoted.result.facts["keys"] | {who("scan"): mallory}
-    promoted.result = dataclasses.replace(promoted.result, facts={**promoted.result.facts, "keys": keys})
+    keys = promoted.result.facts.keys | {who("scan"): mallory}
+    facts = structs.replace(promoted.result.facts, keys=keys)
+    promoted.result = dataclasses.replace(promoted.result, facts=facts)
 
     said = promoted.paste()
 
@@ -278,7 +281,7 @@ def test_attack_a_policy_edited_after_it_was_signed(promoted: Promoted):
 
     said = promoted.paste(only="The policy")
 
-    assert promoted.result.facts["policy"]["sha256"] not in said
+    assert promoted.result.facts.policy.sha256 not in said
 
 
 def test_attack_a_policy_signed_by_another_root(promoted: Promoted):
@@ -287,7 +290,7 @@ def test_attack_a_policy_signed_by_another_root(promoted: Promoted):
     said = promoted.paste(only="The policy")
 
     assert verified(said) == 0
-    assert promoted.result.facts["policy"]["sha256"] not in said
+    assert promoted.result.facts.policy.sha256 not in said
 
 
 def test_attack_evidence_about_another_tree(promoted: Promoted):
@@ -307,7 +310,7 @@ def test_attack_a_refused_verdict_in_place_of_the_passed_one(promoted: Promoted)
 
 
 def test_attack_another_manifest_under_the_right_name(promoted: Promoted):
-    manifest = promoted.result.facts["manifest"].removeprefix("sha256:")
+    manifest = promoted.result.facts.manifest.removeprefix("sha256:")
     (promoted.path / "registry/blobs/sha256" / manifest).write_bytes(b"{}")
 
     assert f"{manifest}  -" not in promoted.paste()
@@ -336,16 +339,16 @@ def test_attack_commands_in_anything_that_comes_from_outside(promoted: Promoted,
         promoted.result,
         subjects=(Subject(name, company.CHECKPOINT.digest),),
         evidence=tuple(dataclasses.replace(piece, file=name) for piece in promoted.result.evidence),
-        facts={
-            **facts,
-            "evidence": name,
-            "run": name,
-            "model": name,
-            "to": f"oci:{name}",
-            "keys": {**facts["keys"], f"{name} (x)": facts["keys"][who("scan")]},
-            "decided": {**facts["decided"], "file": name},
-            "policy": {**facts["policy"], "file": name},
-        },
+        facts=structs.replace(
+            facts,
+            evidence=name,
+            run=name,
+            model=name,
+            to=f"oci:{name}",
+            keys={**facts.keys, f"{name} (x)": facts.keys[who("scan")]},
+            decided=structs.replace(facts.decided, file=name),
+            policy=structs.replace(facts.policy, file=name),
+        ),
     )
 
     promoted.result = attacked
@@ -357,18 +360,18 @@ def test_attack_commands_in_anything_that_comes_from_outside(promoted: Promoted,
 @pytest.mark.parametrize("value", ["$(touch PWNED)", "a; touch PWNED #"])
 @pytest.mark.parametrize("field", ["tree", "manifest", "sha256", "key", "root"])
 def test_attack_commands_in_place_of_a_digest_or_a_key(promoted: Promoted, field: str, value: str):
-    facts = dict(promoted.result.facts)
-    if field == "sha256":
-        facts["policy"] = {**facts["policy"], "sha256": value}
-    elif field == "key":
-        facts["keys"] = dict.fromkeys(facts["keys"], value)
-    elif field == "root":
-        facts["recorded"] = {**facts["recorded"], "root": value}
-    else:
-        facts[field] = value
+    facts = promoted.result.facts
+    assert facts.recorded is not None
+    changed = {
+        "sha256": {"policy": structs.replace(facts.policy, sha256=value)},
+        "key": {"keys": dict.fromkeys(facts.keys, value)},
+        "root": {"recorded": structs.replace(facts.recorded, root=value)},
+    }.get(field, {field: value})
     subjects = (Subject("runs/042", value if field == "tree" else company.CHECKPOINT.digest),)
 
-    promoted.result = dataclasses.replace(promoted.result, subjects=subjects, facts=facts)
+    promoted.result = dataclasses.replace(
+        promoted.result, subjects=subjects, facts=structs.replace(facts, **changed)
+    )
     promoted.paste()
 
     assert not list(promoted.path.parent.rglob("PWNED"))
@@ -415,9 +418,14 @@ def test_a_tree_alone_can_always_be_checked():
 
 @pytest.mark.parametrize("command", ["keygen", "policy explain", "trace", "explain"])
 def test_what_is_no_tree_is_not_checked_as_one(command: str):
-    assert manual_verification.blocks(Result(command, Verdict.PASSED, (Subject("x", "ab" * 32),))) == ()
+    assert (
+        manual_verification.blocks(
+            Result(command, Verdict.PASSED, (Subject("x", "ab" * 32),), facts=NoFacts())
+        )
+        == ()
+    )
 
 
 def test_a_result_without_a_digest_has_no_commands():
     assert manual_verification.blocks(results.unreadable()) == ()
-    assert manual_verification.blocks(Result("scan", Verdict.PASSED)) == ()
+    assert manual_verification.blocks(Result("scan", Verdict.PASSED, facts=NoFacts())) == ()

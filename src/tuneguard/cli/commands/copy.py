@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, LEDGER, PATH, POLICY, PROJECT, comma
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--attempt", required=True)
 @click.option("--model", required=True)
 @click.option("--run", required=True)
-def COMMAND(project: Project, directory: Path, attempt: str, model: str, run: str) -> Result:
+def COMMAND(project: Project, directory: Path, attempt: str, model: str, run: str) -> Result[Facts]:
     """Copy DIRECTORY for judging and open an attempt; a step of `promote`."""
     from tuneguard.journey.copy import copy
 

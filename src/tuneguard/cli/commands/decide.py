@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -39,7 +40,7 @@ def COMMAND(
     max_toxicity: float | None,
     attempt: str | None,
     tree: str | None,
-) -> Result:
+) -> Result[Facts]:
     """Judge all evidence about DIRECTORY by the policy and sign the verdict as the promoter."""
     from tuneguard.journey.decide import decide
 

@@ -11,13 +11,14 @@ from tuneguard.cli.options import PATH, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
 
 @command("digest")
 @click.argument("directory", type=PATH)
-def COMMAND(project: Project, directory: Path) -> Result:
+def COMMAND(project: Project, directory: Path) -> Result[Facts]:
     """Print the tree digest of DIRECTORY.
 
     Every entry counts; what a tree cannot hold (links, special files, empty folders) refuses.

@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -34,7 +35,7 @@ def COMMAND(
     max_toxicity: float | None,
     attempt: str | None,
     tree: str | None,
-) -> Result:
+) -> Result[Facts]:
     """Measure accuracy and toxicity of the checkpoint DIRECTORY, in the sandbox, and sign the counts.
 
     Only after a clean signed scan of the same tree. The flags may only tighten the policy.

@@ -11,6 +11,7 @@ from tuneguard.cli.options import PASSPHRASE, PATH, command, new_passphrase, une
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     "--name", required=True, metavar="N", help="Name the model; the policy and the keys use this name."
 )
 @unencrypted
-def COMMAND(project: Project, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result:
+def COMMAND(project: Project, directory: Path, name: str, unsafe_no_passphrase: bool) -> Result[Facts]:
     """Write a pipeline, a development policy, keys and a root for a new project in DIRECTORY.
 
     Keys and root go to $TUNEGUARD_HOME. Nothing is ever overwritten; a root that is there is used.

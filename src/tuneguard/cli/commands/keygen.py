@@ -11,6 +11,7 @@ from tuneguard.cli.options import PASSPHRASE, PATH, command, new_passphrase, une
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     help="Make this type of key: ECDSA on P-256 or P-384, or Ed25519, which cannot sign models.",
 )
 @unencrypted
-def COMMAND(project: Project, path: Path, type: str, unsafe_no_passphrase: bool) -> Result:
+def COMMAND(project: Project, path: Path, type: str, unsafe_no_passphrase: bool) -> Result[Facts]:
     """Make a private key at PATH and its public key beside it (.pub).
 
     The private key is encrypted PKCS#8 with mode 0600. Nothing is ever overwritten.

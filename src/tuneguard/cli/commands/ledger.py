@@ -9,6 +9,7 @@ import click
 from tuneguard.cli.options import LEDGER, PROJECT, command
 
 if TYPE_CHECKING:
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -29,7 +30,7 @@ def COMMAND() -> None:
 
 
 @command("ledger list", PROJECT, LEDGER, short="list")
-def entries(project: Project) -> Result:
+def entries(project: Project) -> Result[Facts]:
     """Every entry, oldest first, and the head."""
     from tuneguard.journey import ledgers
 
@@ -42,7 +43,7 @@ def entries(project: Project) -> Result:
     metavar="SIZE:ROOT",
     help="Compare with this head, which was kept elsewhere, and refuse a rewritten ledger.",
 )
-def verify(project: Project, head: str | None) -> Result:
+def verify(project: Project, head: str | None) -> Result[Facts]:
     """Read every entry again and compare with a head that was kept elsewhere."""
     from tuneguard.journey import ledgers
 

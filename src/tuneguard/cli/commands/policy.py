@@ -11,6 +11,7 @@ from tuneguard.cli.options import KEYS, PATH, PROJECT, ROOT, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -24,7 +25,7 @@ def COMMAND() -> None:
 
 @command("policy sign", KEYS, short="sign")
 @FILE
-def sign(project: Project, file: Path) -> Result:
+def sign(project: Project, file: Path) -> Result[Facts]:
     """Sign FILE's exact bytes with the root's key; the bundle goes beside it."""
     from tuneguard.journey import policies
 
@@ -33,7 +34,7 @@ def sign(project: Project, file: Path) -> Result:
 
 @command("policy check", ROOT, short="check")
 @FILE
-def check(project: Project, file: Path) -> Result:
+def check(project: Project, file: Path) -> Result[Facts]:
     """Check FILE's signature, and say what it would refuse or believes too lightly."""
     from tuneguard.journey import policies
 
@@ -42,7 +43,7 @@ def check(project: Project, file: Path) -> Result:
 
 @command("policy explain", short="explain")
 @FILE
-def explain(project: Project, file: Path) -> Result:
+def explain(project: Project, file: Path) -> Result[Facts]:
     """Say in plain words whom FILE believes about what."""
     from tuneguard.journey import policies
 
@@ -51,7 +52,7 @@ def explain(project: Project, file: Path) -> Result:
 
 @command("policy migrate", ROOT, short="migrate", document=True)
 @FILE
-def migrate(project: Project, file: Path) -> Result:
+def migrate(project: Project, file: Path) -> Result[Facts]:
     """Print FILE, a policy of an earlier version, as one of today, and how the two differ.
 
     FILE stays as it is. The new text goes to the standard output, or to the file that --output names; the
@@ -83,7 +84,7 @@ def set_model(
     code: Path | None,
     config: Path | None,
     command: bool,
-) -> Result:
+) -> Result[Facts]:
     """Fill in what model NAME is made from in FILE, raise the version, sign again."""
     from tuneguard.journey import policies
 
@@ -110,7 +111,7 @@ def set_model(
     metavar="TEXT",
     help="Record why. 'retired' and 'superseded' keep what the key signed; any other reason revokes it.",
 )
-def revoke(project: Project, name: str, file: Path, reason: str) -> Result:
+def revoke(project: Project, name: str, file: Path, reason: str) -> Result[Facts]:
     """Revoke the key of identity NAME in FILE, raise the version, sign again."""
     from tuneguard.journey import policies
 
@@ -124,7 +125,7 @@ def revoke(project: Project, name: str, file: Path, reason: str) -> Result:
     "--public-key", type=PATH, metavar="FILE", required=True, help="Replace the key by this public key."
 )
 @click.option("--name", "new", metavar="NEW", help="Name the new identity; without it NAME-2.")
-def rotate(project: Project, name: str, file: Path, public_key: Path, new: str | None) -> Result:
+def rotate(project: Project, name: str, file: Path, public_key: Path, new: str | None) -> Result[Facts]:
     """Let another key follow that of identity NAME in FILE, which makes no evidence from now on."""
     from tuneguard.journey import policies
 

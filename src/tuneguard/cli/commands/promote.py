@@ -22,6 +22,7 @@ from tuneguard.cli.options import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import PromoteFacts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -53,7 +54,7 @@ def COMMAND(
     min_accuracy: float | None,
     max_toxicity: float | None,
     engine: str,
-) -> Result:
+) -> Result[PromoteFacts]:
     """Promote the checkpoint DIRECTORY: copy, verify, scan, evaluate, decide, push, record.
 
     A refusal stops it, and every reason is reported. There is no force flag.
@@ -74,16 +75,18 @@ def COMMAND(
     return reported(result, project)
 
 
-def reported(result: Result, project: Project) -> Result:
+def reported(result: Result[PromoteFacts], project: Project) -> Result[PromoteFacts]:
     """Write the report of a promotion into the project; its path is one of the outputs."""
     import dataclasses
+
+    from msgspec import structs
 
     from tuneguard.display import shown
     from tuneguard.files import write_replacing
     from tuneguard.output import html
 
-    name = str(result.facts.get("attempt") or "attempt")
+    name = result.facts.attempt or "attempt"
     path = project.state_directory("reports") / f"{name}.html"
     write_replacing(path, html.render(result))
-    facts = {**result.facts, "report": shown(path)}
+    facts = structs.replace(result.facts, report=shown(path))
     return dataclasses.replace(result, outputs=(*result.outputs, shown(path)), facts=facts)

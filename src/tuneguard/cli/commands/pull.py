@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -33,7 +34,7 @@ def COMMAND(
     model: str | None,
     run: str | None,
     signer: Mapping[str, Any],
-) -> Result:
+) -> Result[Facts]:
     """Pull REFERENCE into the new folder DIRECTORY.
 
     Every byte is checked against manifest, verdict and policy; a refusal leaves nothing behind. What

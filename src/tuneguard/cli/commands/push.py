@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -41,7 +42,7 @@ def COMMAND(
     mount_from: str | None,
     attempt: str | None,
     tree: str | None,
-) -> Result:
+) -> Result[Facts]:
     """Push DIRECTORY, which must bear a passed verdict that the policy believes."""
     from tuneguard.journey.push import push
 

@@ -11,6 +11,7 @@ from tuneguard.cli.options import KEYS, LEDGER, PATH, POLICY, PROJECT, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--pushed", required=True)
 def COMMAND(
     project: Project, directory: Path, run: str, attempt: str, tree: str, model: str, pushed: str
-) -> Result:
+) -> Result[Facts]:
     """Close the attempt in the ledger and sign its head; a step of `promote`."""
     from tuneguard.journey.record import record
 

@@ -9,6 +9,7 @@ import click
 from tuneguard.cli.options import KEYS, LEDGER, POLICY, PROJECT, REGISTRY, command
 
 if TYPE_CHECKING:
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Demand this model; without it the one that the policy has for the repository.",
 )
-def COMMAND(project: Project, reference: str, model: str | None) -> Result:
+def COMMAND(project: Project, reference: str, model: str | None) -> Result[Facts]:
     """Renew the release of the tag REFERENCE names, before it runs out or after.
 
     Its verdict must still count. Signed with the promoter's key: --key promoter=URI.

@@ -11,6 +11,7 @@ from tuneguard.cli.options import ENGINE, EVIDENCE, KEYS, LEDGER, PATH, POLICY, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -29,7 +30,7 @@ def COMMAND(
     engine: str,
     keep_intermediate: bool,
     unsafe_no_sandbox: bool,
-) -> Result:
+) -> Result[Facts]:
     """Run the pipeline's training: verified inputs, no network, a deadline, a signed checkpoint."""
     from tuneguard.journey.run import run as run_training
 

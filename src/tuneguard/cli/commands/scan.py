@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -33,7 +34,7 @@ def COMMAND(
     check_embedded_code: bool,
     attempt: str | None,
     tree: str | None,
-) -> Result:
+) -> Result[Facts]:
     """Scan files or folders for what would run when they are loaded. Executes nothing.
 
     What is not understood is listed and does not pass (exit code 3).

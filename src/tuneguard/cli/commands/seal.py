@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -46,7 +47,7 @@ def COMMAND(
     license: str,
     classification: str,
     inside: bool,
-) -> Result:
+) -> Result[Facts]:
     """Seal DIRECTORY with the data steward's key. A base is scanned first."""
     from tuneguard.journey.seal import seal
 

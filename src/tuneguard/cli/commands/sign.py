@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, PATH, POLICY, PROJECT, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 )
 def COMMAND(
     project: Project, directory: Path, form: str, certificate: Path | None, certificate_chain: Path | None
-) -> Result:
+) -> Result[Facts]:
     """Sign DIRECTORY in OMS v1.0, which model_signing reads, or for cosign.
 
     The form cosign writes manifest.json and manifest.json.sig into DIRECTORY, which `cosign verify-blob

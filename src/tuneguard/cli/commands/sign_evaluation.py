@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -33,7 +34,7 @@ def COMMAND(
     tree: str,
     min_accuracy: float | None,
     max_toxicity: float | None,
-) -> Result:
+) -> Result[Facts]:
     """Sign the evaluation that the step before left unsigned, and judge it; a step of `promote`."""
     from tuneguard.journey.sign_evaluation import sign_evaluation
 

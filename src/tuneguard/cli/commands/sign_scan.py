@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -30,7 +31,7 @@ def COMMAND(
     model: str,
     attempt: str,
     tree: str,
-) -> Result:
+) -> Result[Facts]:
     """Sign the scan that the step before left unsigned; a step of `promote`."""
     from tuneguard.journey.sign_scan import sign_scan
 

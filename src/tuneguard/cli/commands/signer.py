@@ -11,6 +11,7 @@ from tuneguard.cli.options import KEYS, PATH, POLICY, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -30,7 +31,7 @@ def COMMAND(
     allow_user: tuple[str, ...],
     statement: tuple[str, ...],
     log: Path | None,
-) -> Result:
+) -> Result[Facts]:
     """Sign for other users with the key that --key names, at a Unix socket, until a signal.
 
     They name it as --key unix:///SOCKET. It signs statements that it builds itself, of the kinds and about

@@ -9,13 +9,14 @@ import click
 from tuneguard.cli.options import EVIDENCE, LEDGER, POLICY, PROJECT, command
 
 if TYPE_CHECKING:
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
 
 @command("trace", PROJECT, POLICY, EVIDENCE, LEDGER)
 @click.argument("subject", metavar="DIGEST|DIR")
-def COMMAND(project: Project, subject: str) -> Result:
+def COMMAND(project: Project, subject: str) -> Result[Facts]:
     """Show what a tree was made from, who judged it, and where it was pushed.
 
     Of a tree's or manifest's DIGEST the first 8 digits or more will do.

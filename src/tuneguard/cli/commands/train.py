@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--unsafe-no-sandbox", is_flag=True)
 def COMMAND(
     project: Project, run: str, resume: Path | None, keep_intermediate: bool, unsafe_no_sandbox: bool
-) -> Result:
+) -> Result[Facts]:
     """Supervise one training and sign its checkpoint; a step of `run`."""
     from tuneguard.journey.train import train
 

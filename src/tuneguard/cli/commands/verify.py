@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -58,7 +59,7 @@ def COMMAND(
     signer: Mapping[str, Any],
     attempt: str | None,
     tree: str | None,
-) -> Result:
+) -> Result[Facts]:
     """Verify DIRECTORY's evidence against the policy, and print every fault.
 
     Without --model, --run or --for the answer is "integrity only" and the exit code 4: nothing else was

@@ -11,6 +11,7 @@ from tuneguard.cli.options import EVIDENCE, PATH, POLICY, PROJECT, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.facts import Facts
     from tuneguard.findings import Result
     from tuneguard.project.project import Project
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 )
 @click.option("--model", metavar="N", help="Demand that the policy lets this model train on the data.")
 @click.option("--data", metavar="NAME@VERSION", help="Demand that the seal names this data set and version.")
-def COMMAND(project: Project, manifest: Path, checksums: Path, model: str | None, data: str | None) -> Result:
+def COMMAND(
+    project: Project, manifest: Path, checksums: Path, model: str | None, data: str | None
+) -> Result[Facts]:
     """Verify a data set sealed inside its folder, before any byte of it is trained on.
 
     Needs no project and writes nothing. The policy and its root come from outside the data.

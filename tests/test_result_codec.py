@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json as standard
+import json
 from pathlib import Path
 
 import pytest
 
 import golden
+from tuneguard import result_codec
 from tuneguard.errors import CannotLook, ConfigurationError, ForbiddenTree, Problem, Refused
 from tuneguard.findings import Finding, Location, Severity
-from tuneguard.output import json
 from world import results
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "output" / "golden"
 FIELDS = {
     *("schema", "command", "verdict", "subjects", "findings", "skipped", "evidence"),
     *("outputs", "facts", "notes", "next", "lines", "error"),
@@ -25,12 +25,12 @@ FIELDS = {
 def test_each_field_of_a_result(name):
     lines = [["Scanned", "14 files, 412.3 MiB"]]
 
-    golden.check(GOLDEN / f"{name}.json", json.render(results.ALL[name](), lines).decode())
+    golden.check(GOLDEN / f"{name}.json", result_codec.to_json(results.ALL[name](), lines).decode())
 
 
 @pytest.mark.parametrize("name", results.ALL)
 def test_a_result_has_every_field_and_whole_digests(name):
-    result = standard.loads(json.render(results.ALL[name]()))
+    result = json.loads(result_codec.to_json(results.ALL[name]()))
 
     assert result.keys() == FIELDS
     assert result["schema"] == "tuneguard.dev/result/v1"
@@ -43,7 +43,7 @@ def test_an_error_has_the_same_fields_and_says_why():
         [Problem("unknown key `a`", "t.yaml:1:1", "remove it"), Problem("missing `b`")]
     )
 
-    result = standard.loads(json.render_error("run", error, [["Copied", "x"]]))
+    result = json.loads(result_codec.error_to_json("run", error, [["Copied", "x"]]))
 
     assert result.keys() == FIELDS
     assert result["verdict"] == "not-understood"
@@ -60,7 +60,7 @@ def test_an_error_has_the_same_fields_and_says_why():
 def test_a_refusal_brings_its_findings_along():
     finding = Finding("T-SYMLINK", Severity.HIGH, "a symbolic link", Location("a/b"))
 
-    result = standard.loads(json.render_error("digest", ForbiddenTree("forbidden", findings=[finding])))
+    result = json.loads(result_codec.error_to_json("digest", ForbiddenTree("forbidden", findings=[finding])))
 
     assert result["verdict"] == "refused"
     assert [found["rule"] for found in result["findings"]] == ["T-SYMLINK"]
@@ -69,11 +69,11 @@ def test_a_refusal_brings_its_findings_along():
 
 @pytest.mark.parametrize(("error", "code"), [(Refused("no"), 1), (CannotLook("no"), 3)])
 def test_the_error_holds_the_exit_code(error, code):
-    assert standard.loads(json.render_error("scan", error))["error"]["exit"] == code
+    assert json.loads(result_codec.error_to_json("scan", error))["error"]["exit"] == code
 
 
 def test_it_ends_in_one_newline_and_is_sorted_so_that_two_can_be_compared():
-    said = json.render(results.passed())
+    said = result_codec.to_json(results.passed())
 
     assert said.endswith(b"}\n")
-    assert said == json.render(results.passed())
+    assert said == result_codec.to_json(results.passed())
