@@ -6,6 +6,7 @@ does not count is not shown as fact.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.project import Project
 from tuneguard.promotion.lineage import lineage
+from tuneguard.records import to_json
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -162,5 +164,5 @@ def _happened(entry: Entry) -> Happened:
         run=entry.run,
         attempt=entry.attempt,
         result=entry.result,
-        detail=dict(entry.detail),
+        detail=json.loads(to_json(entry.detail)),
     )
