@@ -104,6 +104,10 @@ def test_attack_an_edit_of_the_old_policy_is_hidden_in_its_migration(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "its bytes were changed afterwards" in printed.err
+    assert (
+        "help: restore what the root signed, or move the signature away and read the whole file"
+        in printed.err
+    )
 
 
 def test_where_no_signature_is_the_whole_file_is_to_be_read(

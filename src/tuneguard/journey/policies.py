@@ -122,7 +122,12 @@ def migrate(path: str | Path, *, project: Project | None = None) -> Result[Migra
     signed = os.path.lexists(bundle)
     if signed:
         signature = files.read_named(bundle, limits.BUNDLE_BYTES)
-        policy.verified(data, signature, root.find_root(project.root_option), file=str(path))
+        roots = root.find_root(project.root_option)
+        try:
+            policy.verified(data, signature, roots, file=str(path))
+        except Refused as error:  # an earlier policy cannot be signed again, as the help has it
+            help = "restore what the root signed, or move the signature away and read the whole file"
+            raise Refused(error.what, where=shown(path), help=help) from error
     after, read = migration.migrate(data, shown(path))
     gates.check(read)
     text = after.decode("utf-8")
