@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from steps import Promotion
 
-from world import pages, results
+from world import pages, result_schema, results
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import ProjectFolder
 
 pytestmark = pytest.mark.sandbox
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "result.schema.json"
 
 
 def decided(promotion: Promotion, form: str, *more: str) -> Path:
@@ -38,8 +38,10 @@ def test_the_facts_of_a_decision_are_those_that_reports_are_tested_with(trained:
     promotion = Promotion(trained)
     promotion.judged()
 
-    facts = json.loads(decided(promotion, "json").read_text())["facts"]
+    result = json.loads(decided(promotion, "json").read_text())
+    facts = result["facts"]
 
+    assert result_schema.faults(json.loads(SCHEMA.read_text()), result) == []
     known = results.facts()
     for name in ("model", "to", "stopped", "recorded", "report"):  # what `promote` adds
         del known[name]
