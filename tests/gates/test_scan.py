@@ -39,6 +39,32 @@ def test_a_finding_keeps_its_place_and_is_safe_to_print() -> None:
     assert finding.why == "x"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"message": 5}, {"message": None}, {"location": {"offset": 1}}, {"location": []}, {"why": ["x"]}],
+    ids=str,
+)
+def test_attack_a_finding_of_another_shape_refuses_whatever_its_severity(odd: dict[str, Any]) -> None:
+    said = judged("scan", case(scan(findings=(found("low", **odd),))))
+
+    assert said.verdict is Verdict.REFUSED
+    assert "a finding is not understood" in said.findings[0].message
+    assert said.findings[0].message.isprintable()
+
+
+def test_attack_no_text_of_a_finding_acts_on_a_terminal() -> None:
+    odd = "\x1b[31m\u202e"
+    place = {"path": odd, "member": odd, "opcode": odd}
+    texts = {"rule": odd, "message": odd, "why": odd, "fix": odd, "reference": odd}
+
+    (finding,) = judged("scan", case(scan(findings=(found("high", location=place) | texts,)))).findings
+
+    shown = [finding.rule, finding.message, finding.why, finding.fix, finding.reference]
+    assert finding.location is not None
+    shown += [finding.location.path, finding.location.member, finding.location.opcode]
+    assert all(text is not None and text.isprintable() for text in shown)
+
+
 def test_low_is_shown_and_refuses_only_where_the_policy_lists_it() -> None:
     low = scan(findings=(found("low"),))
     strict = policy(lambda p: p["gates"]["scan"].update(refuse=["low", "medium", "high", "critical"]))

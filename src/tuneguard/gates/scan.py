@@ -10,20 +10,23 @@ bytes as the tree holds. There is no way to force a pass.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuneguard.attest.predicates.scan import Scan
-from tuneguard.errors import ConfigurationError, Problem
+from tuneguard.errors import ConfigurationError, NotUnderstood, Problem
 from tuneguard.fields import decode as decode_fields
 from tuneguard.files import printable
 from tuneguard.findings import REFUSING, Finding, Location, Severity
 from tuneguard.gates.engine import Case, Gate, GateResult, fault, not_judged, ordered, refuses, signer
+from tuneguard.typed import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tuneguard.nodes import Node
+
+Part = TypeVar("Part", Finding, Location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,12 @@ def judge(case: Case, settings: Settings) -> GateResult:
 
 
 def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
-    told = [_retold(finding) for finding in body.findings]
+    told = []
+    for fields in body.findings:
+        try:
+            told.append(_printable(read(fields, Finding, "the scan's findings")))
+        except NotUnderstood as error:
+            yield fault(GATE, f"a finding is not understood: {error.what}", fix="scan the tree again")
     yield from told
     low = sum(finding.severity == Severity.LOW for finding in told)
     if low and Severity.LOW in settings.refuse:
@@ -116,43 +124,21 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
         yield fault(GATE, f"the scanner itself says {printable(body.verdict)}, and gives no reason")
 
 
-def _retold(finding: Mapping[str, Any]) -> Finding:
-    """A finding as the evidence holds it. Its severity is a known one, or it would not have been read."""
-    location = finding.get("location")
-    return Finding(
-        rule=_text(finding["rule"]),
-        severity=Severity(finding["severity"]),
-        message=_text(finding.get("message", "")),
-        location=_location(location) if isinstance(location, dict) else None,
-        why=_optional(finding.get("why")),
-        fix=_optional(finding.get("fix")),
-        reference=_optional(finding.get("reference")),
-    )
+def _printable(finding: Finding) -> Finding:
+    """The finding with every text safe to print."""
+    place = finding.location
+    return _escaped(finding, location=None if place is None else _escaped(place))
 
 
-def _location(fields: Mapping[str, Any]) -> Location:
-    return Location(
-        path=_text(fields.get("path", "")),
-        member=_optional(fields.get("member")),
-        offset=_number(fields.get("offset")),
-        opcode=_optional(fields.get("opcode")),
-        line=_number(fields.get("line")),
-        column=_number(fields.get("column")),
-    )
+def _escaped(value: Part, **changes: Any) -> Part:
+    texts = {name: text for name in value.__slots__ if type(text := getattr(value, name)) is str}
+    escaped: dict[str, Any] = {name: _text(text) for name, text in texts.items()}
+    return replace(value, **escaped | changes)
 
 
-def _text(value: object) -> str:
+def _text(value: str) -> str:
     """A text of the evidence, safe to print; our scanner has escaped names already."""
-    text = str(value)
-    return text if text.isprintable() else printable(text)
-
-
-def _optional(value: object) -> str | None:
-    return _text(value) if isinstance(value, str) else None
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if value.isprintable() else printable(value)
 
 
 GATE = Gate("scan", "nothing dangerous in the tree", "scan", decode, tighten, judge)
