@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tuneguard.engines.engine import Outcome, PlanOutcome, Session, State
+from tuneguard.engines.engine import EngineType, Outcome, PlanOutcome, Session, State
+from tuneguard.errors import CannotLook, NotUnderstood
+from tuneguard.facts import CopyFacts, NoFacts
+from tuneguard.findings import Result, Verdict
+from tuneguard.journey.promote import promote
 from tuneguard.plan.step import Service
 from tuneguard.progress import SILENT
 from tuneguard.project.project import Project
 from tuneguard.promotion.plan import promotion_plan
+from tuneguard.result_codec import to_json
 from world.engines import Scripted
 
 if TYPE_CHECKING:
@@ -128,3 +134,28 @@ def test_what_runs_after_a_step_that_did_not_pass(
         given = engine.given["decide"]
         told = [given[at + 1 : at + 3] for at, word in enumerate(given) if word == "--step"]
         assert next(each for each in told if each[1] != "passed") == status
+
+
+def test_attack_a_plan_that_ends_without_a_decision_has_no_result(
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project.path)
+    copied = CopyFacts(tree="ab", attempt="one", number=1, how="copied")
+    said = to_json(Result("copy", Verdict.NOT_UNDERSTOOD, facts=copied))
+    answers = {"copy": Outcome(State.FAILED, 3, {}, json.loads(said))}
+    engine = EngineType("scripted", "builder", "level", lambda session: Scripted(answers, session))
+
+    with pytest.raises(CannotLook, match="stopped at copy, and nothing was decided"):
+        promote("runs/042", to="oci:registry:ft-042", run="042", model="support-llama", engine=engine)
+
+
+def test_attack_a_step_whose_result_is_another_commands_is_not_understood(
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project.path)
+    said = to_json(Result("copy", Verdict.PASSED, facts=NoFacts()))
+    answers = {"copy": Outcome(State.PASSED, 0, {"tree": "ab"}, json.loads(said))}
+    engine = EngineType("scripted", "builder", "level", lambda session: Scripted(answers, session))
+
+    with pytest.raises(NotUnderstood, match=r"`facts\.tree` is missing at the step copy"):
+        promote("runs/042", to="oci:registry:ft-042", run="042", model="support-llama", engine=engine)
