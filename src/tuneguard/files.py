@@ -56,6 +56,12 @@ def fault_point(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fault_counter() -> tuple[Path, ...]:
+    """The file in which durable steps are counted, which a confined process has to write to as well."""
+    wanted = os.environ.get(FAULT_AT)
+    return () if wanted is None else (Path(wanted.partition(":")[2]),)
+
+
 def printable(name: str | bytes) -> str:
     """A name from outside as text that no terminal acts on: escapes what is not plainly printable.
 

@@ -37,7 +37,7 @@ from tuneguard.engines.engine import (
     state_of,
 )
 from tuneguard.errors import CannotLook, NotUnderstood, UsageError
-from tuneguard.files import read_bounded
+from tuneguard.files import fault_counter, read_bounded
 from tuneguard.plan.handover import CONFINED, LINES_FD, PASSPHRASE_FD, confined
 from tuneguard.plan.step import Service
 
@@ -127,7 +127,8 @@ class LocalEngine:
 
     def _writable(self, step: Step, folder: Path) -> list[Path]:
         mounts = [mount for mount in step.mounts if not mount.read_only]
-        return [folder, *(self._session.volumes[mount.volume] / mount.subpath for mount in mounts)]
+        mounted = (self._session.volumes[mount.volume] / mount.subpath for mount in mounts)
+        return [folder, *mounted, *fault_counter()]
 
 
 ENGINE = EngineType("local", "https://tuneguard.dev/builders/local/v1", "SLSA_BUILD_LEVEL_1", LocalEngine)
