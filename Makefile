@@ -24,7 +24,7 @@ test-peers: .all ## set up, build the real counterparts once, then the tests tha
 	@$(BIN)/python -m pytest -q $(PARALLEL) -m needs
 	@$(BIN)/python -m pytest -q tests/peers
 
-check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the rooms' tests
+check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the tests of each package
 	@$(BIN)/python -m pytest -q $(PARALLEL) -m "not torch and not slow and not sandbox" $(ROOMS)
 
 lint: .check     ## ruff, mypy, the import contract, links and navigation of the documents

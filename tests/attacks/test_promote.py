@@ -438,7 +438,7 @@ def test_an_expected_run_alone_is_one_of_the_projects_model(
 ) -> None:
     assert trained("verify", "runs/042", "--run", "042") == 0
     assert trained("verify", "runs/042", "--run", "043") == 1
-    assert "speaks of run 042, expected is run 043" in capsys.readouterr().out
+    assert "is about run 042, expected is run 043" in capsys.readouterr().out
 
 
 def test_a_registry_that_cannot_be_reached_is_told_before_anything_is_judged(

@@ -120,7 +120,7 @@ def test_fault_06_07_an_older_runs_checkpoint_with_its_evidence_in_this_runs_pla
         (trained.path / "runs" / name).rename(trained.path / "runs" / name.replace("042", "043"))
 
     assert trained("verify", "runs/043", "--run", "043") == REFUSED
-    assert "speaks of run 042, expected is run 043" in capsys.readouterr().out
+    assert "is about run 042, expected is run 043" in capsys.readouterr().out
 
 
 def test_fault_08_an_empty_checkpoint_is_not_signed(tmp_path: Path, key: Path) -> None:

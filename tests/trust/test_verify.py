@@ -450,7 +450,7 @@ def test_an_old_checkpoint_replayed_as_a_new_run() -> None:
     seen = promoting([signature(), provenance(run="041"), scan(), evaluation()])
 
     assert rules(seen) == ["V10"]
-    assert "speaks of run 041, expected is run 042" in said(seen)
+    assert "is about run 041, expected is run 042" in said(seen)
 
 
 def test_another_model_s_checkpoint_in_this_model_s_place() -> None:

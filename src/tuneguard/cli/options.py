@@ -109,7 +109,7 @@ REGISTRY: Group = (
         ["--insecure-registry"],
         multiple=True,
         metavar="HOST",
-        help="Speak HTTP without TLS to this registry. Repeatable.",
+        help="Use HTTP without TLS for this registry. Repeatable.",
     ),
     click.Option(
         ["--registry-ca"],

@@ -76,7 +76,7 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
         summary = f"{summary}; consistent with {compared} beside it"
         notes.append(f"{compared} lay beside the ledger: whoever can rewrite one can rewrite both")
     if head is None:
-        notes.append("without a head that was kept elsewhere, a rewritten ledger cannot be told")
+        notes.append("without a head that was kept elsewhere, a rewritten ledger is not detected")
     project.reporter.say("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
     return Result(
         command="ledger verify",

@@ -50,7 +50,7 @@ def promote(
     command line. `mount_from`: see `tuneguard.journey.push.push`.
 
     Raises:
-        UsageError: outside a project, or the model cannot be told.
+        UsageError: outside a project, or the model is not clear.
         TuneguardError: what a step ended in.
     """
     directory = Path(directory)

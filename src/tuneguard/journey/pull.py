@@ -51,7 +51,7 @@ def pull(
     """Fetch what `reference` names into the new folder `directory`, its evidence beside it.
 
     Raises:
-        UsageError: the folder is there already, or the model cannot be told.
+        UsageError: the folder is there already, or the model is not clear.
         Refused: no passed verdict counts, nothing that counts says that the tag names it, or bytes
             are not what the manifest says.
         CannotLook: the registry cannot be reached.

@@ -110,7 +110,8 @@ def _digest(source: Reference, registry: Registry) -> str:
     raise UsageError(
         "a signature by cosign names a manifest, and none says which one a tag means",
         where=str(source),
-        help="name the digest that you were told" + (f"; the tag means {now} now" if now else ": @sha256:…"),
+        help="name the digest that the publisher gave you"
+        + (f"; the tag means {now} now" if now else ": @sha256:…"),
     )
 
 

@@ -53,7 +53,7 @@ def scan(
         found = engine.scan_paths(named, reporter=project.reporter)
         return _result(found, tuple(Subject(shown(path)) for path in named), (), project)
     if len(named) != 1 or not named[0].is_dir():
-        raise UsageError("a signed scan speaks of one folder", help="name one folder, or leave out --sign")
+        raise UsageError("a signed scan is about one folder", help="name one folder, or leave out --sign")
     faults: list[Finding] = []
     manifest = evidence_log.bound(named[0], tree, project, faults)
     found = engine.scan_tree(named[0], manifest, reporter=project.reporter)

@@ -179,7 +179,7 @@ class _Session:
             raise Refused(
                 f"wants the upload to go to another host, {shown(url)}",
                 where=self._server.name,
-                help="push to a registry that takes uploads itself; behind a proxy, have it told its own URL",
+                help="push to a registry that takes uploads itself; behind a proxy, set its external URL",
             )
         self._url = url
 

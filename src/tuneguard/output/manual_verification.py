@@ -246,7 +246,7 @@ def _signed(result: Result[Facts], facts: DecideFacts) -> Iterator[Block]:
     pieces = list(_pieces(result, facts))
     yield Block(
         "The evidence",
-        "For each piece, whether it was signed with that key, and that it speaks of this tree. What it says "
+        "For each piece, whether it was signed with that key, and that it is about this tree. What it says "
         'is then in "$work/said", as JSON. The signature lists files: each is compared.',
         _fill(
             EVIDENCE,

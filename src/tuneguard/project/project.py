@@ -259,9 +259,7 @@ class Project:
         target = parse(reference)
         found = None if target.kind == "layout" else self.policy.model_for(target.name)
         if found is None:
-            raise UsageError(
-                f"which model is meant by {reference} cannot be told", help="name it: --model NAME"
-            )
+            raise UsageError(f"cannot determine which model {reference} is", help="name it: --model NAME")
         return found.name
 
     def evidence_of(self, tree: Path) -> Path:

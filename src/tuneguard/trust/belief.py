@@ -40,8 +40,8 @@ def check_identity(identity: Identity, question: Question) -> None:
 
     A signer's own date proves nothing, so validity is judged at the time of verification. A revocation
     ends everything that the key ever signed, whatever date it bears, unless its reason is `retired` or
-    `superseded`: that is the same as `until`. For loading, for following a tag and for renewing it, a key
-    whose time ran out is still heard about what it signed before (V21). For everything else its evidence
+    `superseded`: that is the same as `validUntil`. For loading, for following a tag and for renewing it,
+    a key whose time ran out still counts for what it signed before (V21). For everything else its evidence
     has ended, and somebody whose key is believed makes it anew.
     """
     if identity.form == "blob":
@@ -101,7 +101,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
     time ran out, or that was retired, ends nothing here.
 
     A key that the policy does not name any more refuses: whether it was given up in good order or stolen
-    cannot be told. So a policy keeps the keys that it once believed, with `until` or `revoked`. A verdict
+    is not known. So a policy keeps the keys that it once believed, with `validUntil` or `revoked`. A verdict
     that names nobody, as verdicts did at first, refuses under a policy that has a compromised key.
     """
     body, policy = opened.body, opened.question.policy
@@ -114,7 +114,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
         yield Fault(
             "V22",
             "does not say whose evidence it relies on, and the policy knows a compromised key",
-            why="whether that key had a part in it cannot be told",
+            why="it is not known whether that key had a part in it",
             fix=_AGAIN,
         )
     known = policy.by_keyid()
@@ -143,7 +143,7 @@ def _unknown(named: Sequence[Relied]) -> Fault:
     return Fault(
         "V22",
         f"relies on {_kinds(named)} by {name}, whose key {key[:12]} the policy does not name",
-        why=f"whether the key {key} was replaced or stolen cannot be told",
+        why=f"it is not known whether the key {key} was replaced or stolen",
         fix="have the policy's owner list it again, with `until` if it was replaced or `revoked` if stolen; "
         "or promote the model again",
     )

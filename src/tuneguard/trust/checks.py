@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_subject(opened: Opened) -> Iterator[Fault]:
-    """The statement speaks of exactly this tree.
+    """The statement is about exactly this tree.
 
     Its subject is the tree digest that was computed here. A statement that lists the files (a
     signature, a seal) is compared file by file in the next three steps, so that a person sees which
@@ -38,7 +38,7 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
     if spoken != digest and not opened.difference:
         yield Fault(
             "V06",
-            f"speaks of another tree: {(spoken or 'none')[:12]}, here is {digest[:12]}",
+            f"is about another tree: {(spoken or 'none')[:12]}, here is {digest[:12]}",
             why=f"signed {spoken}, found {digest}",
             fix="find the evidence that belongs to this tree, or restore the tree that was signed",
             tree=spoken,
@@ -113,7 +113,7 @@ def check_names(opened: Opened) -> Iterator[Fault]:
         if wanted is not None and said != wanted:
             yield Fault(
                 "V10",
-                f"speaks of {what} {printable(said)}, expected is {what} {printable(wanted)}",
+                f"is about {what} {printable(said)}, expected is {what} {printable(wanted)}",
                 why="evidence of one run or model is worth nothing for another",
             )
 
@@ -251,11 +251,11 @@ def check_verdict(opened: Opened) -> Iterator[Fault]:
     wanted = question.expectation.manifest_digest
     named = manifest_of(opened.statement) or "none"
     if wanted is None:
-        yield Fault("V15", "speaks of a registry manifest, and the caller gave none to compare it with")
+        yield Fault("V15", "is about a registry manifest, and the caller gave none to compare it with")
     elif named != wanted:
         yield Fault(
             "V15",
-            f"speaks of the manifest {named[:19]}, this tree makes {wanted[:19]}",
+            f"is about the manifest {named[:19]}, this tree makes {wanted[:19]}",
             why=f"signed {named}, found {wanted}",
         )
     if body.resource_uri != question.model.repository:

@@ -118,7 +118,7 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
         Fault(
             "V03",
             "is signed by no key that the policy names",
-            why="the bundle was changed after it was signed, or a stranger signed it",
+            why="the bundle was changed after it was signed, or another key signed it",
         )
     )
 
@@ -139,7 +139,7 @@ def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Q
     predicate = predicates_by_type().get(statement.predicate_type)
     if predicate is None:
         type_ = printable(statement.predicate_type[:120])
-        raise Stop(Fault("V05", f"speaks of something that counts for nothing here: {type_}", aside=True))
+        raise Stop(Fault("V05", f"is about something that does not count here: {type_}", aside=True))
     roles = question.roles_of(identity, predicate.id)
     if not roles:
         about = "" if question.integrity_only else f" about {question.expectation.model}"

@@ -85,7 +85,7 @@ def _keys(policy: Node, problems: Problems) -> None:
 
 
 def _blobs(policy: Node, problems: Problems) -> None:
-    """A key for raw blobs speaks in no role: it signs nothing that a role may say (TRUST.md rule 5)."""
+    """A key for raw blobs counts in no role: it signs no statement (TRUST.md rule 5)."""
     blobs = {
         name
         for name, identity in _below(policy, "identities")

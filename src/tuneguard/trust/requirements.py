@@ -151,9 +151,9 @@ def _what_it_says(claim: Claim[Said]) -> bytes:
 
 
 def check_separation(question: Question, claim: Claim[Said]) -> Fault | None:
-    """No custodian speaks in two roles that the policy keeps apart.
+    """No custodian gives evidence in two roles that the policy keeps apart.
 
-    Custodians count, not keys. Whoever keeps believed keys of both roles for this model is heard in
+    Custodians count, not keys. Whoever keeps believed keys of both roles for this model counts in
     neither: were only the evidence at hand compared, leaving a file away could hide that one person
     both built and promoted. `builder` and `promoter` are apart in every policy.
     """

@@ -170,7 +170,7 @@ def _check(statement: Statement, body: Verdict, where: str) -> None:
     manifest = manifest_of(statement)
     if statement.tree is None or len(statement.subjects) != 1 + body.passed or body.passed != bool(manifest):
         raise NotUnderstood(
-            "a passed verdict speaks of a tree and a manifest, any other of a tree alone",
+            "a passed verdict is about a tree and a manifest, any other about a tree alone",
             where=printable(where),
         )
 

@@ -1,4 +1,4 @@
-"""tuneguard doctor: what this machine offers, and what mends what it lacks."""
+"""tuneguard doctor: what this machine offers, and how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @command("doctor", PROJECT, POLICY, LEDGER, KEYS)
 def COMMAND(project: Project) -> Result[Facts]:
-    """Show what this machine offers to runs and promotions, and what mends what it lacks.
+    """Show what this machine offers, and how to fix what is missing.
 
     Exit code 1 where something that a run or a promotion needs is missing. Nothing is written.
     """

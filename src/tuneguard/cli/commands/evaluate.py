@@ -38,7 +38,7 @@ def COMMAND(
 ) -> Result[Facts]:
     """Measure accuracy and toxicity of the checkpoint DIRECTORY, in the sandbox, and sign the counts.
 
-    Only after a clean signed scan of the same tree. The flags may only tighten the policy.
+    It needs a clean signed scan of the same tree. The flags may only tighten the policy.
     """
     from tuneguard.journey.evaluate import evaluate
 

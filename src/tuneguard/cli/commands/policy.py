@@ -1,4 +1,4 @@
-"""tuneguard policy: sign, check, migrate, change and explain the file that says whom to believe."""
+"""tuneguard policy: sign, check, migrate, change and explain the file that lists whose evidence counts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sign(project: Project, file: Path) -> Result[Facts]:
 @command("policy check", ROOT, short="check")
 @FILE
 def check(project: Project, file: Path) -> Result[Facts]:
-    """Check FILE's signature, and say what it would refuse or believes too lightly."""
+    """Check FILE's signature, and list what it refuses or accepts by mistake."""
     from tuneguard.journey import policies
 
     return policies.check(file, project=project)
@@ -44,7 +44,7 @@ def check(project: Project, file: Path) -> Result[Facts]:
 @command("policy explain", short="explain")
 @FILE
 def explain(project: Project, file: Path) -> Result[Facts]:
-    """Say in plain words whom FILE believes about what."""
+    """Print in plain words whose evidence FILE accepts, and for what."""
     from tuneguard.journey import policies
 
     return policies.explain(file, project=project)
@@ -53,7 +53,7 @@ def explain(project: Project, file: Path) -> Result[Facts]:
 @command("policy migrate", ROOT, short="migrate", document=True)
 @FILE
 def migrate(project: Project, file: Path) -> Result[Facts]:
-    """Print FILE, a policy of an earlier version, as one of today, and how the two differ.
+    """Convert FILE from an earlier version; print the new text and the changes.
 
     FILE stays as it is. The new text goes to the standard output, or to the file that --output names; the
     root reads it and signs it.
@@ -126,7 +126,7 @@ def revoke(project: Project, name: str, file: Path, reason: str) -> Result[Facts
 )
 @click.option("--name", "new", metavar="NEW", help="Name the new identity; without it NAME-2.")
 def rotate(project: Project, name: str, file: Path, public_key: Path, new: str | None) -> Result[Facts]:
-    """Let another key follow that of identity NAME in FILE, which makes no evidence from now on."""
+    """Replace the key of identity NAME in FILE from now on, raise the version, sign again."""
     from tuneguard.journey import policies
 
     return policies.rotate(file, name, public_key=public_key, new=new, project=project)

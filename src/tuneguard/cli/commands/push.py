@@ -43,7 +43,7 @@ def COMMAND(
     attempt: str | None,
     tree: str | None,
 ) -> Result[Facts]:
-    """Push DIRECTORY, which must bear a passed verdict that the policy believes."""
+    """Push DIRECTORY, which needs a passed verdict that the policy accepts."""
     from tuneguard.journey.push import push
 
     return push(

@@ -34,7 +34,7 @@ RULE = Rule(
     title="a configuration names what was not looked at",
     looks_at=(Object,),
     check=_check,
-    why="it is no part of the tree, so nothing here speaks of it",
+    why="it is no part of the tree, so no evidence covers it",
     fix="see whether the name is the one that you expect",
     reference="CWE-1059",
 )

@@ -32,7 +32,7 @@ RULE = Rule(
     title="source code beside the model",
     looks_at=(Identified,),
     check=_check,
-    why="loaders run it when they are told to trust the model, and people run it by hand",
+    why="loaders run it when they trust the model's code, and people run it by hand",
     fix="remove it from the checkpoint, and keep it with the training code",
     reference="CWE-829",
 )
