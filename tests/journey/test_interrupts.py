@@ -20,7 +20,7 @@ from tuneguard.journey import init as initialising
 from tuneguard.ledger.entry import Event
 from tuneguard.sandbox.controls import CONTROLS, Control, Outcome
 from tuneguard.sandbox.state import ControlState
-from tuneguard.training import execute as training
+from tuneguard.training import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -354,7 +354,7 @@ def test_an_init_that_is_interrupted_does_not_take_the_controls_for_absent(
 def test_a_run_that_is_interrupted_before_it_begins_claims_no_id(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "find_backend", Interrupted)
+    monkeypatch.setattr(prepare, "find_backend", Interrupted)
 
     assert project("train", "--run", "042") == 130
 
