@@ -262,6 +262,15 @@ def test_only_scan_and_evaluation_hash_the_copy_again(
     )
 
 
+def test_a_promotion_where_no_ledger_is_yet_makes_one(trained: ProjectFolder) -> None:
+    """As where the promoter has a machine of their own, or names a new --ledger."""
+    (trained.path / ".tuneguard/ledger.db").unlink()
+
+    Promotion(trained).passed()
+
+    assert (trained.path / ".tuneguard/ledger.db").exists()
+
+
 def test_a_model_below_the_bar_is_refused_with_its_numbers(
     trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ source. The attempt's number among all attempts for this tree is printed: retryi
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tuneguard import files
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.findings import Finding
-    from tuneguard.ledger.store import Store
+    from tuneguard.ledger.store import SqliteStore
     from tuneguard.project.project import Project
 
 
@@ -80,12 +81,14 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
     )
 
 
-def _is_open(ledger: Store, attempt: str, tree: str) -> bool:
-    """Whether a step that was started before opened the attempt.
+def _is_open(ledger: SqliteStore, attempt: str, tree: str) -> bool:
+    """Whether a step that was started before opened the attempt. A ledger is made by its first entry.
 
     Raises:
         Refused: it did so for another tree.
     """
+    if not os.path.lexists(ledger.path):
+        return False
     opened = next(iter(ledger.entries(event=Event.ATTEMPT, attempt=attempt)), None)
     if opened is not None and opened.tree != tree:
         raise Refused(
