@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRIES = """\
-import json, os, socket, subprocess, sys
+import fcntl, json, os, pty, socket, subprocess, sys
 from pathlib import Path
 from tuneguard.sandbox.confine import confine
 allowed, denied, network = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "network"
+terminal = pty.openpty()[1]
 failed = confine(network=network, writable=[allowed, allowed / "new/deep"])
 
 def tried(what):
@@ -31,6 +32,16 @@ def unshared():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(0x10000000):
         raise OSError(ctypes.get_errno(), "unshare")
+
+def cloned(flags):
+    import ctypes, platform
+    libc = ctypes.CDLL(None, use_errno=True)
+    made = libc.syscall({"x86_64": 56, "aarch64": 220}[platform.machine()], flags, 0, 0, 0, 0)
+    if made == 0:
+        os._exit(0)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "clone")
+    os.waitpid(made, 0)
 
 def child():
     code = f"import socket; socket.socket(); open({str(denied / 'child')!r}, 'w')"
@@ -56,11 +67,14 @@ print(json.dumps({
     "trace": tried(lambda: os.close(os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY))),
     "signal": tried(lambda: os.kill(os.getppid(), 0)),
     "namespace": tried(lambda: os.unshare(os.CLONE_NEWUSER) if hasattr(os, "unshare") else unshared()),
+    "new namespace": tried(lambda: cloned(0x10000000 | 17)),
+    "set-id": tried(lambda: (allowed / "moved").chmod(0o4755)),
+    "type": tried(lambda: fcntl.ioctl(terminal, 0x5412, b"x")),
     "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
     "child": tried(child),
 }))
 """
-ACCES, XDEV, NOSUPPORT = 13, 18, 97
+PERM, ACCES, XDEV, NOSUPPORT = 1, 13, 18, 97
 
 
 def outcome(tmp_path: Path, network: str) -> dict[str, int | dict[str, str]]:
@@ -85,9 +99,9 @@ def test_what_was_given_up(tmp_path: Path):
         "rename",
         "read",
         "null",
-        "unix",
     }
-    assert found["internet"] == found["internet6"] == found["netlink"] == NOSUPPORT
+    assert found["internet"] == found["internet6"] == found["netlink"] == found["unix"] == NOSUPPORT
+    assert found["new namespace"] == found["set-id"] == found["type"] == PERM
     assert (tmp_path / "denied/there").read_text() == "kept"
     assert {found[name] for name in ("write elsewhere", "change", "truncate", "remove", "folder")} == {ACCES}
 

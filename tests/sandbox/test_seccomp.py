@@ -30,13 +30,13 @@ CALLS = {  # what ordinary programs need, by the kernel's headers
 
 
 @cache
-def assembled(machine):
-    return list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+def assembled(machine, made):
+    return list(struct.iter_unpack("=HBBI", made(machine)))
 
 
-def judge(machine, number, arguments=(), architecture=None):
+def judge(machine, number, arguments=(), architecture=None, made=seccomp.program):
     """Run the filter as the kernel would, with every bound checked; its return value."""
-    program = assembled(machine)
+    program = assembled(machine, made)
     arguments = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=IIQ6Q", number, architecture or seccomp.ARCHITECTURE[machine], 0, *arguments)
     accumulator, at = 0, 0
@@ -132,6 +132,27 @@ def test_no_mode_with_set_id_bits_is_taken_by_any_call_that_takes_a_mode(machine
             opened = [0] * flags + [0] + [0] * (place - flags - 1) + [mode]
             assert judge(machine, numbers[COLUMN[machine]], made) == expected
             assert judge(machine, numbers[COLUMN[machine]], opened) == seccomp.ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(number=st.integers(0, 1023), argument=st.integers(0, 2**64 - 1))
+def test_a_step_without_network_has_the_same_filter_and_neither_sockets_nor_a_hand_at_its_terminal(
+    machine, number, argument
+):
+    socket_call, ioctl = seccomp.SOCKET[COLUMN[machine]], seccomp.IOCTL[COLUMN[machine]]
+    own = {socket_call, ioctl}
+
+    if number not in own:
+        arguments = [argument] * 6
+        assert judge(machine, number, arguments, made=seccomp.offline) == judge(machine, number, arguments)
+    assert judge(machine, socket_call, [argument], made=seccomp.offline) == denied(errno.EAFNOSUPPORT)
+    assert judge(machine, socket_call, [socket.AF_UNIX], made=seccomp.offline) == denied(errno.EAFNOSUPPORT)
+    typed = argument % 2**32 in (0x5412, 0x541C)
+    answer = judge(machine, ioctl, [0, argument], made=seccomp.offline)
+    assert answer == (denied(errno.EPERM) if typed else seccomp.ALLOW)
+    for request in (0x5412, 0x541C):  # TIOCSTI, TIOCLINUX
+        high = argument >> 32 << 32
+        assert judge(machine, ioctl, [0, request | high], made=seccomp.offline) == denied(errno.EPERM)
 
 
 def test_a_machine_without_a_filter_says_so():

@@ -36,8 +36,9 @@ _SINCE = {1 << 13: 2, 1 << 14: 3}
 def confine(*, network: bool, writable: Iterable[Path]) -> dict[str, str]:
     """Give up what is not allowed, for good. Returns what could not be given up and why.
 
-    Without `network` no socket can be made but of the family AF_UNIX. Files can be written below the paths in
-    `writable`, and where such a path is not there yet, below the nearest folder above it that is.
+    Without `network` no socket can be made, a Unix one neither: an agent that holds a key may listen there.
+    Files can be written below the paths in `writable`, and where such a path is not there yet, below the
+    nearest folder above it that is.
     """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     failed: dict[str, str] = {}

@@ -89,6 +89,10 @@ UNKNOWN: dict[str, tuple[int, int | None]] = {
 }
 """Answered with ENOSYS, on which every library falls back to the older call."""
 
+IOCTL = (16, 29)
+TYPING = (0x5412, 0x541C)
+"""TIOCSTI and TIOCLINUX: put input into a terminal."""
+
 SOCKET = (41, 198)
 FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: each bounded by the network namespace."""
@@ -139,35 +143,48 @@ def program(machine: str) -> bytes:
     Raises:
         OSError: (ENOSYS) there is none for this machine.
     """
-    column, code = _denying(machine, FAMILIES)
+    return _assembled([*_denying(machine, FAMILIES), _return(ALLOW)])
+
+
+def offline(machine: str) -> bytes:
+    """The filter for a step of a plan that needs no network: as `program`, and no socket of any family.
+
+    A Unix socket would reach a signing agent, which holds the key that the step does not, or a service that
+    starts what it is told. Nor can the step type into its terminal, whose shell would run that.
+
+    Raises:
+        OSError: (ENOSYS) there is none for this machine.
+    """
+    return _assembled([*_denying(machine, ()), *_typing(machine), _return(ALLOW)])
+
+
+def _denying(machine: str, families: tuple[int, ...]) -> list[Instruction]:
+    """The code that denies calls, set-id modes, new namespaces, and sockets of other families."""
+    if machine not in ARCHITECTURE:
+        raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
+    code = [*_preamble(machine)]
+    column = _column(machine)
+    for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
+        for numbers in table.values():
+            code += _on(numbers[column], [_return(ERRNO | answer)])
+    code += _on(SOCKET[column], _families(families))
     code += _on(CLONE[column], [_argument(0), *_deny_bits(NEW_NAMESPACE)])
     for call, mode in MODES:
         code += _on(call[column], [_argument(mode), *_deny_bits(SET_ID)])
     for call, flags, mode in OPENS:
         code += _on(call[column], _opening(flags, mode))
-    return _assembled([*code, _return(ALLOW)])
+    return code
 
 
-def offline(machine: str) -> bytes:
-    """The filter for a step of a plan: as `program`, without its rules on modes; AF_UNIX is the one family.
-
-    Raises:
-        OSError: (ENOSYS) there is none for this machine.
-    """
-    _, code = _denying(machine, FAMILIES[:1])
-    return _assembled([*code, _return(ALLOW)])
+def _typing(machine: str) -> list[Instruction]:
+    """The code that denies putting input into a terminal."""
+    denied = [each for request in TYPING for each in _on(request, [_return(ERRNO | errno.EPERM)])]
+    return _on(IOCTL[_column(machine)], [_argument(1), *denied, _return(ALLOW)])
 
 
-def _denying(machine: str, families: tuple[int, ...]) -> tuple[int, list[Instruction]]:
-    """The column of `machine` in the tables, and the code that denies calls and other socket families."""
-    if machine not in ARCHITECTURE:
-        raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
-    code = [*_preamble(machine)]
-    column = 0 if machine == "x86_64" else 1
-    for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
-        for numbers in table.values():
-            code += _on(numbers[column], [_return(ERRNO | answer)])
-    return column, code + _on(SOCKET[column], _families(families))
+def _column(machine: str) -> int:
+    """The column of `machine` in the tables."""
+    return 0 if machine == "x86_64" else 1
 
 
 def _assembled(code: list[Instruction]) -> bytes:
