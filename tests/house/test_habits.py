@@ -61,3 +61,13 @@ def test_every_golden_output_is_one_that_a_test_writes() -> None:
     written = {*results.ALL, "doctor", "log"}
 
     assert {path.name.partition(".")[0] for path in (TESTS / "output" / "golden").iterdir()} <= written
+
+
+def test_ci_measures_coverage_and_fails_below_a_floor() -> None:
+    floor = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["report"]["fail_under"]
+    [recipe] = re.findall(r"^coverage:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert floor >= 77
+    assert "--cov " in recipe
+    assert "--no-cov" not in recipe
+    assert re.search(r"^make .*\bcoverage\b", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
