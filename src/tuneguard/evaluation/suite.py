@@ -140,7 +140,7 @@ def malformed(what: str, where: str) -> NotUnderstood:
     return NotUnderstood(
         what,
         where=printable(where),
-        help="mend the row, seal the set again, and have the policy name it",
+        help="correct the row, seal the set again, and name the new set in the policy",
     )
 
 

@@ -288,7 +288,7 @@ def _notes(question: Question) -> Iterable[str]:
     if question.integrity_only:
         return
     if expected.purpose in ("promote", "load") and expected.run is None:
-        yield "no run was expected: any run of this model will do"
+        yield "no run was named: any run of this model is accepted (name one: --run ID)"
     if expected.purpose == "train" and expected.sealed == "dataset" and expected.data_version is None:
         yield "the data's version is unpinned"
     if expected.deferred:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def COMMAND(project: Project, subject: str) -> Result[Facts]:
     """Show what a tree was made from, who judged it, and where it was pushed.
 
-    Of a tree's or manifest's DIGEST the first 8 digits or more will do.
+    The first 8 or more digits of a tree's or manifest's DIGEST are enough.
     """
     from tuneguard.journey.trace import trace
 

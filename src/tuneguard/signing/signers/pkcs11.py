@@ -144,7 +144,7 @@ def _module(place: _Place) -> Any:
         held = os.stat(path)
     except (OSError, ValueError) as error:
         raise UsageError(
-            "the PKCS#11 module is not there", where=shown, help="install it, or mend the path"
+            "the PKCS#11 module is not there", where=shown, help="install it, or correct the path"
         ) from error
     theirs = held.st_uid not in (0, os.geteuid()) or held.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not os.path.isabs(path) or not stat.S_ISREG(held.st_mode) or theirs:
