@@ -293,7 +293,9 @@ def test_a_resumed_run_names_its_parent() -> None:
 # --- The command, and what nobody fixed ----------------------------------------------------------------
 
 NOT_COMPARED = Comparison(
-    TreeSet(EVALUATION_SET.digest), False, "the set is not at hand: the pipeline file names none"
+    digest=TreeSet(EVALUATION_SET.digest),
+    compared=False,
+    how="the set is not at hand: the pipeline file names none",
 )
 
 
@@ -338,14 +340,16 @@ def test_code_that_nobody_compared_with_the_evaluation_set_refuses_in_production
 
 
 def test_code_that_was_compared_or_is_fixed_whole_passes() -> None:
-    compared = Comparison(TreeSet(EVALUATION_SET.digest), True, "2 files hold none of it")
+    compared = Comparison(digest=TreeSet(EVALUATION_SET.digest), compared=True, how="2 files hold none of it")
 
     assert under(comparison=compared).findings == ()
     assert under(fixing("code", "config", "command"), comparison=NOT_COMPARED).findings == ()
 
 
 def test_a_comparison_with_another_set_is_none() -> None:
-    other = Comparison(TreeSet(sha256("last year's set")), True, "2 files hold none of it")
+    other = Comparison(
+        digest=TreeSet(sha256("last year's set")), compared=True, how="2 files hold none of it"
+    )
 
     assert "names another set now" in under(comparison=other).findings[0].message
 

@@ -11,7 +11,7 @@ from tuneguard.errors import ConfigurationError, UsageError
 from tuneguard.records import read_yaml, to_json
 from tuneguard.trust import template
 from tuneguard.trust.edit import revoke, rotate, set_model
-from tuneguard.trust.policy import EvaluationRule, Revocation, parse_policy
+from tuneguard.trust.policy import EvaluationRule, Revocation, SealedBy, parse_policy
 from world.policies import BASE, CLASSIFIER, SET, public, text
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -366,3 +366,40 @@ def test_a_key_cannot_follow_one_that_is_revoked_nor_be_anothers():
         rotate(text().encode(), "ci", public("pia"), new=None, at=AT)
     with pytest.raises(UsageError, match="no identity `nobody`"):
         revoke(text().encode(), "nobody", reason="x", at=AT)
+
+
+# --- Bases and evaluation sets by steward ------------------------------------------------------------
+
+BY_STEWARD = (
+    (f"base: [{BASE}]", f"base: [{BASE}, {{name: llama, steward: [alice]}}]"),
+    (f"set: {SET}", "set: {name: eval, steward: [alice]}"),
+)
+
+
+def test_a_stewards_key_is_followed_at_each_base_and_evaluation_set():
+    after = rotate(text(*BY_STEWARD).encode(), "alice", public("new"), new="alice-2", at=AT)
+
+    model = parse_policy(after, "f").models["support-llama"]
+    both = ("alice", "alice-2")
+    assert model.bases == (BASE, SealedBy("llama", both))
+    assert model.evaluation is not None
+    assert model.evaluation.set == SealedBy("eval", both)
+
+
+def test_what_a_steward_names_stays_where_something_else_is_set():
+    after = set_model(text(*BY_STEWARD).encode(), "support-llama", classifier=NEW)
+
+    model = parse_policy(after, "f").models["support-llama"]
+    assert model.bases == (BASE, SealedBy("llama", ("alice",)))
+    assert model.evaluation == EvaluationRule(
+        SealedBy("eval", ("alice",)), NEW, {"accuracy": 1, "toxicity": 1}, 200
+    )
+
+
+def test_a_digest_takes_the_place_of_what_a_steward_named():
+    after = set_model(text(*BY_STEWARD).encode(), "support-llama", base=NEW, evaluation=NEW)
+
+    model = parse_policy(after, "f").models["support-llama"]
+    assert model.bases == (NEW,)
+    assert model.evaluation is not None
+    assert model.evaluation.set == NEW

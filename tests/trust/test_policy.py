@@ -58,7 +58,7 @@ def test_the_policy_says_what_was_written():
     assert policy.gates["scan"].get("refuse").plain() == ["medium", "high", "critical"]
     assert policy.custodians("builder") == {"platform-team"}
     model = policy.models["support-llama"]
-    assert model.data == (policies.DataRule("tickets", ("alice",)),)
+    assert model.data == (policies.SealedBy("tickets", ("alice",)),)
     assert (model.bases, model.code, model.config) == ((BASE,), None, None)
     assert model.evaluation == policies.EvaluationRule(SET, CLASSIFIER, {"accuracy": 1, "toxicity": 1}, 200)
 
@@ -445,3 +445,42 @@ def test_a_bundle_that_is_none_could_not_be_looked_at():
 def test_the_root_does_not_sign_a_policy_that_nobody_could_read():
     with pytest.raises(ConfigurationError):
         sign_policy(b"profile: production\n", key("root"))
+
+
+# --- Bases and evaluation sets by steward ------------------------------------------------------------
+
+
+def by_steward(base: str, set_: str = "{name: eval, steward: [alice]}") -> tuple[tuple[str, str], ...]:
+    return ((f"base: [{BASE}]", f"base: [{base}]"), (f"set: {SET}", f"set: {set_}"))
+
+
+def test_a_base_and_an_evaluation_set_are_named_by_steward():
+    model = parse(*by_steward("{name: llama, steward: [alice]}")).models["support-llama"]
+
+    assert model.bases == (policies.SealedBy("llama", ("alice",)),)
+    assert model.evaluation is not None
+    assert model.evaluation.set == policies.SealedBy("eval", ("alice",))
+    said = explain(parse(*by_steward("{name: llama, steward: [alice]}")))
+    assert "from the base llama as sealed by alice" in said
+    assert "on the set eval as sealed by alice with" in said
+
+
+@pytest.mark.parametrize(
+    ("base", "what"),
+    [
+        ("{name: llama, steward: [bob]}", "no identity is called `bob`"),
+        ("{name: llama}", "missing key `steward`"),
+        ("{steward: [alice]}", "missing key `name`"),
+        ("{name: ../x, steward: [alice]}", "must be a name"),
+        ("{name: llama, steward: [alice], digest: x}", "unknown key `digest`"),
+        ("any", "must be 64 hex digits"),
+    ],
+)
+def test_a_base_by_steward_that_cannot_be_meant(base, what):
+    assert any(what in each for each in faults(*by_steward(base)))
+
+
+def test_what_no_steward_seals_is_found_by_the_check():
+    found = weaknesses(parse(*by_steward("{name: llama, steward: []}", "{name: eval, steward: []}")))
+
+    assert {"P-BASE", "P-EVALUATION"} <= {finding.rule for finding in found}

@@ -60,7 +60,9 @@ PROVENANCE = provenance.Provenance.of(
     expected_seconds=3600,
     deadline_seconds=5400,
     unsafe=("--unsafe-no-sandbox",),
-    comparison=provenance.Comparison(TreeSet(sha("evaluation")), False, "the set is not at hand"),
+    comparison=provenance.Comparison(
+        digest=TreeSet(sha("evaluation")), compared=False, how="the set is not at hand"
+    ),
     relied_on=(Relied("ci", "builder", "provenance", sha("a key")),),
 )
 SCAN = scan.Scan(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import discover
+from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.errors import ConfigurationError, Problem
 from tuneguard.facts import GateFacts
 from tuneguard.files import printable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tuneguard.facts import Number
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Body, Claim, Verification
-    from tuneguard.trust.policy import Model, Policy
+    from tuneguard.trust.policy import Model, Policy, SealedBy
     from tuneguard.typed import Said
 
 AT_LEAST, AT_MOST = "≥", "≤"
@@ -81,6 +82,29 @@ class Case:
         if (expected.model, expected.attempt, expected.purpose) != (self.model.name, self.attempt, "promote"):
             msg = "the verification is not of this model, attempt and purpose"
             raise ValueError(msg)
+
+    def sealed(self, tree: str | None, kind: str, rule: SealedBy) -> bool:
+        """Whether a seal that counts makes a tree what the policy names by steward."""
+        return tree is not None and any(
+            (claim.subject, claim.body.kind) == (tree, kind) and rule.covers(claim.identity, claim.body.name)
+            for claim in self.seals
+        )
+
+    def measures(self, tree: str | None) -> bool:
+        """Whether a tree is an evaluation set of the policy."""
+        rule = self.model.evaluation
+        if rule is None or tree is None:
+            return False
+        return tree == rule.set if isinstance(rule.set, str) else self.sealed(tree, "evaluation", rule.set)
+
+
+def measured_with(model: Model, verification: Verification) -> tuple[str, ...]:
+    """The evaluation sets: the policy's, or where it names a steward, those that the evaluations say."""
+    if model.evaluation is None:
+        return ()
+    if isinstance(model.evaluation.set, str):
+        return (model.evaluation.set,)
+    return tuple(dict.fromkeys(claim.body.set_digest for claim in verification.counting(Evaluation)))
 
 
 @dataclass(frozen=True)

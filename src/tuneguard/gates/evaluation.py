@@ -50,6 +50,7 @@ from tuneguard.gates.engine import (
     signer,
 )
 from tuneguard.nodes import Node, Problems, shown
+from tuneguard.trust.policy import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -211,7 +212,7 @@ def judge(case: Case, settings: Settings) -> GateResult:
     findings = (
         *others,
         *_wrong_files(body, case.weights),
-        *_wrong_inputs(body, rule),
+        *_wrong_inputs(case, body, rule),
         *_wrong_suites(measured, rule, settings),
         *(_missed(number) for number in numbers if not number.met),
     )
@@ -258,17 +259,22 @@ def _wrong_files(body: Evaluation, weights: Selection) -> Iterator[Finding]:
             yield fault(GATE, "was measured with other bytes than these", path=path)
 
 
-def _wrong_inputs(body: Evaluation, rule: EvaluationRule) -> Iterator[Finding]:
-    for what, used, named in (
-        ("evaluation set", body.set_digest, rule.set),
-        ("classifier", body.classifier_digest, rule.classifier),
-    ):
-        if used != named:
-            yield fault(
-                GATE,
-                f"measured with the {what} {used[:12]}, the policy names {named[:12]}",
-                why=f"used {used}, named {named}",
-            )
+def _wrong_inputs(case: Case, body: Evaluation, rule: EvaluationRule) -> Iterator[Finding]:
+    if not case.measures(body.set_digest):
+        named = described(rule.set)
+        short = named[:12] if isinstance(rule.set, str) else f"{named}, and no such seal over that counts"
+        yield fault(
+            GATE,
+            f"measured with the evaluation set {body.set_digest[:12]}, the policy names {short}",
+            why=f"used {body.set_digest}, named {named}",
+        )
+    if body.classifier_digest != rule.classifier:
+        yield fault(
+            GATE,
+            f"measured with the classifier {body.classifier_digest[:12]}, "
+            f"the policy names {rule.classifier[:12]}",
+            why=f"used {body.classifier_digest}, named {rule.classifier}",
+        )
 
 
 def _wrong_suites(

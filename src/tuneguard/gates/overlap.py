@@ -15,6 +15,7 @@ from tuneguard.gates.engine import (
     Gate,
     GateResult,
     fault,
+    measured_with,
     no_settings,
     not_judged,
     nothing_to_tighten,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tuneguard.attest.predicates.provenance import Provenance
     from tuneguard.findings import Finding
+    from tuneguard.gates.engine import Overlap
 
 _NEEDED = "no row both in the training data and in the evaluation set"
 
@@ -37,6 +39,8 @@ def judge(case: Case, settings: None) -> GateResult:
     claims = holding(case)
     if not claims:
         return not_judged(case, GATE, _NEEDED)
+    if case.model.evaluation is not None and not measured_with(case.model, case.verification):
+        return GateResult(GATE.id, (), _NEEDED, "no evaluation that counts names its set", judged=False)
     judged = [(claim, tuple(_faults(case, claim.body))) for claim in claims]
     claim, findings = next((each for each in judged if not each[1]), judged[0])
     names = ", ".join(printable(each.name) for each in claim.body.data) or "no data"
@@ -45,30 +49,33 @@ def judge(case: Case, settings: None) -> GateResult:
 
 
 def _faults(case: Case, body: Provenance) -> Iterator[Finding]:
-    rule = case.model.evaluation
-    if rule is None:
+    sets = measured_with(case.model, case.verification)
+    if not sets:
         yield fault(GATE, f"the policy names no evaluation set for {case.model.name} to compare rows with")
         return
     if not body.data:
         yield fault(GATE, "the run names no training data to compare rows with")
     compared = {(each.training, each.evaluation): each for each in case.overlaps}
     for data in body.data:
-        name = printable(data.name)
-        overlap = compared.get((tree_of(data) or "", rule.set))
-        if overlap is None or overlap.shared is None:
-            reason = "they were not compared" if overlap is None or not overlap.reason else overlap.reason
-            yield fault(
-                GATE,
-                f"whether {name} and the evaluation set share rows is not known: {reason}",
-                fix="bring both evidence folders along, with their rows-….bin files",
-            )
-        elif overlap.shared:
-            yield fault(
-                GATE,
-                f"{name} and the evaluation set share {overlap.shared:,} rows",
-                why="the model was trained on what it is measured with",
-                fix="take these rows out of one of the two, and seal it again",
-            )
+        for measured in sets:
+            yield from _shared(printable(data.name), compared.get((tree_of(data) or "", measured)))
+
+
+def _shared(name: str, overlap: Overlap | None) -> Iterator[Finding]:
+    if overlap is None or overlap.shared is None:
+        reason = "they were not compared" if overlap is None or not overlap.reason else overlap.reason
+        yield fault(
+            GATE,
+            f"whether {name} and the evaluation set share rows is not known: {reason}",
+            fix="bring both evidence folders along, with their rows-….bin files",
+        )
+    elif overlap.shared:
+        yield fault(
+            GATE,
+            f"{name} and the evaluation set share {overlap.shared:,} rows",
+            why="the model was trained on what it is measured with",
+            fix="take these rows out of one of the two, and seal it again",
+        )
 
 
 GATE = Gate(

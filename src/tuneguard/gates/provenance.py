@@ -3,10 +3,10 @@
 Provenance by a builder of the model, over this very tree, must count; a signature over the files
 proves integrity only. Then: every data set that the run read bears a name that the policy lists for
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
-evaluation set. The base's digest is one that the policy lists, and the run's own scan of it was
-clean. Code, configuration, command and environment are the policy's where it lists any. Each isolation
-control was in the state that the policy wants, by default proven. A run with a dangerous switch
-(`--unsafe-…`) bears its name, and a production policy refuses it.
+evaluation set. The base is one that the policy lists, by its digest or by a steward whose seal over it under
+that name counts now, and the run's own scan of it was clean. Code, configuration, command and environment are
+the policy's where it lists any. Each isolation control was in the state that the policy wants, by default
+proven. A run with a dangerous switch (`--unsafe-…`) bears its name, and a production policy refuses it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tuneguard.gates.engine import (
     Gate,
     GateResult,
     fault,
+    measured_with,
     no_settings,
     not_judged,
     nothing_to_tighten,
@@ -32,6 +33,7 @@ from tuneguard.gates.engine import (
 )
 from tuneguard.sandbox.controls import CONTROLS
 from tuneguard.sandbox.state import ControlState
+from tuneguard.trust.policy import SealedBy, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,16 +67,22 @@ def faults_of(case: Case, claim: Claim[Provenance]) -> Iterator[Finding]:
     """All that speaks against one provenance."""
     body = claim.body
     yield from _data(case, body)
+    yield from _base(case, body)
     yield from _base_seal(case, body)
-    yield from faults_of_run(case.policy, case.model, body)
+    yield from faults_of_run(case.policy, case.model, body, measured_with(case.model, case.verification))
 
 
-def faults_of_run(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
-    """What speaks against a run as such, its data apart: also of the run that another one resumes."""
+def faults_of_run(
+    policy: Policy, model: Model, body: Provenance, measured: tuple[str, ...]
+) -> Iterator[Finding]:
+    """What speaks against a run as such, its data and base apart: also of the run that another one resumes.
+
+    `measured` are the evaluation sets that the policy's model is measured with now.
+    """
     yield from _listed(model, body)
     yield from _command(model, body)
     yield from _env(model, body)
-    yield from _compared(policy, model, body)
+    yield from _compared(policy, model, body, measured)
     yield from _base_scan(body)
     yield from _controls(policy, body)
     for switch in body.chosen.unsafe:
@@ -118,7 +126,7 @@ def _data(case: Case, body: Provenance) -> Iterator[Finding]:
                 why=f"tree {tree_of(dependency)}; stewards: {', '.join(rule.stewards) or 'none'}",
                 fix="bring the evidence folder of the data along, or have the data sealed again",
             )
-        if case.model.evaluation is not None and tree_of(dependency) == case.model.evaluation.set:
+        if case.measures(tree_of(dependency)):
             yield fault(GATE, f"trained on the evaluation set itself, as {_named(dependency)}")
 
 
@@ -153,10 +161,26 @@ def _seals(claim: Claim[Seal], dependency: Dependency, stewards: tuple[str, ...]
     )
 
 
+def _base(case: Case, body: Provenance) -> Iterator[Finding]:
+    """The base against the policy's list: by digest, or by a seal of a steward that counts now."""
+    [*digests], base, listed = body.base.digest.values(), body.base, case.model.bases
+    for each in listed:
+        if each in digests and len(digests) == 1:
+            return
+        if isinstance(each, SealedBy) and base.name == each.name and case.sealed(tree_of(base), "base", each):
+            return
+    yield fault(
+        GATE,
+        f"base {_named(base)} is not one that the policy lists for {case.model.name}",
+        why=f"used {', '.join(map(printable, digests))}; "
+        f"listed: {', '.join(map(described, listed)) or 'none'}",
+        fix=paste.after("have the policy's owner list it", "policy", "set-model", case.model.name),
+    )
+
+
 def _listed(model: Model, body: Provenance) -> Iterator[Finding]:
-    """Base, code and configuration against the policy's lists. None is "any"; empty is none."""
+    """Code and configuration against the policy's lists. None is "any"; empty is none."""
     for dependency, listed in (
-        (body.base, model.bases),
         (body.code, model.code),
         (body.config, model.config),
     ):
@@ -203,17 +227,25 @@ def _variables(env: Mapping[str, str]) -> str:
     return printable(shlex.join(f"{name}={value}" for name, value in sorted(env.items()))) or "none"
 
 
-def _compared(policy: Policy, model: Model, body: Provenance) -> Iterator[Finding]:
+def _compared(policy: Policy, model: Model, body: Provenance, measured: tuple[str, ...]) -> Iterator[Finding]:
     """Whether what nobody fixed was looked through for what the model is measured with.
 
-    Provenance that was signed before builders said so says nothing of it, and is taken as it is.
+    Provenance that was signed before builders said so says nothing of it, and is taken as it is where the
+    policy names the set by digest, as policies did then.
     """
-    said = body.observed.comparison
-    if said is None or model.evaluation is None or model.fixed:
+    said, rule = body.observed.comparison, model.evaluation
+    if rule is None or model.fixed or (said is None and isinstance(rule.set, str)):
         return
-    if said.compared and said.digest.dir_hash == model.evaluation.set:
-        return
-    reason = "the policy names another set now" if said.compared else printable(said.how)
+    if (
+        said is not None
+        and said.compared
+        and (not measured or (said.digest is not None and {said.digest.dir_hash} == {*measured}))
+    ):
+        return  # without a set that is measured nothing passes: the evaluation is missing
+    if said is None:
+        reason = "the provenance does not say so"
+    else:
+        reason = "the policy names another set now" if said.compared else printable(said.how)
     yield fault(
         GATE,
         f"code and configuration were not compared with the evaluation set: {reason}",

@@ -221,7 +221,8 @@ def _relied_on(seen: Verification, model: str, project: Project) -> tuple[Relied
         earlier += [each for each in claim.body.relied_on if each.kind != seals.KIND or not sealed]
     rule = project.policy.models[model].evaluation
     if rule is not None:
-        counted += cases.sealers(rule.set, "evaluation", model, project)
+        for tree in gates.measured_with(project.policy.models[model], seen):
+            counted += cases.sealers(tree, "evaluation", model, project)
         counted += cases.sealers(rule.classifier, "classifier", model, project)
     return (*evidence_log.relied_on(counted, project.policy), *earlier)
 

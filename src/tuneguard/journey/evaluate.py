@@ -30,6 +30,7 @@ from tuneguard.promotion import gate_input as cases
 from tuneguard.promotion import measured, unsigned, weights
 from tuneguard.sandbox.find import find_backend
 from tuneguard.scanner import engine as scanner
+from tuneguard.trust.policy import described
 from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from tuneguard.evaluation.weights import Selection
     from tuneguard.findings import Finding
     from tuneguard.trust.claims import Sealed
-    from tuneguard.trust.policy import EvaluationRule
+    from tuneguard.trust.policy import EvaluationRule, SealedBy
 
 
 def evaluate(
@@ -74,10 +75,10 @@ def evaluate(
     weights.check_one_set(selection, directory)
     recorded = None if statement is not None else evidence_log.recorded(project, attempt)
     _demand_scan(directory, manifest, name, attempt, project, recorded)
-    counts = _measure(directory, selection, rule, eval_dataset, name, project)
+    used, counts = _measure(directory, selection, rule, eval_dataset, name, project)
     body = evaluations.Evaluation.of(
         attempt=attempt,
-        set_digest=rule.set,
+        set_digest=used,
         classifier_digest=rule.classifier,
         suites=tuple(_suite(count) for count in counts),
         finished=rfc3339(datetime.now(UTC)),
@@ -146,7 +147,8 @@ def _measure(
     dataset: Path | None,
     model: str,
     project: Project,
-) -> tuple[measuring.SuiteCounts, ...]:
+) -> tuple[str, tuple[measuring.SuiteCounts, ...]]:
+    """The digest of the evaluation set, and the counts."""
     pipeline = project.pipeline
     if pipeline.evaluation is None:
         raise UsageError(
@@ -157,8 +159,8 @@ def _measure(
     work = room / f"evaluate-{secrets.token_hex(6)}"
     with workdir.working(work):
         source = dataset if dataset is not None else _set_of(project)
-        rows = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
-        classifier = _judged_input(
+        rows, used = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
+        classifier, _ = _judged_input(
             pipeline.resolve(pipeline.evaluation.classifier.path),
             work / "classifier",
             "classifier",
@@ -166,7 +168,7 @@ def _measure(
             model,
             project,
         )
-        return measuring.evaluate(
+        counts = measuring.evaluate(
             directory,
             rows,
             classifier,
@@ -177,6 +179,7 @@ def _measure(
             room=work,
             reporter=project.reporter,
         )
+    return used, counts
 
 
 def _set_of(project: Project) -> Path:
@@ -189,18 +192,19 @@ def _set_of(project: Project) -> Path:
 
 
 def _judged_input(
-    source: Path, target: Path, kind: Sealed, digest: str, model: str, project: Project
-) -> Path:
-    """A snapshot of the set or the classifier: the policy's digest, a steward's seal, scanned clean."""
+    source: Path, target: Path, kind: Sealed, rule: str | SealedBy, model: str, project: Project
+) -> tuple[Path, str]:
+    """A snapshot of the set or the classifier, and its digest: what the policy names, sealed and clean."""
     faults: list[Finding] = []
     with told_together(faults, str(source)):
         taken = snapshot.take(source, target, reporter=project.reporter, faults=faults)
         pieces = evidence.read(evidence.folder_of(source))
         expectation = Expectation(purpose="train", now=project.now, model=model, sealed=kind)
         sealed = verify_sealed(taken.path, taken.manifest, pieces, project.policy, expectation, faults)
-        if not sealed.verification.passed or sealed.manifest.digest != digest:
+        if not sealed.verification.passed or (isinstance(rule, str) and sealed.manifest.digest != rule):
             raise Refused(
-                f"the {kind} is not the one that the policy names ({short(digest)})",
+                f"the {kind} is not the one that the policy names "
+                f"({short(rule) if isinstance(rule, str) else described(rule)})",
                 where=shown(source),
                 help="restore it, or have the policy's owner name the new one: tuneguard policy set-model",
                 findings=sealed.verification.findings,
@@ -208,7 +212,7 @@ def _judged_input(
     if kind == "classifier":
         found = scanner.scan_tree(taken.path, taken.manifest, reporter=project.reporter)
         evidence_log.check_clean(found, "classifier", source)
-    return taken.path
+    return taken.path, sealed.manifest.digest
 
 
 def _suite(count: measuring.SuiteCounts) -> evaluations.SuiteResult:

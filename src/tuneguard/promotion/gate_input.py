@@ -23,6 +23,7 @@ from tuneguard.gates.provenance import tree_of
 from tuneguard.oci import manifest as oci
 from tuneguard.project.sealed import INSIDE
 from tuneguard.promotion import weights
+from tuneguard.trust.policy import SealedBy
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -115,19 +116,23 @@ def build(
         for claim in verification.counting(Provenance)
         for dependency in claim.body.data
     )
-    bases = [
+    named = [
         seal
         for claim in verification.counting(Provenance)
         for seal in sealers(tree_of(claim.body.base), "base", model, project)
     ]
     seals = {tree: sealers(tree, "dataset", model, project) for tree in trained}
-    overlaps: tuple[Overlap, ...] = ()
-    if rule.evaluation is not None:
-        measured = rule.evaluation.set
-        judged_by = _counted(sealers(measured, "evaluation", model, project))
-        overlaps = tuple(
-            _overlap(tree, _counted(sealed), measured, judged_by, project) for tree, sealed in seals.items()
-        )
+    measured = {
+        tree: sealers(tree, "evaluation", model, project) for tree in engine.measured_with(rule, verification)
+    }
+    overlaps = tuple(
+        _overlap(tree, _counted(sealed), set_, _counted(judged_by), project)
+        for tree, sealed in seals.items()
+        for set_, judged_by in measured.items()
+    )
+    if rule.evaluation is not None and isinstance(rule.evaluation.set, SealedBy):
+        named += [seal for sealed in measured.values() for seal in sealed]
+        named += [seal for tree in seals for seal in sealers(tree, "evaluation", model, project)]
     return Case(
         policy=project.policy,
         model=rule,
@@ -138,7 +143,7 @@ def build(
         bytes=manifest.size,
         weights=weights.selected(directory, manifest),
         attempt=attempt,
-        seals=(*(seal for sealed in seals.values() for seal in sealed), *bases),
+        seals=(*(seal for sealed in seals.values() for seal in sealed), *named),
         overlaps=overlaps,
     )
 

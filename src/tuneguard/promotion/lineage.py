@@ -8,6 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from tuneguard.facts import Ingredient, Lineage
 
+from tuneguard.trust.policy import SealedBy
+
 if TYPE_CHECKING:
     from tuneguard.attest.predicates.provenance import Dependency, Provenance
     from tuneguard.trust.policy import Model
@@ -50,6 +52,12 @@ def _listed(dependency: Dependency, model: Model | None) -> bool | UnsetType | N
         return UNSET
     if dependency.role == "data":
         return any(rule.name == dependency.name for rule in model.data)
-    digests = {"base": model.bases, "code": model.code, "config": model.config}[dependency.role]
+    listed: tuple[str | SealedBy, ...] | None = {
+        "base": model.bases,
+        "code": model.code,
+        "config": model.config,
+    }[dependency.role]
+    if any(isinstance(each, SealedBy) and each.name == dependency.name for each in listed or ()):
+        return True
     used = [*dependency.digest.values()]
-    return None if digests is None else used in [[each] for each in digests]
+    return None if listed is None else used in [[each] for each in listed]

@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.manifest import File, Manifest
+from tuneguard.attest import evidence
 from tuneguard.attest.predicates.provenance import Comparison
 from tuneguard.attest.statement import TreeSet
 from tuneguard.dataset.rows import hash_rows
 from tuneguard.dataset.search import Search
 from tuneguard.display import counted, short, shown
 from tuneguard.errors import CannotLook, Refused, TuneguardError
-from tuneguard.project.sealed import subject_of
+from tuneguard.project.sealed import subject_of, verify_sealed
+from tuneguard.trust.policy import described
+from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from tuneguard.project.project import Project
     from tuneguard.training.input import Input
+    from tuneguard.trust.policy import SealedBy
 
 _KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\s*$", re.MULTILINE)
 _COMPANION = re.compile(
@@ -52,8 +56,9 @@ _HELP = "keep keys and the evaluation set apart from what a training reads"
 class Measure:
     """What the policy measures a model with, as far as it is at hand.
 
-    ``digest`` is the evaluation set's; ``manifest`` and ``hashes`` are its files and the hashes of its rows,
-    None and empty where it is not here, for the reason ``absent``.
+    ``digest`` is the evaluation set's, empty where a steward's is named and none is here. ``manifest``
+    and ``hashes`` are its files and the hashes of its rows, None and empty where it is not here, for the
+    reason ``absent``.
     """
 
     digest: str
@@ -77,7 +82,8 @@ def measure(project: Project) -> Measure | None:
     return found
 
 
-def _at_hand(digest: str, project: Project) -> Measure:
+def _at_hand(rule: str | SealedBy, project: Project) -> Measure:
+    digest = rule if isinstance(rule, str) else ""
     named = project.pipeline.data.eval
     if named is None:
         return Measure(digest, absent="the pipeline file names none (data.eval)")
@@ -85,10 +91,12 @@ def _at_hand(digest: str, project: Project) -> Measure:
     if not os.path.lexists(path):
         return Measure(digest, absent=f"nothing is at {shown(path)}")
     try:
-        manifest = subject_of(path, hashing.hash_tree(path, reporter=project.reporter))
-        if manifest.digest != digest:
+        whole = hashing.hash_tree(path, reporter=project.reporter)
+        manifest = subject_of(path, whole)
+        if not _is_named(path, whole, manifest, rule, project):
+            wanted = short(rule) if isinstance(rule, str) else described(rule)
             raise Refused(
-                f"is not the evaluation set that the policy names ({short(digest)})",
+                f"is not the evaluation set that the policy names ({wanted})",
                 where=shown(path),
                 help="restore it, or have the policy's owner name the new one: tuneguard policy set-model; "
                 "where the set is not to be on this machine, leave out data.eval",
@@ -97,7 +105,17 @@ def _at_hand(digest: str, project: Project) -> Measure:
             rows = hash_rows(root, manifest, reporter=project.reporter)
     except CannotLook as error:
         return Measure(digest, absent=f"it cannot be read: {error.what}")
-    return Measure(digest, manifest, b"" if rows is None else rows.hashes)
+    return Measure(manifest.digest, manifest, b"" if rows is None else rows.hashes)
+
+
+def _is_named(path: Path, whole: Manifest, subject: Manifest, rule: str | SealedBy, project: Project) -> bool:
+    """Whether it is the set that the policy names: by digest, or by a steward's seal that counts now."""
+    if isinstance(rule, str):
+        return subject.digest == rule
+    wanted = Expectation(purpose="train", now=project.now, model=project.pipeline.name, sealed="evaluation")
+    pieces = evidence.read(evidence.folder_of(path))
+    sealed = verify_sealed(path, whole, pieces, project.policy, wanted)
+    return sealed.verification.passed and sealed.manifest == subject
 
 
 def _demand(reason: str, project: Project) -> None:
@@ -127,15 +145,14 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
             raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_HELP)
     if known is None:
         return None
+    digest = TreeSet(known.digest) if known.digest else None
     for item in (each for each in inputs if each.role == "dataset"):
         if known.digest in _digests(item.manifest):
             name = files.printable(item.dependency.name)
             raise Refused("the training data holds the evaluation set", where=name, help=_HELP)
     _check_whole(own, known.digest, project)
     if known.manifest is None:
-        return Comparison(
-            TreeSet(known.digest), compared=False, how=f"the set is not at hand: {known.absent}"
-        )
+        return Comparison(digest=digest, compared=False, how=f"the set is not at hand: {known.absent}")
     _check_files(own, known.manifest)
     search = Search(known.hashes)
     _check_command(search, project)
@@ -144,10 +161,10 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
         what = counted(len(passed_over), "file")
         reason = f"{what} could not be looked through, {passed_over[0]} among them"
         _demand(reason, project)
-        return Comparison(TreeSet(known.digest), compared=False, how=reason)
+        return Comparison(digest=digest, compared=False, how=reason)
     looked = counted(sum(len(item.manifest.files) for item in own), "file")
     return Comparison(
-        TreeSet(known.digest), compared=True, how=f"{looked} hold none of its files and none of its rows"
+        digest=digest, compared=True, how=f"{looked} hold none of its files and none of its rows"
     )
 
 

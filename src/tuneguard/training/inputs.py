@@ -87,7 +87,7 @@ def gather(folder: Path, resume: Path | None, known: apart.Measure | None, proje
     config = _configuration(pipeline.train.config, folder / "config", project)
     inputs = [*data, base, code, config]
     if resume is not None:
-        inputs.append(_resumed(resume, folder / "resume", project, *data, base))
+        inputs.append(_resumed(resume, folder / "resume", known, project, *data, base))
     return Gathered(tuple(inputs), scanned, apart.check(inputs, known, project))
 
 
@@ -267,17 +267,20 @@ def _check_listed(role: str, digest: str, allowed: tuple[str, ...] | None, sourc
 
 
 def _against_parent(
-    body: provenance.Provenance, same: tuple[Input, ...], project: Project
+    body: provenance.Provenance, known: apart.Measure | None, same: tuple[Input, ...], project: Project
 ) -> Iterator[Finding]:
-    """What speaks against going on from a run."""
-    yield from lineage.faults_of_run(project.policy, project.policy.models[project.pipeline.name], body)
+    """What speaks against going on from a run. Its base is one that the policy lists, as this run's own."""
+    model, measured = project.policy.models[project.pipeline.name], () if known is None else (known.digest,)
+    yield from lineage.faults_of_run(project.policy, model, body, measured)
     read = {(each.role, *each.digest.values()) for each in (*body.data, body.base)}
     if read != {(item.dependency.role, *item.dependency.digest.values()) for item in same}:
         message = f"run {files.printable(body.run)} had other data, or another base, than this one"
         yield gates.fault(lineage.GATE, message)
 
 
-def _resumed(source: Path, target: Path, project: Project, *same: Input) -> Input:
+def _resumed(
+    source: Path, target: Path, known: apart.Measure | None, project: Project, *same: Input
+) -> Input:
     """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean.
 
     What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
@@ -299,7 +302,7 @@ def _resumed(source: Path, target: Path, project: Project, *same: Input) -> Inpu
     scanned = engine.scan_tree(taken.path, taken.manifest, reporter=project.reporter)
     evidence_log.check_clean(scanned, "checkpoint to resume from", source)
     against = {
-        claim.body.run: tuple(_against_parent(claim.body, same, project))
+        claim.body.run: tuple(_against_parent(claim.body, known, same, project))
         for claim in gates.ordered(seen.counting(provenance.Provenance))
     }
     parent = next((run for run, found in against.items() if not gates.refuses(found)), None)

@@ -17,6 +17,7 @@ from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict, manifest_of
 from tuneguard.files import printable
 from tuneguard.trust.belief import moment_of, times_of
+from tuneguard.trust.policy import SealedBy, described
 from tuneguard.trust.request import Fault
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def check_seal(opened: Opened) -> Iterator[Fault]:
 
     A data set bears a name that the policy lists for the model, sealed by one of the stewards
     listed beside that name. An evaluation set, a base or a classifier is sealed as such, and its
-    tree digest is one that the policy lists. Empty lists allow nothing.
+    tree digest is one that the policy lists; or the policy lists a name, and one of the stewards beside
+    it sealed the tree under that name. Empty lists allow nothing.
     """
     body, question = opened.body, opened.question
     model = question.model
@@ -169,7 +171,7 @@ def check_seal(opened: Opened) -> Iterator[Fault]:
     elif sealed == "dataset":
         yield from _check_data(opened, body)
     else:
-        yield from _check_listed(opened, sealed)
+        yield from _check_listed(opened, body, sealed)
 
 
 def _check_data(opened: Opened, body: Seal) -> Iterator[Fault]:
@@ -196,20 +198,24 @@ def _check_data(opened: Opened, body: Seal) -> Iterator[Fault]:
         )
 
 
-def _check_listed(opened: Opened, sealed: str) -> Iterator[Fault]:
+def _check_listed(opened: Opened, body: Seal, sealed: str) -> Iterator[Fault]:
     model, tree = opened.question.model, opened.statement.tree
     assert model is not None
     rule = model.evaluation
-    listed = {
+    listed: tuple[str | SealedBy, ...] = {
         "base": model.bases,
         "evaluation": () if rule is None else (rule.set,),
         "classifier": () if rule is None else (rule.classifier,),
     }[sealed]
-    if tree not in listed:
+    by, shown = opened.identity.name, printable(f"{body.name}@{body.version}")
+    if tree not in listed and not any(
+        isinstance(each, SealedBy) and each.covers(by, body.name) for each in listed
+    ):
         yield Fault(
             "V13",
             f"the policy does not list this tree as {sealed} of {model.name}",
-            why=f"found {tree}, listed: {', '.join(listed) or 'none, and empty means no'}",
+            why=f"found {tree}, sealed as {shown} by {by}; "
+            f"listed: {', '.join(map(described, listed)) or 'none, and empty means no'}",
             fix=paste.after("have the policy's owner list it", "policy", "set-model", model.name),
         )
 

@@ -26,6 +26,7 @@ from tuneguard.trust.policy import (
     Model,
     Policy,
     Revocation,
+    SealedBy,
     parse_policy,
 )
 
@@ -167,20 +168,28 @@ def rotate(
         editor.append(path, written(new))
         return (*names, new)
 
+    def sealed(rule: SealedBy, *path: str | int) -> SealedBy:
+        return dataclasses.replace(rule, stewards=followed(rule.stewards, *path, "steward"))
+
     roles = {
         role: dataclasses.replace(rules, any_of=followed(rules.any_of, "roles", role, "anyOf"))
         for role, rules in policy.roles.items()
     }
     models = {}
     for title, model in policy.models.items():
-        stewards = (
-            dataclasses.replace(
-                rule, stewards=followed(rule.stewards, "models", title, "data", at_, "steward")
-            )
-            for at_, rule in enumerate(model.data)
-        )
+        place = ("models", title)
+        sets = [sealed(rule, *place, "data", n) for n, rule in enumerate(model.data)]
+        bases = [
+            sealed(rule, *place, "base", n) if isinstance(rule, SealedBy) else rule
+            for n, rule in enumerate(model.bases)
+        ]
+        measured = model.evaluation
+        if measured is not None and isinstance(measured.set, SealedBy):
+            measured = dataclasses.replace(measured, set=sealed(measured.set, *place, "evaluation", "set"))
         builders = followed(model.builders, "models", title, "builder")
-        models[title] = dataclasses.replace(model, builders=builders, data=tuple(stewards))
+        models[title] = dataclasses.replace(
+            model, builders=builders, data=tuple(sets), bases=tuple(bases), evaluation=measured
+        )
     identities = {**policy.identities, name: dataclasses.replace(old, valid_until=until), new: follower}
     after = dataclasses.replace(
         policy, version=policy.version + 1, identities=identities, roles=roles, models=models
@@ -253,10 +262,10 @@ class _Change:
         )
 
 
-def _listed(value: tuple[str, ...] | Mapping[str, str]) -> _Value:
+def _listed(value: tuple[str | SealedBy, ...] | Mapping[str, str]) -> _Value:
     """A list, or variables on one line."""
     if isinstance(value, tuple):
-        return tuple(map(written, value))
+        return tuple(map(_written, value))
     return _flow({written(name): written(each) for name, each in value.items()})
 
 
@@ -264,11 +273,18 @@ def _entries(rule: EvaluationRule) -> dict[str, str]:
     """An evaluation's keys and values as a policy writes them."""
     suites = ", ".join(f"{written(suite)}: {version}" for suite, version in rule.suites.items())
     return {
-        "set": written(rule.set),
+        "set": _written(rule.set),
         "classifier": written(rule.classifier),
         "suites": f"{{{suites}}}",
         "minimumRows": str(rule.minimum_rows),
     }
+
+
+def _written(listed: str | SealedBy) -> str:
+    """A digest or a word, or what a steward seals, as a policy writes it."""
+    if isinstance(listed, str):
+        return written(listed)
+    return f"{{name: {written(listed.name)}, steward: [{', '.join(map(written, listed.stewards))}]}}"
 
 
 def _flow(value: _Value) -> str:

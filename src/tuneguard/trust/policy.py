@@ -26,6 +26,7 @@ from tuneguard.fields import (
     Count,
     Digest,
     Duration,
+    Either,
     Instant,
     Name,
     Or,
@@ -134,18 +135,33 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class DataRule:
-    """A data set that a model may be trained on, and whose seal makes it that data set."""
+class SealedBy:
+    """Any version of a tree that one of the stewards sealed under a name."""
 
     name: Name
     stewards: tuple[Name, ...] = field(metadata={"key": "steward"})
 
+    def covers(self, identity: str, name: str) -> bool:
+        """Whether a seal by `identity` under `name` is such a version."""
+        return name == self.name and identity in self.stewards
+
+
+def described(listed: str | SealedBy) -> str:
+    """What a policy lists, for people: a digest, or whose seal under which name."""
+    if isinstance(listed, str):
+        return listed
+    return f"{listed.name} as sealed by {' or '.join(listed.stewards) or 'nobody'}"
+
+
+def _digest_or_seal(node: Node) -> object:
+    return SealedBy if isinstance(node.value, dict) else Digest
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRule:
-    """What a model is measured with: tree digests of set and classifier, suites by version."""
+    """What a model is measured with: the set, by tree digest or by steward, the classifier, suites."""
 
-    set: Digest
+    set: Annotated[Digest | SealedBy, Either(_digest_or_seal)]
     classifier: Digest
     suites: Mapping[Name, Count]
     minimum_rows: Count
@@ -163,8 +179,8 @@ class Model:
     name: str
     repository: str
     builders: tuple[str, ...] = ()
-    data: tuple[DataRule, ...] = ()
-    bases: tuple[str, ...] = ()
+    data: tuple[SealedBy, ...] = ()
+    bases: tuple[str | SealedBy, ...] = ()
     code: tuple[str, ...] | None = None
     config: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
@@ -369,8 +385,8 @@ class _Log:
 class _Model:
     repository: Annotated[str, _read_repository]
     builder: tuple[Name, ...] = ()
-    data: tuple[DataRule, ...] = ()
-    base: tuple[Digest, ...] = ()
+    data: tuple[SealedBy, ...] = ()
+    base: tuple[Annotated[Digest | SealedBy, Either(_digest_or_seal)], ...] = ()
     code: _Digests = None
     config: _Digests = None
     command: _Command = None

@@ -45,12 +45,20 @@ def _names(policy: Node, problems: Problems) -> None:
         _known(_texts(role.get("models")), models, "model", problems)
     for _, model in _below(policy, "models"):
         _known(_texts(model.get("builder")), identities, "identity", problems)
-        data = model.get("data")
-        for rule in data.items if data else ():
+        for rule in _named_by(model):
             _known(_texts(rule.get("steward")), identities, "identity", problems)
     pairs = policy.get("separationOfDuties")
     for pair in pairs.items if pairs else ():
         _known(_texts(pair), roles, "role", problems)
+
+
+def _named_by(model: Node) -> Iterator[Node]:
+    """What a model names by steward: data sets, bases, the evaluation set."""
+    for listed in (model.get("data"), model.get("base")):
+        yield from listed.items if listed else ()
+    measured = model.get("evaluation", "set")
+    if measured is not None:
+        yield measured
 
 
 def _known(names: Iterable[Node], defined: dict[str, Node], what: str, problems: Problems) -> None:

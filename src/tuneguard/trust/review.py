@@ -15,6 +15,7 @@ from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.nodes import shown
 from tuneguard.sandbox.state import ControlState
+from tuneguard.trust.policy import SealedBy, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -131,6 +132,18 @@ def _models(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
             yield "P-BASE", Severity.HIGH, f"{name} has no base", set_model
         if model.evaluation is None:
             yield "P-EVALUATION", Severity.HIGH, f"{name} has no evaluation", set_model
+        yield from _nobody_seals(name, model)
+
+
+def _nobody_seals(name: str, model: Model) -> Iterator[_Weakness]:
+    """Bases and an evaluation set that are named by steward, without one."""
+    named = [("P-BASE", "base", each) for each in model.bases]
+    if model.evaluation is not None:
+        named.append(("P-EVALUATION", "evaluation set", model.evaluation.set))
+    for key, what, each in named:
+        if isinstance(each, SealedBy) and not each.stewards:
+            why = f"nobody may seal {name}'s {what} {each.name}"
+            yield key, Severity.HIGH, why, "name a steward for it"
 
 
 def _demands(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
@@ -297,7 +310,7 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
         yield f"trained on {rule.name}, as sealed by {_or(rule.stewards)}"
     if not model.data:
         yield "trained on nothing: no data set is listed, so every run is refused"
-    bases = _joined([digest[:12] for digest in model.bases], "or")
+    bases = _joined([_listed(each) for each in model.bases], "or")
     yield f"from the base {bases}" if bases else "from no base: none is listed, so every run is refused"
     yield f"by {_any('code', model.code)}, with {_any('configuration', model.config)}"
     if model.command is not None:
@@ -315,7 +328,7 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
     else:
         suites = _and([f"{suite} (version {version})" for suite, version in measured.suites.items()])
         yield (
-            f"measured by {suites} on the set {measured.set[:12]} with the classifier "
+            f"measured by {suites} on the set {_listed(measured.set)} with the classifier "
             f"{measured.classifier[:12]}, at least {measured.minimum_rows} rows each"
         )
     if policy.controls == "all":
@@ -327,6 +340,10 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
             if least is not ControlState.PROVEN
         ]
         yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other isolation control proven"
+
+
+def _listed(each: str | SealedBy) -> str:
+    return each[:12] if isinstance(each, str) else described(each)
 
 
 def _said_of_demands(policy: Policy) -> Iterator[str]:

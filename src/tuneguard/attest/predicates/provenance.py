@@ -80,10 +80,13 @@ class Control(Said, frozen=True):
     how: Annotated[Text, about("How the state was found out.")]
 
 
-class Comparison(Said, frozen=True):
+class Comparison(Said, frozen=True, kw_only=True):
     """Whether code and configuration were compared with the policy's evaluation set, and how it came out."""
 
-    digest: Annotated[TreeSet, about("The policy's evaluation set when the run began.")]
+    digest: Annotated[
+        TreeSet | None,
+        about("The policy's evaluation set when the run began; absent where a steward's was not there."),
+    ] = None
     compared: Annotated[
         bool,
         about(
