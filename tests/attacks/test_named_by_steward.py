@@ -73,14 +73,23 @@ def test_what_the_steward_seals_next_needs_no_new_policy(project: ProjectFolder)
     Promotion(project).passed()
 
 
-def test_a_run_without_the_set_at_hand_says_that_nothing_was_compared(project: ProjectFolder) -> None:
+def test_a_run_without_the_set_at_hand_is_found_at_the_promotion(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     named(project)
     pipeline = (project.path / "tuneguard.yaml").read_text()
     project.write("tuneguard.yaml", pipeline.replace("  eval: {path: data/eval}\n", ""))
 
     assert project("run", "--run", "042", "--quiet") == 0
     project.write("tuneguard.yaml", pipeline)
-    Promotion(project).passed()  # a development policy says so, and lets it pass
+    promotion = Promotion(project)
+    promotion.judged()
+    capsys.readouterr()
+
+    assert promotion.decide() == 0  # of low severity under a development policy
+
+    why = "code and configuration were not compared with the evaluation set: the provenance names none"
+    assert why in "".join(capsys.readouterr())
 
 
 def test_attack_a_base_that_another_identity_sealed(

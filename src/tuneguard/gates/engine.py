@@ -62,7 +62,8 @@ class Case:
 
     `files` and `bytes` are the tree's, `weights` is what of it an evaluation measures. `seals` are the
     claims that verification for the purpose ``train`` returned for each data set that the run used;
-    `overlaps` the row comparisons. `settings` are the effective ones by gate id.
+    `overlaps` the row comparisons; `promoted` the trees that are a promoted model now, each with its name.
+    `settings` are the effective ones by gate id.
     """
 
     policy: Policy
@@ -76,6 +77,7 @@ class Case:
     attempt: str | None = None
     seals: tuple[Claim[Seal], ...] = ()
     overlaps: tuple[Overlap, ...] = ()
+    promoted: frozenset[tuple[str, str]] = frozenset()
 
     def __post_init__(self) -> None:
         expected = self.verification.expectation

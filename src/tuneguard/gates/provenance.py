@@ -3,10 +3,11 @@
 Provenance by a builder of the model, over this very tree, must count; a signature over the files
 proves integrity only. Then: every data set that the run read bears a name that the policy lists for
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
-evaluation set. The base is one that the policy lists, by its digest or by a steward whose seal over it under
-that name counts now, and the run's own scan of it was clean. Code, configuration, command and environment are
-the policy's where it lists any. Each isolation control was in the state that the policy wants, by default
-proven. A run with a dangerous switch (`--unsafe-…`) bears its name, and a production policy refuses it.
+evaluation set. The base is one that the policy lists: by its digest, by a steward whose seal over it under
+that name counts now, or as a promoted model whose verdict and provenance count now; and the run's own scan of
+it was clean. Code, configuration, command and environment are the policy's where it lists any. Each isolation
+control was in the state that the policy wants, by default proven. A run with a dangerous switch
+(`--unsafe-…`) bears its name, and a production policy refuses it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tuneguard.gates.engine import (
 )
 from tuneguard.sandbox.controls import CONTROLS
 from tuneguard.sandbox.state import ControlState
-from tuneguard.trust.policy import SealedBy, described
+from tuneguard.trust.policy import Promoted, SealedBy, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,10 +141,11 @@ def _base_seal(case: Case, body: Provenance) -> Iterator[Finding]:
         if each.kind != "seal" or ((steward := known.get(each.key)) and not steward.compromised):
             continue
         if not any(claim.body.kind == "base" and claim.subject == tree_of(body.base) for claim in case.seals):
+            sealed = "was sealed" if body.base.annotations.verdict is None else "rests on what was sealed"
             now = "is revoked" if steward else "the policy does not name"
             yield fault(
                 GATE,
-                f"the base {_named(body.base)} was sealed by {printable(each.identity)}, whose key {now}, "
+                f"the base {_named(body.base)} {sealed} by {printable(each.identity)}, whose key {now}, "
                 "and no other seal over it counts",
                 fix="look at the base, and have another steward seal it: tuneguard seal --as base",
             )
@@ -162,12 +164,18 @@ def _seals(claim: Claim[Seal], dependency: Dependency, stewards: tuple[str, ...]
 
 
 def _base(case: Case, body: Provenance) -> Iterator[Finding]:
-    """The base against the policy's list: by digest, or by a seal of a steward that counts now."""
+    """The base against the policy's list: by digest, by a steward's seal or as a promoted model, now."""
     [*digests], base, listed = body.base.digest.values(), body.base, case.model.bases
     for each in listed:
         if each in digests and len(digests) == 1:
             return
         if isinstance(each, SealedBy) and base.name == each.name and case.sealed(tree_of(base), "base", each):
+            return
+        if (
+            isinstance(each, Promoted)
+            and base.name == each.model
+            and (tree_of(base), each.model) in case.promoted
+        ):
             return
     yield fault(
         GATE,
@@ -236,14 +244,10 @@ def _compared(policy: Policy, model: Model, body: Provenance, measured: tuple[st
     said, rule = body.observed.comparison, model.evaluation
     if rule is None or model.fixed or (said is None and isinstance(rule.set, str)):
         return
-    if (
-        said is not None
-        and said.compared
-        and (not measured or (said.digest is not None and {said.digest.dir_hash} == {*measured}))
-    ):
+    if said is not None and said.compared and (not measured or {said.digest.dir_hash} == {*measured}):
         return  # without a set that is measured nothing passes: the evaluation is missing
     if said is None:
-        reason = "the provenance does not say so"
+        reason = "the provenance names none"
     else:
         reason = "the policy names another set now" if said.compared else printable(said.how)
     yield fault(

@@ -21,9 +21,10 @@ from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
 from tuneguard.oci import manifest as oci
+from tuneguard.project.promoted import verify_promoted
 from tuneguard.project.sealed import INSIDE
 from tuneguard.promotion import weights
-from tuneguard.trust.policy import SealedBy
+from tuneguard.trust.policy import Promoted, SealedBy
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tuneguard.nodes import Node
     from tuneguard.project.project import Project
     from tuneguard.trust.claims import Claim, Sealed, Verification
+    from tuneguard.trust.policy import Model
 
 
 LATER = frozenset({"scan", "evaluation"})
@@ -145,13 +147,25 @@ def build(
         attempt=attempt,
         seals=(*(seal for sealed in seals.values() for seal in sealed), *named),
         overlaps=overlaps,
+        promoted=frozenset(_promoted(verification, rule, project)),
     )
+
+
+def _promoted(verification: Verification, rule: Model, project: Project) -> Iterator[tuple[str, str]]:
+    """The bases that are promoted models, verified again: by digest, for the files are not needed."""
+    models = [each.model for each in rule.bases if isinstance(each, Promoted)]
+    for claim in verification.counting(Provenance) if models else ():
+        tree = tree_of(claim.body.base)
+        pieces = [piece for folder in _folders("base", project) for piece in _pieces(folder)]
+        for model in models:
+            if tree is not None and verify_promoted(tree, pieces, model, project).passed:
+                yield tree, model
 
 
 def sealers(tree: str | None, kind: Sealed, model: str, project: Project) -> tuple[Claim[Seal], ...]:
     """The seals that count for a tree that the project's pipeline names; the files are not needed.
 
-    Of several data sets, one's seals may lie beside another: a seal says itself which tree it speaks of.
+    Of several data sets, one's seals may lie beside another: a seal says itself which tree it is about.
     """
     if tree is None:
         return ()

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from tuneguard.facts import Ingredient, Lineage
 
-from tuneguard.trust.policy import SealedBy
+from tuneguard.trust.policy import Promoted, SealedBy
 
 if TYPE_CHECKING:
     from tuneguard.attest.predicates.provenance import Dependency, Provenance
@@ -52,12 +52,14 @@ def _listed(dependency: Dependency, model: Model | None) -> bool | UnsetType | N
         return UNSET
     if dependency.role == "data":
         return any(rule.name == dependency.name for rule in model.data)
-    listed: tuple[str | SealedBy, ...] | None = {
+    listed: tuple[str | SealedBy | Promoted, ...] | None = {
         "base": model.bases,
         "code": model.code,
         "config": model.config,
     }[dependency.role]
-    if any(isinstance(each, SealedBy) and each.name == dependency.name for each in listed or ()):
-        return True
+    for each in listed or ():
+        named = each.name if isinstance(each, SealedBy) else each.model if isinstance(each, Promoted) else None
+        if named == dependency.name:
+            return True
     used = [*dependency.digest.values()]
     return None if listed is None else used in [[each] for each in listed]

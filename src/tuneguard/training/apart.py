@@ -145,7 +145,9 @@ def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> C
             raise Refused(f"the {item.role} holds a private key", where=files.printable(held), help=_HELP)
     if known is None:
         return None
-    digest = TreeSet(known.digest) if known.digest else None
+    if not known.digest:
+        return None
+    digest = TreeSet(known.digest)
     for item in (each for each in inputs if each.role == "dataset"):
         if known.digest in _digests(item.manifest):
             name = files.printable(item.dependency.name)

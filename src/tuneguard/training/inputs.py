@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,20 @@ from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
 from tuneguard.artifact.tree import told_together
 from tuneguard.attest import evidence
-from tuneguard.attest.predicates import provenance
+from tuneguard.attest.predicates import provenance, verdict
 from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
 from tuneguard.gates import provenance as lineage
 from tuneguard.project import evidence_log
+from tuneguard.project.promoted import relied_on, verify_promoted
 from tuneguard.project.sealed import remove_seal, verify_sealed
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 from tuneguard.spec import Place
 from tuneguard.training import apart
 from tuneguard.training.input import Input
+from tuneguard.trust.policy import Promoted
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def gather(folder: Path, resume: Path | None, known: apart.Measure | None, proje
     check_place(pipeline.resolve(pipeline.train.config or "none"), "the configuration", project)
     folder.mkdir(mode=0o700)
     data = _data(folder / "data", project)
-    base = _sealed(pipeline.resolve(pipeline.base.path), folder / "base", "base", project)
+    base = _base(pipeline.resolve(pipeline.base.path), folder / "base", project)
     scanned = _scan_base(base, pipeline.resolve(pipeline.base.path), project)
     code = _hashed(pipeline.resolve(pipeline.train.code.path), folder / "code", "code", project)
     config = _configuration(pipeline.train.config, folder / "config", project)
@@ -223,6 +226,63 @@ def _sealed(source: Path, target: Path, kind: str, project: Project, listed: Dat
         # promotion demands the data's seals anew, the base's only where the key behind it was stolen
         relied_on=evidence_log.relied_on([sealed.seal], project.policy) if kind == "base" else (),
     )
+
+
+def _base(source: Path, target: Path, project: Project) -> Input:
+    """The base: sealed by a steward, or a promoted model where the policy lists such.
+
+    Raises:
+        Refused: it is neither.
+    """
+    models = [
+        each.model
+        for each in project.policy.models[project.pipeline.name].bases
+        if isinstance(each, Promoted)
+    ]
+    if not models or not any(
+        piece.kind == verdict.KIND for piece in evidence.read(evidence.folder_of(source))
+    ):
+        return _sealed(source, target, "base", project)
+    try:
+        return _promoted(source, target, models, project)
+    except Refused as refused:
+        snapshot.remove(target)
+        with suppress(Refused):  # what lies beside a sealed base takes nothing away from its seal
+            return _sealed(source, target, "base", project)
+        raise refused from None
+
+
+def _promoted(source: Path, target: Path, models: list[str], project: Project) -> Input:
+    faults: list[Finding] = []
+    with told_together(faults, str(source)):
+        taken = _taken(source, target, project, faults)
+        pieces = evidence.read(evidence.folder_of(source))
+        judged = {model: verify_promoted(taken.manifest, pieces, model, project, faults) for model in models}
+    model = next((model for model, seen in judged.items() if seen.passed), None)
+    if model is None:
+        raise Refused(
+            f"the base is not a promoted {' or '.join(models)}",
+            where=shown(source),
+            help="pull it again, with its evidence; or promote it first",
+            findings=tuple(dict.fromkeys(each for seen in judged.values() for each in seen.findings)),
+        )
+    seen = judged[model]
+    claim = evidence_log.verdict_of(seen)
+    project.reporter.say(
+        "Verified",
+        f"base {model}, run {claim.body.run}  "
+        f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
+        f"tree {short(taken.manifest.digest)}  promoted by {signer_named(claim.identity, claim.custodian)}",
+    )
+    dependency = provenance.Dependency.of(
+        role="base",
+        name=model,
+        version=claim.body.run,
+        digest={"dirHash": taken.manifest.digest},
+        verdict=claim.sha256,
+    )
+    everybody = relied_on(seen, project)
+    return Input("base", taken.path, f"{INSIDE}/base", taken.manifest, taken.how, dependency, everybody)
 
 
 def _hashed(source: Path, target: Path, role: str, project: Project) -> Input:

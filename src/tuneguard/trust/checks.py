@@ -17,7 +17,7 @@ from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.predicates.verdict import Verdict, manifest_of
 from tuneguard.files import printable
 from tuneguard.trust.belief import moment_of, times_of
-from tuneguard.trust.policy import SealedBy, described
+from tuneguard.trust.policy import Promoted, SealedBy, described
 from tuneguard.trust.request import Fault
 
 if TYPE_CHECKING:
@@ -120,12 +120,15 @@ def check_names(opened: Opened) -> Iterator[Fault]:
 
 
 def check_class(opened: Opened) -> Iterator[Fault]:
-    """Only a final checkpoint is promoted.
+    """Only a final checkpoint is promoted, and only one is the promoted base of another run.
 
     A run that was stopped by its deadline or a signal may be signed as `intermediate`. One can resume
     from it (`tuneguard run --resume`), and not promote it.
     """
-    if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose != "promote":
+    if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose not in (
+        "promote",
+        "base",
+    ):
         return
     if opened.body.chosen.kind != "final":
         yield Fault(
@@ -202,7 +205,7 @@ def _check_listed(opened: Opened, body: Seal, sealed: str) -> Iterator[Fault]:
     model, tree = opened.question.model, opened.statement.tree
     assert model is not None
     rule = model.evaluation
-    listed: tuple[str | SealedBy, ...] = {
+    listed: tuple[str | SealedBy | Promoted, ...] = {
         "base": model.bases,
         "evaluation": () if rule is None else (rule.set,),
         "classifier": () if rule is None else (rule.classifier,),
@@ -244,9 +247,10 @@ def check_verdict(opened: Opened) -> Iterator[Fault]:
     """A verdict says that this tree passed, for this model's repository, as this very OCI manifest.
 
     The manifest's digest is computed from the tree and the repository is taken from the policy;
-    the verdict must name both. It was made under a policy of the same name, of any version: a
-    verdict outlives a newer policy while that still believes the signer and keeps the repository.
-    A production policy accepts no verdict that was made under a development policy.
+    the verdict must name both. For a base whose files are not at hand, the tree's digest is compared alone.
+    It was made under a policy of the same name, of any version: a verdict outlives a newer policy while
+    that still believes the signer and keeps the repository. A production policy accepts no verdict that
+    was made under a development policy.
     """
     body, question = opened.body, opened.question
     if not isinstance(body, Verdict) or question.model is None:
@@ -256,9 +260,9 @@ def check_verdict(opened: Opened) -> Iterator[Fault]:
         return
     wanted = question.expectation.manifest_digest
     named = manifest_of(opened.statement) or "none"
-    if wanted is None:
+    if wanted is None and question.expectation.purpose != "base":
         yield Fault("V15", "is about a registry manifest, and the caller gave none to compare it with")
-    elif named != wanted:
+    elif wanted is not None and named != wanted:
         yield Fault(
             "V15",
             f"is about the manifest {named[:19]}, this tree makes {wanted[:19]}",

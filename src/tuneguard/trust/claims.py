@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Body = TypeVar("Body", bound=Said)
 Body_co = TypeVar("Body_co", bound=Said, covariant=True)
 
-Purpose = Literal["train", "resume", "promote", "load", "release", "renew", "integrity"]
+Purpose = Literal["train", "resume", "base", "promote", "load", "release", "renew", "integrity"]
 Sealed = Literal["dataset", "evaluation", "base", "classifier"]
 
 
@@ -53,6 +53,7 @@ class Expectation:
     `data_version` the seal that it must bear (None: the version is unpinned).
     For ``release``: `tag` is the tag that must name the manifest, `released` what is known of it here.
     For ``renew``: the same, and a release that ran out counts too.
+    For ``base``: the tree is a promoted model, which another run begins from.
     For ``resume``: the tree is an earlier run's output, `run` that run.
     """
 

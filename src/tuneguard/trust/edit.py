@@ -25,6 +25,7 @@ from tuneguard.trust.policy import (
     Identity,
     Model,
     Policy,
+    Promoted,
     Revocation,
     SealedBy,
     parse_policy,
@@ -262,7 +263,7 @@ class _Change:
         )
 
 
-def _listed(value: tuple[str | SealedBy, ...] | Mapping[str, str]) -> _Value:
+def _listed(value: tuple[str | SealedBy | Promoted, ...] | Mapping[str, str]) -> _Value:
     """A list, or variables on one line."""
     if isinstance(value, tuple):
         return tuple(map(_written, value))
@@ -280,10 +281,12 @@ def _entries(rule: EvaluationRule) -> dict[str, str]:
     }
 
 
-def _written(listed: str | SealedBy) -> str:
-    """A digest or a word, or what a steward seals, as a policy writes it."""
+def _written(listed: str | SealedBy | Promoted) -> str:
+    """A digest or a word, what a steward seals or a promoted model, as a policy writes it."""
     if isinstance(listed, str):
         return written(listed)
+    if isinstance(listed, Promoted):
+        return f"{{promoted: {written(listed.model)}}}"
     return f"{{name: {written(listed.name)}, steward: [{', '.join(map(written, listed.stewards))}]}}"
 
 

@@ -146,15 +146,28 @@ class SealedBy:
         return name == self.name and identity in self.stewards
 
 
-def described(listed: str | SealedBy) -> str:
-    """What a policy lists, for people: a digest, or whose seal under which name."""
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """Any promoted model of ours of a name: its verdict counts for loading, and the provenance behind it."""
+
+    model: Name = field(metadata={"key": "promoted"})
+
+
+def described(listed: str | SealedBy | Promoted) -> str:
+    """What a policy lists, for people: a digest, whose seal under which name, or which promoted model."""
     if isinstance(listed, str):
         return listed
+    if isinstance(listed, Promoted):
+        return f"a promoted {listed.model}"
     return f"{listed.name} as sealed by {' or '.join(listed.stewards) or 'nobody'}"
 
 
 def _digest_or_seal(node: Node) -> object:
     return SealedBy if isinstance(node.value, dict) else Digest
+
+
+def _a_base(node: Node) -> object:
+    return Promoted if "promoted" in node.mapping else _digest_or_seal(node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +193,7 @@ class Model:
     repository: str
     builders: tuple[str, ...] = ()
     data: tuple[SealedBy, ...] = ()
-    bases: tuple[str | SealedBy, ...] = ()
+    bases: tuple[str | SealedBy | Promoted, ...] = ()
     code: tuple[str, ...] | None = None
     config: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
@@ -386,7 +399,7 @@ class _Model:
     repository: Annotated[str, _read_repository]
     builder: tuple[Name, ...] = ()
     data: tuple[SealedBy, ...] = ()
-    base: tuple[Annotated[Digest | SealedBy, Either(_digest_or_seal)], ...] = ()
+    base: tuple[Annotated[Digest | SealedBy | Promoted, Either(_a_base)], ...] = ()
     code: _Digests = None
     config: _Digests = None
     command: _Command = None

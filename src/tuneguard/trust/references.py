@@ -47,6 +47,9 @@ def _names(policy: Node, problems: Problems) -> None:
         _known(_texts(model.get("builder")), identities, "identity", problems)
         for rule in _named_by(model):
             _known(_texts(rule.get("steward")), identities, "identity", problems)
+            promoted = rule.get("promoted")
+            if promoted is not None and isinstance(promoted.value, str):
+                _known([promoted], models, "model", problems)
     pairs = policy.get("separationOfDuties")
     for pair in pairs.items if pairs else ():
         _known(_texts(pair), roles, "role", problems)

@@ -24,6 +24,7 @@ ESSENTIAL: Mapping[str, frozenset[str]] = {
     "train": frozenset({"seal"}),
     "resume": frozenset({"provenance"}),
     "promote": frozenset({"provenance", "scan", "evaluation"}),
+    "base": frozenset({"verdict", "provenance"}),
     "load": frozenset({"verdict"}),
     "release": frozenset({"release"}),
     "renew": frozenset({"release"}),
@@ -32,6 +33,9 @@ ESSENTIAL: Mapping[str, frozenset[str]] = {
 
 ATTEMPT_BOUND = frozenset({"scan", "evaluation"})
 """The kinds of which a promotion counts only what names its own open attempt."""
+
+_MADE = ("signature", "provenance")
+"""What the builder says of a tree."""
 
 EMPTY_TREE = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The tree digest of no files at all: SHA-256 of nothing."""
@@ -81,7 +85,7 @@ class Question:
     @property
     def lasting(self) -> bool:
         """Whether it is asked about what was decided before, and not to make anything new on it."""
-        return not self.integrity_only and self.expectation.purpose in ("load", "release", "renew")
+        return not self.integrity_only and self.expectation.purpose in ("base", "load", "release", "renew")
 
     @cached_property
     def model(self) -> Model | None:
@@ -95,8 +99,11 @@ class Question:
         if self.integrity_only:
             return ()
         if self.expectation.purpose == "resume":
-            kinds = ("signature", "provenance")
-            return tuple(each for each in self.policy.require.get("promote", ()) if each.kind in kinds)
+            return tuple(each for each in self.policy.require.get("promote", ()) if each.kind in _MADE)
+        if self.expectation.purpose == "base":
+            made = (each for each in self.policy.require.get("promote", ()) if each.kind in _MADE)
+            lasting = (replace(each, max_age=None) for each in made)
+            return (*self.policy.require.get("load", ()), *lasting)
         if self.expectation.purpose == "renew":
             return tuple(replace(each, max_age=None) for each in self.policy.require.get("release", ()))
         return self.policy.require.get(self.expectation.purpose, ())

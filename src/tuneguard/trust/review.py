@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from tuneguard.trust.policy import Identity, Model, Policy, Requirement
+    from tuneguard.trust.policy import Identity, Model, Policy, Promoted, Requirement
 
 WEAKNESSES: Mapping[str, str] = {
     "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
@@ -342,7 +342,7 @@ def _said_of(policy: Policy, model: Model) -> Iterator[str]:
         yield f"in a sandbox with {_and(graded) or 'no exception'}, and every other isolation control proven"
 
 
-def _listed(each: str | SealedBy) -> str:
+def _listed(each: str | SealedBy | Promoted) -> str:
     return each[:12] if isinstance(each, str) else described(each)
 
 

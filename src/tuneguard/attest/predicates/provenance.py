@@ -39,6 +39,10 @@ class Annotations(Said, frozen=True):
         Annotated[float, Meta(gt=0)] | None,
         about("Of a data set: its share of the mixture, as the pipeline file has it."),
     ] = None
+    verdict: Annotated[
+        Sha256 | None,
+        about("Of a base that is a promoted model: SHA-256 of its verdict's bundle. The version is its run."),
+    ] = None
 
 
 class Dependency(Said, frozen=True):
@@ -57,9 +61,10 @@ class Dependency(Said, frozen=True):
         digest: dict[str, str],
         *,
         weight: float | None = None,
+        verdict: str | None = None,
     ) -> Dependency:
         """A dependency in its role: data, base, code, config or parent."""
-        return cls(name, digest, Annotations(role, version, weight))
+        return cls(name, digest, Annotations(role, version, weight, verdict))
 
     @property
     def role(self) -> str:
@@ -83,10 +88,7 @@ class Control(Said, frozen=True):
 class Comparison(Said, frozen=True, kw_only=True):
     """Whether code and configuration were compared with the policy's evaluation set, and how it came out."""
 
-    digest: Annotated[
-        TreeSet | None,
-        about("The policy's evaluation set when the run began; absent where a steward's was not there."),
-    ] = None
+    digest: Annotated[TreeSet, about("The policy's evaluation set when the run began.")]
     compared: Annotated[
         bool,
         about(
