@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from tuneguard.facts import Ingredient, Lineage
-
 from tuneguard.trust.policy import Promoted, SealedBy
 
 if TYPE_CHECKING:
@@ -58,7 +57,9 @@ def _listed(dependency: Dependency, model: Model | None) -> bool | UnsetType | N
         "config": model.config,
     }[dependency.role]
     for each in listed or ():
-        named = each.name if isinstance(each, SealedBy) else each.model if isinstance(each, Promoted) else None
+        named = (
+            each.name if isinstance(each, SealedBy) else each.model if isinstance(each, Promoted) else None
+        )
         if named == dependency.name:
             return True
     used = [*dependency.digest.values()]
