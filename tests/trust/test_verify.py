@@ -477,6 +477,15 @@ def test_a_checkpoint_of_a_stopped_run_is_not_promoted_but_can_be_resumed_from()
     assert promoting(pieces, purpose="resume", attempt=None).passed
 
 
+def test_an_intermediate_is_no_base_that_was_promoted_whatever_verdict_is_there() -> None:
+    def as_base(kind: str) -> list[str]:
+        pieces = [signature(), provenance(kind=kind), verdict()]
+        return rules(promoting(pieces, purpose="base", attempt=None, manifest_digest=None))
+
+    assert as_base("final") == []
+    assert as_base("intermediate") == ["V11"]
+
+
 def test_an_intermediate_that_was_edited_or_never_signed_cannot_be_resumed_from() -> None:
     edited = tree(CHECKPOINT_FILES | {"optimizer.pt": "edited"})
     resume = {"purpose": "resume", "attempt": None}
