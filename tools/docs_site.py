@@ -24,6 +24,7 @@ FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LOADS = re.compile(
     r"<(?:script|img|iframe|source)[^>]*\bsrc=[\"']?(?:https?:)?//[^\"'\s>]*"
     r"|<link\b(?![^>]*rel=[\"']?canonical)[^>]*\bhref=[\"']?(?:https?:)?//[^\"'\s>]*"
+    r"|<pre class=[\"']?mermaid[^>]*"  # the theme fetches the program that draws it
     r"|@import[^;]*//[^;]*|url\([\"']?(?:https?:)?//[^)]*"
 )
 """What makes a browser fetch from another host when it shows a page."""

@@ -90,6 +90,7 @@ def test_links_of_the_repository_lead_to_pages_of_the_site(page, target, in_site
         '<script src="https://cdn.example/x.js"></script>',
         '<link rel="stylesheet" href="https://fonts.example/css">',
         "<img alt='a' src='//example/x.png'>",
+        '<pre class="mermaid"><code>',
         "<style>@import url(https://fonts.example/css)</style>",
     ],
 )
