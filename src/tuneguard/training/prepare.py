@@ -150,6 +150,9 @@ def _check_command(project: Project) -> None:
         )
 
 
+_ASK = "or ask the policy's owner to fix this one: tuneguard policy set-model --command"
+
+
 def _check_env(project: Project) -> None:
     """The pipeline's variables are the policy's, where it fixes them: they can change what the code does."""
     wanted = project.policy.models[project.pipeline.name].env
@@ -157,8 +160,7 @@ def _check_env(project: Project) -> None:
         raise Refused(
             "the environment (train.env) is not the one that the policy has",
             where=files.printable(project.pipeline.file),
-            help=f"restore it: {files.printable(json.dumps(dict(wanted), ensure_ascii=False))}; "
-            "or ask the policy's owner to fix this one: tuneguard policy set-model --command",
+            help=f"restore it: {files.printable(json.dumps(dict(wanted), ensure_ascii=False))}; {_ASK}",
         )
 
 
