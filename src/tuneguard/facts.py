@@ -444,11 +444,12 @@ class Happened(Facts, frozen=True, kw_only=True):
 
 
 class TraceFacts(Facts, frozen=True, kw_only=True):
-    """``trace``: what the tree was made from, and what the ledger knows of it."""
+    """``trace``: what the tree was made from, in earlier generations too, and what the ledger knows of it."""
 
     tree: str
     lineage: Lineage | None
     history: tuple[Happened, ...]
+    earlier: tuple[Lineage, ...] = ()
 
 
 OF: Mapping[str, tuple[type[Facts], ...]] = {

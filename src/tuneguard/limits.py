@@ -45,6 +45,9 @@ PROBLEMS = 50
 DATA_SETS = 64
 """Training data sets of one run: each is a mount of the sandbox."""
 
+GENERATIONS = 64
+"""Trees that `trace` follows back from a checkpoint to those that it began from."""
+
 # Evidence
 EVIDENCE_FILES = 1_000
 """Files in one evidence folder."""

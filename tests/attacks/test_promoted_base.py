@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -32,7 +33,9 @@ def next_generation(
     """The next run begins from a promoted model, which is all that the policy lists."""
     edit(project, r"base: \[.*\]", f"base: [{{promoted: {model}}}]")
     code = (project.path / "code/train.py").read_text()
-    project.write("code/train.py", code.replace("shutil.copy(", "shutil.copyfile("))  # the base is read-only
+    code = code.replace("shutil.copy(", "shutil.copyfile(")  # the base is read-only
+    own = code.replace("""'{"rows": %d}' % len(rows)""", """'{"rows": %d, "run": "%s"}' % (len(rows), run)""")
+    project.write("code/train.py", own)
     pipeline = (project.path / "tuneguard.yaml").read_text()
     project.write("tuneguard.yaml", re.sub(r"(?m)^base: .*$", f"base: {{path: {base}}}", pipeline))
 
@@ -213,3 +216,36 @@ def test_attack_what_made_the_base_a_promoted_one_ends_before_the_promotion(
     promotion = Promotion(pushed, "043")
     assert promotion.copy() == 0
     assert promotion.verify() == 1
+
+
+def test_a_trace_goes_back_through_the_generations(
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next_generation(pushed)
+    assert pushed("run", "--run", "043", "--quiet") == 0
+    Promotion(pushed, "043").passed()
+    next_generation(pushed, base="runs/043")
+    assert pushed("run", "--run", "044", "--quiet") == 0
+    capsys.readouterr()
+
+    assert pushed("trace", "runs/044", "--json") == 0
+
+    facts = json.loads(capsys.readouterr().out)["facts"]
+    assert facts["lineage"]["run"] == "044"
+    assert [each["run"] for each in facts["earlier"]] == ["043", "042"]
+    assert pushed("trace", "runs/044") == 0
+    assert "support-llama, run 042, final" in capsys.readouterr().out
+
+
+def test_attack_evidence_of_an_earlier_generation_that_does_not_count_is_not_told(
+    pushed: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next_generation(pushed)
+    assert pushed("run", "--run", "043", "--quiet") == 0
+    [path] = (pushed.path / "runs/042.evidence").glob("provenance-*")
+    path.write_text(path.read_text().replace('"payload":"', '"payload":"AAAA'))
+    capsys.readouterr()
+
+    assert pushed("trace", "runs/043", "--json") == 0
+
+    assert "earlier" not in json.loads(capsys.readouterr().out)["facts"]

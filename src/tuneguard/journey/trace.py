@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneguard import limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates.evaluation import Evaluation
@@ -26,6 +27,9 @@ from tuneguard.records import to_json
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneguard.facts import Lineage
     from tuneguard.ledger.entry import Entry
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.typed import Said
@@ -63,6 +67,9 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
         raise CannotLook(f"nothing is known of {short(tree)}", help="look in the project that made it")
     made = next((claim.body for claim in claims if isinstance(claim.body, Provenance)), None)
     _tell(tree, made, claims, entries, project)
+    earlier = tuple(_earlier(tree, made, project))
+    for each in earlier:
+        project.reporter.say("earlier", *_generation(each))
     return Result(
         command="trace",
         verdict=Verdict.PASSED,
@@ -72,9 +79,58 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
             tree=tree,
             lineage=None if made is None else lineage(made),
             history=tuple(map(_happened, entries)),
+            earlier=earlier,
         ),
         notes=project.remarks,
     )
+
+
+def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[Lineage]:
+    """The runs that made what this one began from, and those before them, each tree once.
+
+    A tree is followed as far as evidence about it counts here: beside its run's checkpoint, or beside the
+    pipeline's base.
+    """
+    met, waiting = {tree}, [] if made is None else [*_began_from(made)]
+    while waiting and len(met) <= limits.GENERATIONS:
+        tree = waiting.pop(0)
+        if tree in met:
+            continue
+        met.add(tree)
+        body = _provenance_of(tree, project)
+        if body is not None:
+            yield lineage(body)
+            waiting += _began_from(body)
+
+
+def _began_from(body: Provenance) -> Iterator[str]:
+    """The trees of its base and of the run that it resumed."""
+    for each in (body.base, *body.definition.of_role("parent")):
+        if "dirHash" in each.digest:
+            yield each.digest["dirHash"]
+
+
+def _provenance_of(tree: str, project: Project) -> Provenance | None:
+    entries = () if project.ledger is None else tuple(project.ledger.entries(tree=tree))
+    folders = [_folder_of(entries, project)]
+    if project.in_project:
+        folders.append(project.pipeline.resolve(project.pipeline.base.path))
+    for folder in folders:
+        seen = _evidence(folder, tree, project)
+        for claim in () if seen is None else seen.claims:
+            if isinstance(claim.body, Provenance):
+                return claim.body
+    return None
+
+
+def _generation(made: Lineage) -> tuple[str, ...]:
+    """An earlier run and what it was made from, on a line each."""
+    inputs = (
+        f"{each.role:<7}{each.name}{f'@{each.version}' if each.version else ''}  "
+        f"{short(next(iter(each.digest.values())))}"
+        for each in made.made_from
+    )
+    return (f"{made.model}, run {made.run}, {made.kind}", *inputs)
 
 
 def _tree_of(digest: str, project: Project) -> str:
