@@ -3,6 +3,8 @@
 The orchestrator, which calls this, holds no key. It hands a step its one passphrase through a pipe whose
 reading end only that child inherits; the child reads it, closes it, and only then starts anything of its own.
 A step writes its facts and its result to its own folder in the session's state, which nobody else enters.
+They are read from the very folder that was made for it: another one in its place is not looked at. A step
+that cannot write there, as on a full disk, says why on its standard output, which is kept in memory.
 
 A step that needs no network gives it up before it reads anything, and with it the right to write anywhere but
 in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). A step that builds a
@@ -24,7 +26,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tuneguard import limits, records
+from tuneguard import files, limits, records
+from tuneguard.display import shown
 from tuneguard.engines.engine import (
     FACTS_BYTES,
     SKIPPED,
@@ -36,14 +39,15 @@ from tuneguard.engines.engine import (
     is_due,
     state_of,
 )
-from tuneguard.errors import CannotLook, NotUnderstood, UsageError
-from tuneguard.files import fault_counter, read_bounded
+from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
+from tuneguard.files import fault_counter
 from tuneguard.plan.handover import CONFINED, LINES_FD, PASSPHRASE_FD, confined
 from tuneguard.plan.step import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from tuneguard.engines.engine import Session
     from tuneguard.plan.step import Plan, Step
@@ -68,12 +72,27 @@ class LocalEngine:
         return PlanOutcome(outcomes)
 
     def _step(self, step: Step, outcomes: Mapping[str, Outcome], reporter: Reporter) -> Outcome:
-        """Start the step, pass on its lines, wait for its end, and read what it wrote."""
+        """Run the step and read what it wrote."""
         if step.image is not None:
             raise UsageError(f"the step {step.name} needs an image, and the local engine runs none")
         folder = self._session.state / step.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
+        with files.directory(folder) as own, os.fdopen(os.memfd_create("stdout"), "rb") as said:
+            _check_new(own, folder)
+            code = self._run(step, outcomes, folder, own, said.fileno(), reporter)
+            return _outcome(step, code, own, said)
+
+    def _run(
+        self,
+        step: Step,
+        outcomes: Mapping[str, Outcome],
+        folder: Path,
+        own: int,
+        stdout: int,
+        reporter: Reporter,
+    ) -> int:
+        """Start the step, pass on its lines, and wait for its end; its exit code."""
         environment = self.environment()
         listening, speaking = os.pipe()
         inherited = [speaking]
@@ -90,7 +109,7 @@ class LocalEngine:
             child = subprocess.Popen(
                 self._command(step, outcomes, folder),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=stdout,
                 env=environment,
                 pass_fds=(*inherited, *self._session.keep),
                 process_group=0,
@@ -102,14 +121,14 @@ class LocalEngine:
             for descriptor in inherited:
                 os.close(descriptor)
         listener = threading.Thread(target=_listen, args=(listening, reporter), daemon=True)
-        listener.start()
         try:
+            listener.start()
             _wait(child, step)
         except KeyboardInterrupt:
             _stop(child, None)
-            raise interrupted(_read(folder / RESULT, limits.RECORD_BYTES) or {}) from None
+            raise interrupted(_read(own, RESULT, limits.RECORD_BYTES) or {}) from None
         listener.join(GRACE)
-        return _outcome(step, child.returncode, folder)
+        return child.returncode
 
     def environment(self) -> dict[str, str]:
         """What every step inherits: no passphrase, also where the person gave one in a variable."""
@@ -132,6 +151,21 @@ class LocalEngine:
 
 
 ENGINE = EngineType("local", "https://tuneguard.dev/builders/local/v1", "SLSA_BUILD_LEVEL_1", LocalEngine)
+
+
+def _check_new(own: int, folder: Path) -> None:
+    """The open folder is the one that was made just now, into which nobody else can write.
+
+    Raises:
+        Refused: somebody put another one in its place.
+    """
+    status = os.fstat(own)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077 or os.listdir(own):
+        raise Refused(
+            "is another folder than the one that was made for the step",
+            where=shown(folder),
+            help="find out who can write to the project's folder, and run it again",
+        )
 
 
 def _pipe_holding(secret: bytes) -> int:
@@ -181,31 +215,53 @@ def _stop(child: subprocess.Popen[bytes], patience: float | None) -> None:
         child.wait()
 
 
-def _outcome(step: Step, code: int, folder: Path) -> Outcome:
-    """What the step's files say. Its facts count only where it ended by itself.
+def _outcome(step: Step, code: int, own: int, said: BinaryIO) -> Outcome:
+    """What the step wrote to its folder `own`; where it could not write a result, the error that it `said`.
+
+    Its facts count only where it ended by itself.
 
     Raises:
         CannotLook: it was killed, or it wrote no result or other facts than the plan says.
         Interrupted: the person stopped it.
     """
     if code < 0:
-        raise CannotLook(
-            f"the step {step.name} was killed by {signal.Signals(-code).name}", help="run it again"
-        )
-    result = _read(folder / RESULT, limits.RECORD_BYTES)
+        raise CannotLook(f"the step {step.name} was killed by {_signal(-code)}", help="run it again")
+    result = _read(own, RESULT, limits.RECORD_BYTES)
+    if result is None and code != 0:
+        said.seek(0)
+        result = _object(said.read(limits.RECORD_BYTES), "standard output")
     state = state_of(code, result or {})
     if result is None:
         raise CannotLook(f"the step {step.name} ended with {code} and no result")
-    facts = _read(folder / FACTS, FACTS_BYTES) or {}
-    if facts.keys() - set(step.facts) or not all(isinstance(each, str | int) for each in facts.values()):
+    facts = _read(own, FACTS, FACTS_BYTES) or {}
+    if facts.keys() - set(step.facts) or not all(map(_is_fact, facts.values())):
         raise CannotLook(f"the step {step.name} wrote other facts than {', '.join(step.facts) or 'none'}")
     return Outcome(state, code, facts, result)
 
 
-def _read(path: Path, most: int) -> Mapping[str, Any] | None:
-    """A JSON object that a step wrote; None where there is none."""
+def _signal(number: int) -> str:
     try:
-        found = records.read_json(read_bounded(path, most), path.name)
-    except (FileNotFoundError, NotUnderstood, UsageError):
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal, of which only two have names
+        return f"signal {number}"
+
+
+def _is_fact(value: object) -> bool:
+    """Whether it can be an argument of a step: no NUL, no half of a character."""
+    return isinstance(value, int) or (isinstance(value, str) and value.isprintable())
+
+
+def _read(folder: int, name: str, most: int) -> Mapping[str, Any] | None:
+    """A JSON object that a step wrote to its folder; None where there is none."""
+    try:
+        return _object(files.read_bounded(name, most, dir_fd=folder), name)
+    except (UsageError, Refused):
+        return None
+
+
+def _object(data: bytes, name: str) -> Mapping[str, Any] | None:
+    try:
+        found = records.read_json(data, name)
+    except NotUnderstood:
         return None
     return found if isinstance(found, dict) else None
