@@ -35,7 +35,7 @@ class Task(Protocol):
 class Reporter(Protocol):
     """Where long work reports. Two methods: what is done, and what is being done."""
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         """One aligned line: a verb in the past tense, what it did, further lines below it."""
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
@@ -59,7 +59,7 @@ class _SilentTask:
 
 
 class _Silent:
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         pass
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:

@@ -40,7 +40,7 @@ class At:
     def __init__(self, word: str, act: Callable[[], object]) -> None:
         self._word, self._act = word, act
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         del details
         if self._word in (verb, text):
             self._act()

@@ -31,7 +31,7 @@ class Listening:
     def __init__(self, word: str, act: Callable[[], object]) -> None:
         self._word, self._act = word, act
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         del verb, details
         if text == self._word:
             self._act()

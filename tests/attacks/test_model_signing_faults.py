@@ -131,7 +131,7 @@ def test_fault_07_a_file_swapped_while_another_is_still_hashed(model: Path) -> N
     class Swapping:
         """Acts in the middle of the hashing."""
 
-        def say(self, *_: object) -> None:
+        def emit(self, *_: object) -> None:
             pass
 
         def task(self, *arguments: object, **more: object) -> Swapping:

@@ -175,7 +175,7 @@ def test_progress_is_told_in_bytes(tmp_path):
         def __init__(self):
             self.asked, self.done = None, 0
 
-        def say(self, verb, text, *details): ...
+        def emit(self, verb, text, *details): ...
 
         def task(self, verb, *, total, unit):
             self.asked = (verb, total, unit)

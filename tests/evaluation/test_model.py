@@ -63,7 +63,7 @@ class Counting:
     def __init__(self) -> None:
         self.total, self.done = None, 0
 
-    def say(self, verb, text, *details):
+    def emit(self, verb, text, *details):
         pass
 
     def task(self, verb, *, total, unit):

@@ -24,7 +24,7 @@ class Kept:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         del verb, details
         self.lines.append(text)
 

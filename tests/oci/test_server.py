@@ -231,7 +231,7 @@ def test_a_retry_is_said_in_words_for_people():
     said = []
 
     class Told:
-        def say(self, *parts):
+        def emit(self, *parts):
             said.append(parts)
 
     with serving() as world:

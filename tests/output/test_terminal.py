@@ -13,7 +13,7 @@ from tuneguard.output import terminal, text
 def test_a_line_goes_to_the_stream_at_once():
     stream = io.StringIO()
 
-    terminal.Lines(stream, text.PLAIN, bars=False).say("Scanned", "14 files", "all understood")
+    terminal.Lines(stream, text.PLAIN, bars=False).emit("Scanned", "14 files", "all understood")
 
     assert stream.getvalue() == "    Scanned  14 files\n             all understood\n"
 
@@ -22,8 +22,8 @@ def test_a_recorder_keeps_its_lines_and_passes_each_on():
     heard: list[list[str]] = []
     recorder = terminal.Recorder(bars=False, passed_on=heard.append)
 
-    recorder.say("Copied", "runs/042")
-    recorder.say("Scanned", "14 files", "all understood")
+    recorder.emit("Copied", "runs/042")
+    recorder.emit("Scanned", "14 files", "all understood")
 
     assert recorder.lines == heard == [["Copied", "runs/042"], ["Scanned", "14 files", "all understood"]]
 

@@ -90,10 +90,10 @@ class Losing:
         self._reporter = reporter
         self._count = 0
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         self._count += 1
         if self._count % 2:
-            self._reporter.say(verb, text, *details)
+            self._reporter.emit(verb, text, *details)
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         return self._reporter.task(verb, total=total, unit=unit)

@@ -66,7 +66,7 @@ class Meddler:
         self.done = 0
         self.total: int | None = None
 
-    def say(self, verb: str, text: str, *details: str) -> None:
+    def emit(self, verb: str, text: str, *details: str) -> None:
         pass
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Self:

@@ -259,7 +259,7 @@ def _orchestrator() -> Callable[[list[str]], None] | None:
     descriptor = int(inherited)
     os.set_inheritable(descriptor, False)
 
-    def say(line: list[str]) -> None:
+    def emit(line: list[str]) -> None:
         import contextlib
 
         from tuneguard.records import to_json
@@ -267,7 +267,7 @@ def _orchestrator() -> Callable[[list[str]], None] | None:
         with contextlib.suppress(OSError):  # the orchestrator is gone, and this step goes on
             os.write(descriptor, to_json(line)[: limits.STEP_LINE_BYTES - 1] + b"\n")
 
-    return say
+    return emit
 
 
 def _project(values: dict[str, Any], speaker: Any) -> Project:
@@ -429,7 +429,7 @@ def signed_by(function: Function) -> Function:
     return wrapped  # type: ignore[no-any-return]
 
 
-def tightened(function: Function) -> Function:
+def gate_overrides(function: Function) -> Function:
     """The evaluation flags, which may only tighten the policy."""
     for option in (
         click.option(

@@ -186,7 +186,7 @@ def _listen(descriptor: int, reporter: Reporter) -> None:
             with contextlib.suppress(NotUnderstood):
                 line = records.read_json(row, "a step's line")
                 if isinstance(line, list) and len(line) > 1 and all(isinstance(part, str) for part in line):
-                    reporter.say(*line)
+                    reporter.emit(*line)
 
 
 def _wait(child: subprocess.Popen[bytes], step: Step) -> None:

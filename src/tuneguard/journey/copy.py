@@ -68,7 +68,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
         snapshot.remove(taken.path)
         raise
     number = evidence_log.attempts_of(project, digest)
-    project.reporter.say(
+    project.reporter.emit(
         "Copied",
         f"{shown(directory)}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",

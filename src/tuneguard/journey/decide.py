@@ -108,7 +108,7 @@ def decide(
     )
     number = evidence_log.attempts_of(project, manifest.digest)
     if passed:
-        project.reporter.say(
+        project.reporter.emit(
             "Decided",
             "passed: " + ", ".join(sorted({c.kind for c in seen.claims})),
             f"attempt {number} of this tree",

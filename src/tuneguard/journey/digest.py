@@ -21,7 +21,7 @@ def digest(directory: str | Path, *, project: Project | None = None) -> Result[D
     directory = Path(directory)
     project = project or Project()
     manifest = hashing.hash_tree(directory, reporter=project.reporter)
-    project.reporter.say(
+    project.reporter.emit(
         "Hashed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         manifest.digest,

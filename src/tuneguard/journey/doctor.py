@@ -40,7 +40,7 @@ def doctor(*, project: Project | None = None) -> Result[DoctorFacts]:
     for name, row in rows.items():
         first, *rest = textwrap.wrap(row.found, _WIDTH) or [""]
         mend = [] if row.mend is None else [f"{'':10}mend: {row.mend}"]
-        project.reporter.say(
+        project.reporter.emit(
             _WORDS[row.state], f"{name:<10}{first}", *(f"{'':10}{more}" for more in rest), *mend
         )
     findings = tuple(

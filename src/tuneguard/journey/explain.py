@@ -41,7 +41,7 @@ def explain(rule: str, *, project: Project | None = None) -> Result[ExplainFacts
         help = f"did you mean {near[0]}?" if near else "known are " + ", ".join(sorted(texts))
         raise UsageError(f"nothing is called {printable(rule)}", help=help)
     first, *rest = inspect.cleandoc(texts[wanted]).split("\n")
-    project.reporter.say(wanted, first, *rest)
+    project.reporter.emit(wanted, first, *rest)
     return Result(
         command="explain",
         verdict=Verdict.PASSED,

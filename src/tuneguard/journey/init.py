@@ -92,10 +92,10 @@ def init(
         undo.pop_all()
     (folder / UNFINISHED).unlink()
     files.sync_directory(folder)
-    project.reporter.say(
+    project.reporter.emit(
         "Made", f"{name}: root, {len(DEVELOPMENT_ROLES)} roles, log", f"keys: {shown(folder)}"
     )
-    project.reporter.say("Wrote", ", ".join(shown(path) for path in texts))
+    project.reporter.emit("Wrote", ", ".join(shown(path) for path in texts))
     notes = [
         "development policy: not for production",
         "one person holds every key, whatever the custodians are called",

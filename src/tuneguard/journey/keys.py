@@ -32,7 +32,7 @@ def keygen(
         )
     public = pair(path, type=key.KeyType(type), passphrase=passphrase)
     written = (path, path.with_suffix(".pub"))
-    project.reporter.say(
+    project.reporter.emit(
         "Made", f"{type} key  {shown(path)}", f"public: {shown(written[1])}", f"id: {public.keyid}"
     )
     return Result(
@@ -60,7 +60,7 @@ def public_key(path: str | Path, *, project: Project | None = None) -> Result[Ke
         raise UsageError("is there already", where=shown(path), help="choose another name")
     public = open_signer(uri, project.passphrase).public_key
     files.write_new(path, public.pem)
-    project.reporter.say("Wrote", f"{public.type} public key  {shown(path)}", f"id: {public.keyid}")
+    project.reporter.emit("Wrote", f"{public.type} public key  {shown(path)}", f"id: {public.keyid}")
     return Result(
         command="public-key",
         verdict=Verdict.PASSED,

@@ -44,9 +44,9 @@ def entries(*, project: Project | None = None) -> Result[LedgerFacts]:
             if part
         )
         rows.append(EntryFacts(sequence=entry.sequence, time=entry.time, event=entry.event.value, what=what))
-        project.reporter.say(str(entry.sequence), f"{local_time(entry.time)}  {entry.event.value:<8}{what}")
+        project.reporter.emit(str(entry.sequence), f"{local_time(entry.time)}  {entry.event.value:<8}{what}")
     head = store.head()
-    project.reporter.say("Head", str(head))
+    project.reporter.emit("Head", str(head))
     return Result(
         command="ledger",
         verdict=Verdict.PASSED,
@@ -77,7 +77,7 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
         notes.append(f"{compared} lay beside the ledger: whoever can rewrite one can rewrite both")
     if head is None:
         notes.append("without a head that was kept elsewhere, a rewritten ledger is not detected")
-    project.reporter.say("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
+    project.reporter.emit("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
     return Result(
         command="ledger verify",
         verdict=judge(findings, (), REFUSING),

@@ -47,7 +47,7 @@ def sign(path: str | Path, *, project: Project | None = None) -> Result[PolicyFa
     gates.check(read)
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, policy.sign_policy(data, _root_signer(project)))
-    project.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    project.reporter.emit("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command="policy sign",
         verdict=Verdict.PASSED,
@@ -70,7 +70,7 @@ def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyF
     read = root.load_policy(path, root.find_root(project.root_option), now=project.now)
     gates.check(read)
     findings = review.weaknesses(read, now=project.now)
-    project.reporter.say("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    project.reporter.emit("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command="policy check",
         verdict=judge(findings, (), REFUSING),
@@ -93,7 +93,7 @@ def explain(path: str | Path, *, project: Project | None = None) -> Result[Polic
     read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
     words = review.explain(read)
     first, *rest = words.rstrip("\n").split("\n")
-    project.reporter.say("Policy", first, *rest)
+    project.reporter.emit("Policy", first, *rest)
     return Result(
         command="policy explain",
         verdict=Verdict.PASSED,
@@ -135,7 +135,7 @@ def migrate(path: str | Path, *, project: Project | None = None) -> Result[Migra
     difference = tuple(
         difflib.unified_diff(data.decode("utf-8").splitlines(), text.splitlines(), lineterm="", n=0, **names)
     )
-    project.reporter.say("Migrated", f"{shown(path)}  {read.name}, version {read.version}", *difference)
+    project.reporter.emit("Migrated", f"{shown(path)}  {read.name}, version {read.version}", *difference)
     unsigned = "no signature lies beside it: read the whole file and not the difference alone"
     return Result(
         command="policy migrate",
@@ -190,15 +190,15 @@ def set_model(
     for what, tree in named.items():
         manifest = hashing.hash_tree(tree, reporter=project.reporter)
         digests[what] = (manifest if what == "code" else subject_of(tree, manifest)).digest
-        project.reporter.say("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
+        project.reporter.emit("Hashed", f"{what}  {shown(tree)}", f"tree {short(digests[what])}")
     if config is not None:
         config = Path(config)
         digests["config"] = hashlib.sha256(files.read_named(config, limits.RECORD_BYTES)).hexdigest()
-        project.reporter.say("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
+        project.reporter.emit("Hashed", f"config  {shown(config)}", f"file {short(digests['config'])}")
     if train is not None:
-        project.reporter.say("Fixed", "command", *map(files.printable, train.command))
+        project.reporter.emit("Fixed", "command", *map(files.printable, train.command))
         variables = [f"{key}={files.printable(value)}" for key, value in train.env.items()]
-        project.reporter.say("Fixed", "environment" if variables else "environment  none", *variables)
+        project.reporter.emit("Fixed", "environment" if variables else "environment  none", *variables)
     change = partial(
         edit.set_model,
         name=name,
@@ -281,7 +281,7 @@ def _edited(
     bundle = path.with_name(path.name + root.BUNDLE_SUFFIX)
     files.write_replacing(bundle, signature)
     read = policy.parse_policy(after, shown(path))
-    project.reporter.say("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
+    project.reporter.emit("Signed", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command=command,
         verdict=Verdict.PASSED,

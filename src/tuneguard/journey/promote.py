@@ -26,7 +26,7 @@ from tuneguard.project.project import Project
 from tuneguard.promotion.plan import STAGES, promotion_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from tuneguard.engines.engine import EngineType, PlanOutcome
 
@@ -39,15 +39,14 @@ def promote(
     model: str | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
-    tightened: Sequence[str] = (),
     mount_from: str | None = None,
     engine: str | EngineType = "local",
     project: Project | None = None,
 ) -> Result[PromoteFacts]:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
-    `min_accuracy` and `max_toxicity` can only tighten the policy; `tightened` are the same as words of the
-    command line. `mount_from`: see `tuneguard.journey.push.push`.
+    `min_accuracy` and `max_toxicity` can only tighten the policy. `mount_from`: see
+    `tuneguard.journey.push.push`.
 
     Raises:
         UsageError: outside a project, or the model is not clear.
@@ -67,7 +66,7 @@ def promote(
         model=name,
         run=run,
         attempt=attempt,
-        tightened=(*tightened, *_flags(min_accuracy, max_toxicity)),
+        overrides=_flags(min_accuracy, max_toxicity),
         mount_from=mount_from,
     )
     place = partial(_place, project, attempt)

@@ -98,7 +98,7 @@ def pull(
     fetch(registry, manifest, believed, target, project)
     followed: dict[str, Any] = {} if release is None else {"release": releases.told(release)}
     note(Event.DONE, **followed)
-    project.reporter.say(
+    project.reporter.emit(
         "Pulled",
         f"{reference}  {counted(len(manifest.layers), 'file')}, {size(manifest.tree.size)}",
         f"tree {short(manifest.tree.digest)}  "

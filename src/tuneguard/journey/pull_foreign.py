@@ -70,7 +70,7 @@ def pull_foreign(
     passed_over = _signed(registry, manifest, judge, str(signer))
     fetch(registry, manifest, (), target, project)
     tree = manifest.tree
-    project.reporter.say(
+    project.reporter.emit(
         "Pulled",
         f"{source}  {counted(len(manifest.layers), 'file')}, {size(tree.size)}",
         f"tree {short(tree.digest)}  every file is as {signer} signed it",

@@ -116,7 +116,7 @@ def push(
         release = releases.issue(tag, built, registry, signer, project)
         _tag(target, tag.name, built, registry)
         note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.told(release))
-    project.reporter.say(
+    project.reporter.emit(
         "Pushed",
         f"{name}@sha256:{short(built.digest)}  "
         f"{sent} of {len(built.layers) + 1} blobs new, {attached} pieces of evidence",

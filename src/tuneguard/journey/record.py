@@ -53,7 +53,7 @@ def record(
             signed = checkpoint(f"tuneguard.dev/{project.pipeline.name}", head, project.signer("log"))
             files.write_replacing(project.ledger.head_file, signed)
             outputs = (shown(project.ledger.head_file),)
-        project.reporter.say("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
+        project.reporter.emit("Recorded", f"ledger {entry.sequence}, head {short(head.root)}")
     return Result(
         command="record",
         verdict=Verdict.PASSED,

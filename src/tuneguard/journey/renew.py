@@ -56,7 +56,7 @@ def renew(reference: str, *, model: str | None = None, project: Project | None =
             tree=manifest.tree.digest,
             detail={"manifest": manifest.digest, "tag": tag.name, "release": releases.told(release)},
         )
-    project.reporter.say(
+    project.reporter.emit(
         "Renewed",
         f"{reference}  {name}@sha256:{short(manifest.digest)}",
         f"release {release.sequence}, to {release.not_after}",

@@ -16,8 +16,6 @@ from tuneguard.project.project import Project
 from tuneguard.training.plan import run_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tuneguard.engines.engine import EngineType
     from tuneguard.findings import Result
 
@@ -29,15 +27,13 @@ def run(
     engine: str | EngineType = "local",
     keep_intermediate: bool = False,
     unsafe_no_sandbox: bool = False,
-    extra: Sequence[str] = (),
     project: Project | None = None,
 ) -> Result[TrainFacts]:
     """Train as the pipeline says, in the sandbox, and sign what came of it.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
     earlier run that the builder signed. `keep_intermediate` signs what a stopped run left;
-    `unsafe_no_sandbox` trains without a sandbox, and the evidence records it. `extra` are further options of
-    the step ``train``, as words of the command line.
+    `unsafe_no_sandbox` trains without a sandbox, and the evidence records it.
 
     Raises:
         UsageError: the id is not one, or there is no such engine.
@@ -47,8 +43,8 @@ def run(
     project = project or Project()
     identifier = spec.new_run_id(project.now) if run is None else spec.valid_run_id(run)
     flags = {"--keep-intermediate": keep_intermediate, "--unsafe-no-sandbox": unsafe_no_sandbox}
-    words = (*extra, *(flag for flag, given in flags.items() if given))
-    plan, volumes = run_plan(project, run=identifier, resume=resume, extra=words)
+    chosen = tuple(flag for flag, given in flags.items() if given)
+    plan, volumes = run_plan(project, run=identifier, resume=resume, flags=chosen)
     outcome = orchestrate(plan, volumes, place=partial(_place, project), engine=engine, project=project)
     trained = outcome.steps["train"]
     result = result_codec.decode(trained.result, TrainFacts, trained.code, "the step train")

@@ -104,7 +104,7 @@ def _result(
     understood = "all understood" if not found.skipped else f"{len(found.skipped)} not understood"
     count = len(found.findings)
     findings = f"{count:,} finding{'' if count == 1 else 's'}" if count else "no findings"
-    project.reporter.say(
+    project.reporter.emit(
         "Scanned", f"{counted(found.files, 'file')}, {size(found.bytes)}, {understood}, {findings}"
     )
     return Result(

@@ -108,7 +108,7 @@ def seal(
     else:
         outputs.append(evidence.write(folder, seals.KIND, bundle))
     note(Event.DONE)
-    project.reporter.say(
+    project.reporter.emit(
         "Sealed",
         f"{name}@{version}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
         + (f", {rows.count:,} rows" if rows else ""),

@@ -145,7 +145,7 @@ def _signed(
     project: Project,
     notes: tuple[str, ...] = (),
 ) -> Result[NoFacts]:
-    project.reporter.say(
+    project.reporter.emit(
         "Signed",
         f"{shown(directory)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}",

@@ -67,7 +67,7 @@ def listen(
         judge.note = write
         with Interrupts() as interrupts:
             agent.serve(
-                lambda: project.reporter.say(
+                lambda: project.reporter.emit(
                     "Listening",
                     f"{shown(Path(socket))}  for {', '.join(users)}",
                     f"key {signer.public_key.keyid[:12]}",
@@ -172,7 +172,7 @@ def _journal(path: str | Path | None, project: Project) -> Iterator[Any]:
                 os.write(descriptor, to_json(entry) + b"\n")
             else:
                 what = str(said["outcome"]) + (f" {said['kind']}" if "kind" in said else "")
-                project.reporter.say("Asked", f"uid {peer.uid}  {files.printable(what)[:300]}")
+                project.reporter.emit("Asked", f"uid {peer.uid}  {files.printable(what)[:300]}")
 
     try:
         yield write

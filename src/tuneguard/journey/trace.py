@@ -69,7 +69,7 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
     _tell(tree, made, claims, entries, project)
     earlier = tuple(_earlier(tree, made, project))
     for each in earlier:
-        project.reporter.say("earlier", *_generation(each))
+        project.reporter.emit("earlier", *_generation(each))
     return Result(
         command="trace",
         verdict=Verdict.PASSED,
@@ -169,7 +169,7 @@ def _tell(
     entries: tuple[Entry, ...],
     project: Project,
 ) -> None:
-    say = project.reporter.say
+    say = project.reporter.emit
     say("Tree", tree)
     if made is not None:
         times = made.details.metadata

@@ -142,7 +142,7 @@ def tell(manifest: Manifest, seen: Verification, project: Project) -> None:
     by = "" if first is None else f"  {_by(first)}" + (_when(made[0]) if made and first.time is None else "")
     details = [_made(claim) for claim in made]
     by = by or f"  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
-    project.reporter.say("Verified", f"tree {short(manifest.digest)}{by}", *details)
+    project.reporter.emit("Verified", f"tree {short(manifest.digest)}{by}", *details)
 
 
 def _by(claim: Claim[Said]) -> str:
@@ -220,7 +220,7 @@ def verify_foreign(
     found = (*faults, *found)
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
-        project.reporter.say("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
+        project.reporter.emit("Intact", f"tree {short(tree.digest)}  every file is as {signer} signed it")
     return Result(
         command="verify",
         verdict=Verdict.REFUSED if refused else Verdict.INTEGRITY_ONLY,
@@ -320,7 +320,7 @@ def verify_data(
     if passed:
         body = sealed.seal.body
         pin = "" if pinned and pinned.version else " (unpinned)"
-        project.reporter.say(
+        project.reporter.emit(
             "Verified",
             f"data {body.name}@{body.version}{pin}  "
             f"{counted(len(sealed.manifest.files), 'file')}, {size(sealed.manifest.size)}",

@@ -225,7 +225,7 @@ class Transport:
                 raise error
             pause = max(pause, error.after)
         pause = min(pause, self.timing.longest_wait)
-        self._reporter.say("Retrying", f"{error.what}, try {number + 1} of {self.timing.tries}")
+        self._reporter.emit("Retrying", f"{error.what}, try {number + 1} of {self.timing.tries}")
         self.pause(pause)
 
     def pause(self, seconds: float) -> None:

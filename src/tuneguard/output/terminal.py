@@ -31,7 +31,7 @@ class Lines:
         self._style = style
         self._bars = bars
 
-    def say(self, verb: str, text_: str, *details: str) -> None:
+    def emit(self, verb: str, text_: str, *details: str) -> None:
         """Print the line."""
         print(text.line(self._style, verb, text_, details), file=self._stream, flush=True)
 
@@ -52,7 +52,7 @@ class Recorder:
         self._bars = bars
         self._passed_on = passed_on
 
-    def say(self, verb: str, text_: str, *details: str) -> None:
+    def emit(self, verb: str, text_: str, *details: str) -> None:
         """Keep the line, and hand it on."""
         line = [verb, text_, *details]
         if len(self.lines) < limits.LINES_KEPT:

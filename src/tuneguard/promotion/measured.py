@@ -57,7 +57,7 @@ def judged(
         directory, manifest, seen, project, model=model, attempt=attempt, settings=settings
     )
     said = gates.gates()["evaluation"].judge(case, settings["evaluation"])
-    project.reporter.say("Evaluated", str(said.facts))
+    project.reporter.emit("Evaluated", str(said.facts))
     return Result(
         command=command,
         verdict=said.verdict,

@@ -45,12 +45,12 @@ def promotion_plan(
     model: str,
     run: str,
     attempt: str,
-    tightened: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     mount_from: str | None = None,
 ) -> tuple[Plan, dict[str, Path]]:
     """The plan, and where each of its volumes lies on this machine.
 
-    `tightened` are the evaluation flags as words.
+    `overrides` are the evaluation flags as words.
 
     Raises:
         UsageError: the URI of a key holds a PIN.
@@ -104,13 +104,13 @@ def promotion_plan(
             ),
             _step(
                 Step("evaluate", "evaluate", needs=("sign-scan",), facts=("statement",), sandbox=True),
-                (copy, *bound, *tightened, *leaving("evaluate")),
+                (copy, *bound, *overrides, *leaving("evaluate")),
                 seen,
             ),
             signs(
                 _step(
                     Step("sign-evaluation", "sign-evaluation", needs=("evaluate",)),
-                    (copy, *bound, *tightened, *left("evaluate")),
+                    (copy, *bound, *overrides, *left("evaluate")),
                     writing,
                 ),
                 judge_role(project, "evaluator"),
@@ -118,7 +118,7 @@ def promotion_plan(
             signs(
                 _step(
                     Step("decide", "decide", needs=("copy", *_JUDGED), when=When.ALWAYS, restartable=False),
-                    (*deciding, *tightened, *statuses),
+                    (*deciding, *overrides, *statuses),
                     writing,
                 ),
                 "promoter",

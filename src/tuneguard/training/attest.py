@@ -56,7 +56,7 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
         evidence.write(folder, provenance.KIND, made),
         evidence.write(folder, oms.KIND, signature),
     ]
-    project.reporter.say(
+    project.reporter.emit(
         "Signed",
         f"{shown(claimed.checkpoint)}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}",
         f"tree {short(manifest.digest)}  run {claimed.run}, {kind}, trained {handover.seconds:,.1f} s",

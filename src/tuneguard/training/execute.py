@@ -77,7 +77,7 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
     }
     command = spec.fill(pipeline.train.command, values, python=sys.executable)
     deadline, bounds = pipeline.train.deadline.total_seconds(), bounds_of(project)
-    project.reporter.say(
+    project.reporter.emit(
         "Training",
         f"{pipeline.name}  run {claimed.run}",
         f"in {prepared.backend.name}, deadline {deadline:,.0f} s",

@@ -135,7 +135,9 @@ def _scan_base(base: Input, source: Path, project: Project) -> dict[str, Any]:
     """The run scans the base itself, before anything opens it (TRUST.md rule 9)."""
     found = engine.scan_tree(base.path, base.manifest, reporter=project.reporter)
     evidence_log.check_clean(found, "base", source)
-    project.reporter.say("Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings")
+    project.reporter.emit(
+        "Scanned", f"base  {counted(found.files, 'file')}, {size(found.bytes)}, no findings"
+    )
     return {"verdict": "passed", "findings": len(found.findings), "ruleset": ruleset_digest()}
 
 
@@ -199,7 +201,7 @@ def _sealed(source: Path, target: Path, kind: str, project: Project, listed: Dat
         remove_seal(taken.path)
     body = sealed.seal.body
     steward = signer_named(sealed.seal.identity, sealed.seal.custodian)
-    project.reporter.say(
+    project.reporter.emit(
         "Verified",
         f"{kind} {body.name}@{body.version}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
@@ -268,7 +270,7 @@ def _promoted(source: Path, target: Path, models: list[str], project: Project) -
         )
     seen = judged[model]
     claim = evidence_log.verdict_of(seen)
-    project.reporter.say(
+    project.reporter.emit(
         "Verified",
         f"base {model}, run {claim.body.run}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
@@ -289,7 +291,7 @@ def _hashed(source: Path, target: Path, role: str, project: Project) -> Input:
     taken = snapshot.take(source, target, reporter=project.reporter)
     allowed = project.policy.models[project.pipeline.name].code
     _check_listed(role, taken.manifest.digest, allowed, source)
-    project.reporter.say(
+    project.reporter.emit(
         "Hashed",
         f"{role}  {counted(len(taken.manifest.files), 'file')}",
         f"tree {short(taken.manifest.digest)}",
@@ -373,7 +375,7 @@ def _resumed(
             help="resume with the same data and base; or begin a new run from a sealed base",
             findings=tuple(finding for found in against.values() for finding in found),
         )
-    project.reporter.say("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
+    project.reporter.emit("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
     dependency = provenance.Dependency.of(
         role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}
     )

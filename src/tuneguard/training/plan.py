@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def run_plan(
-    project: Project, *, run: str, resume: Path | None, extra: Sequence[str] = ()
+    project: Project, *, run: str, resume: Path | None, flags: Sequence[str] = ()
 ) -> tuple[Plan, dict[str, Path]]:
     """The plan, and where each of its volumes lies on this machine.
 
-    `extra` are further options of the step ``train``.
+    `flags` are further options of the step ``train``.
 
     Raises:
         UsageError: the URI of the builder's key holds a PIN.
@@ -32,7 +32,7 @@ def run_plan(
     step = Step(
         "train",
         "train",
-        ("--run", run, *extra, *given.arguments),
+        ("--run", run, *flags, *given.arguments),
         given.mounts,
         facts=("run", "tree"),
         role="builder",

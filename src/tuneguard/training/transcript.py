@@ -164,9 +164,9 @@ class _Shown:
     def _say(self, line: bytes) -> None:
         self._tell_hidden()
         self._budget -= 1
-        self._reporter.say("", files.printable(line[: limits.SHOWN_CHARACTERS]))
+        self._reporter.emit("", files.printable(line[: limits.SHOWN_CHARACTERS]))
 
     def _tell_hidden(self) -> None:
         if self._hidden:
-            self._reporter.say("", f"({self._hidden:,} lines are not shown here)")
+            self._reporter.emit("", f"({self._hidden:,} lines are not shown here)")
         self._hidden = 0

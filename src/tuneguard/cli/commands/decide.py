@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, bound, command, tightened
+from tuneguard.cli.options import (
+    EVIDENCE,
+    KEYS,
+    LEDGER,
+    PATH,
+    POLICY,
+    PROJECT,
+    bound,
+    command,
+    gate_overrides,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--run", required=True, metavar="ID", help="Demand that the evidence names this run.")
 @click.option("--model", metavar="N", help="Demand that the evidence names this model.")
 @click.option("--step", "steps", nargs=2, multiple=True, metavar="NAME STATUS", hidden=True)
-@tightened
+@gate_overrides
 @bound
 def COMMAND(
     project: Project,

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, bound, command, tightened
+from tuneguard.cli.options import (
+    EVIDENCE,
+    KEYS,
+    LEDGER,
+    PATH,
+    POLICY,
+    PROJECT,
+    bound,
+    command,
+    gate_overrides,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     "--eval-dataset", type=PATH, metavar="DIR", help="Read the policy's evaluation set from this folder."
 )
 @click.option("--statement", type=PATH, hidden=True)
-@tightened
+@gate_overrides
 @bound
 def COMMAND(
     project: Project,

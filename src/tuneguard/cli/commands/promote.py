@@ -16,7 +16,7 @@ from tuneguard.cli.options import (
     PROJECT,
     REGISTRY,
     command,
-    tightened,
+    gate_overrides,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     metavar="REPO",
     help="Let the registry link blobs from this HOST/REPO instead of sending them.",
 )
-@tightened
+@gate_overrides
 def COMMAND(
     project: Project,
     directory: Path,

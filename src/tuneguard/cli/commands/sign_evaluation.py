@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command, tightened
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command, gate_overrides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--model", required=True)
 @click.option("--attempt", required=True)
 @click.option("--tree", required=True)
-@tightened
+@gate_overrides
 def COMMAND(
     project: Project,
     directory: Path,

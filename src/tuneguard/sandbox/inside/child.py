@@ -48,14 +48,14 @@ def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped
         keep = {line.fileno()}
         _close_all_but(keep)
         unfiltered = _filter()
-        line.say(controls=probes.try_all(plan | {"dropped": dropped}, keep, unfiltered))
+        line.emit(controls=probes.try_all(plan | {"dropped": dropped}, keep, unfiltered))
         _execute(plan, line)
     except probes.Broken as broken:
-        line.say(broken=[broken.control, broken.how])
+        line.emit(broken=[broken.control, broken.how])
     except OSError as error:
-        line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
+        line.emit(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
     except BaseException as error:  # noqa: BLE001 (whatever it is, the command must not start)
-        line.say(failed={"step": "set-up", "why": repr(error)})
+        line.emit(failed={"step": "set-up", "why": repr(error)})
     finally:
         os._exit(127)
 
@@ -153,4 +153,4 @@ def _execute(plan: Plan, line: Line) -> None:
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 (a shell is what we do not want)
     except OSError as error:
-        line.say(unstarted={"command": command[0], "why": error.strerror})
+        line.emit(unstarted={"command": command[0], "why": error.strerror})

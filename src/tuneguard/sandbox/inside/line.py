@@ -21,7 +21,7 @@ class Line:
         """For select."""
         return self._socket.fileno()
 
-    def say(self, **message: Any) -> None:
+    def emit(self, **message: Any) -> None:
         """Send one message."""
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 

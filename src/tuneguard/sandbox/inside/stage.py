@@ -36,7 +36,7 @@ def main() -> None:
     os.set_inheritable(output, False)
     os.umask(0o022)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the supervisor is gone
-        line.say(hello=1)
+        line.emit(hello=1)
         plan = line.hear()
         if plan is not None:
             _run(plan, line, output)
@@ -55,14 +55,14 @@ def _run(plan: Plan, line: Line, output: int) -> None:
         if dropped:
             os.fchown(output, plan["drop"], plan["drop"])  # so that /dev/stdout can be opened
     except OSError as error:
-        line.say(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
+        line.emit(failed={"step": str(error.filename or "set-up"), "why": error.strerror})
         return
-    line.say(ready={"dropped": dropped, "shared": shared if dropped else apart.SAME_USER})
+    line.emit(ready={"dropped": dropped, "shared": shared if dropped else apart.SAME_USER})
     os.set_inheritable(line.fileno(), False)
     wake = _wake_on_children()
     command = _start(plan, line, output, dropped=dropped)
     os.close(output)
-    line.say(exit=_wait(command, line, wake))
+    line.emit(exit=_wait(command, line, wake))
 
 
 def _wake_on_children() -> int:
