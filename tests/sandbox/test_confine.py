@@ -18,7 +18,9 @@ from pathlib import Path
 from tuneguard.sandbox.confine import confine
 allowed, denied, network = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "network"
 terminal = pty.openpty()[1]
-failed = confine(network=network, writable=[allowed, allowed / "new/deep"])
+failed = confine(
+    network=network, writable=[allowed, allowed / "new/deep"], attributes=sys.argv[3] != "attributes"
+)
 
 def tried(what):
     try:
@@ -42,6 +44,13 @@ def cloned(flags):
     if made < 0:
         raise OSError(ctypes.get_errno(), "clone")
     os.waitpid(made, 0)
+
+def opened(what):
+    there = os.open(denied / "there", os.O_RDONLY)
+    try:
+        what(there)
+    finally:
+        os.close(there)
 
 def child():
     code = f"import socket; socket.socket(); open({str(denied / 'child')!r}, 'w')"
@@ -69,11 +78,18 @@ print(json.dumps({
     "namespace": tried(lambda: os.unshare(os.CLONE_NEWUSER) if hasattr(os, "unshare") else unshared()),
     "new namespace": tried(lambda: cloned(0x10000000 | 17)),
     "set-id": tried(lambda: (allowed / "moved").chmod(0o4755)),
+    "chmod": tried(lambda: (denied / "there").chmod(0o777)),
+    "chown": tried(lambda: os.chown(denied / "there", os.getuid(), os.getgid())),
+    "xattr": tried(lambda: os.setxattr(denied / "there", "user.a", b"b")),
+    "utime": tried(lambda: os.utime(denied / "there", (0, 0))),
+    "fchmod": tried(lambda: opened(lambda there: os.fchmod(there, 0o777))),
+    "flags": tried(lambda: opened(lambda there: fcntl.ioctl(there, 0x40086602, bytes(8)))),
     "type": tried(lambda: fcntl.ioctl(terminal, 0x5412, b"x")),
     "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
     "child": tried(child),
 }))
 """
+OF_ATTRIBUTES = {"chmod", "chown", "xattr", "utime", "fchmod", "flags"}
 PERM, ACCES, XDEV, NOSUPPORT = 1, 13, 18, 97
 
 
@@ -82,6 +98,7 @@ def outcome(tmp_path: Path, network: str) -> dict[str, int | dict[str, str]]:
     allowed.mkdir()
     denied.mkdir()
     (denied / "there").write_text("kept")
+    (denied / "there").chmod(0o644)
     done = subprocess.run(
         [sys.executable, "-c", TRIES, allowed, denied, network], capture_output=True, check=True, text=True
     )
@@ -94,7 +111,7 @@ def test_what_was_given_up(tmp_path: Path):
     found = outcome(tmp_path, "none")
 
     assert found["failed"] == {}
-    assert {name for name, code in found.items() if code == 0} == {
+    assert {name for name, code in found.items() if code == 0} - OF_ATTRIBUTES == {
         "write",
         "rename",
         "read",
@@ -112,3 +129,15 @@ def test_the_network_stays_where_it_is_needed(tmp_path: Path):
 
     assert found["internet"] == found["unix"] == 0
     assert found["change"] == ACCES
+
+
+@pytest.mark.sandbox
+def test_attack_a_file_elsewhere_opened_to_everybody(tmp_path: Path):
+    """Landlock governs no modes: a step that mounts nothing to write keeps them all."""
+    found = outcome(tmp_path, "attributes")
+
+    assert {found[name] for name in OF_ATTRIBUTES - {"fchmod"}} == {PERM}
+    assert found["write"] == found["fchmod"] == 0  # every writer of files calls the latter, to no effect
+    there = (tmp_path / "denied/there").stat()
+    assert there.st_mode & 0o777 == 0o644
+    assert there.st_mtime > 0

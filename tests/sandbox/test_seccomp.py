@@ -155,6 +155,30 @@ def test_a_step_without_network_has_the_same_filter_and_neither_sockets_nor_a_ha
         assert judge(machine, ioctl, [0, request | high], made=seccomp.offline) == denied(errno.EPERM)
 
 
+def keeping(machine):
+    return seccomp.offline(machine, attributes=False)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(number=st.integers(0, 1023), argument=st.integers(0, 2**64 - 1))
+def test_a_step_that_keeps_attributes_has_the_same_filter_and_changes_none(machine, number, argument):
+    column = COLUMN[machine]
+    arguments = [argument] * 6
+    denies = {numbers[column] for numbers in seccomp.ATTRIBUTES.values()}
+
+    if number in denies:
+        assert judge(machine, number, arguments, made=keeping) == denied(errno.EPERM)
+    elif number == seccomp.FCHMOD[column]:
+        assert judge(machine, number, arguments, made=keeping) == denied(0)
+    elif number != seccomp.IOCTL[column]:
+        offline = judge(machine, number, arguments, made=seccomp.offline)
+        assert judge(machine, number, arguments, made=keeping) == offline
+    for request in (0x5412, 0x541C, 0x40086602, 0x401C5820):
+        assert judge(machine, seccomp.IOCTL[column], [0, request], made=keeping) == denied(errno.EPERM)
+    for call in denies - {None}:
+        assert judge(machine, call, made=keeping) == denied(errno.EPERM)
+
+
 def test_a_machine_without_a_filter_says_so():
     with pytest.raises(OSError, match="no system call filter is written for riscv64"):
         seccomp.program("riscv64")

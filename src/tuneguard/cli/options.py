@@ -232,7 +232,7 @@ def _confine() -> None:
         from tuneguard.sandbox.confine import confine
 
         allowed = json.loads(said)
-        confine(network=allowed["network"], writable=map(Path, allowed["writable"]))
+        confine(**{**allowed, "writable": map(Path, allowed["writable"])})
 
 
 def _hand_on(result: Result[Facts], names: tuple[str, ...], path: Path) -> None:

@@ -7,7 +7,8 @@ They are read from the very folder that was made for it: another one in its plac
 that cannot write there, as on a full disk, says why on its standard output, which is kept in memory.
 
 A step that needs no network gives it up before it reads anything, and with it the right to write anywhere but
-in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). A step that builds a
+in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). One that mounts nothing to
+write, such as ``scan``, changes no file's mode, owner or times either. A step that builds a
 sandbox of its own keeps both, since building one takes them, and so does one that signs with a key elsewhere.
 
 A child is in a process group of its own, so that Ctrl-C reaches the orchestrator alone, which passes it on,
@@ -103,7 +104,9 @@ class LocalEngine:
             environment[PASSPHRASE_FD] = str(inherited[-1])
         if not step.sandbox and Service.SIGNING not in step.network:
             environment[CONFINED] = confined(
-                network=bool(step.network), writable=self._writable(step, folder)
+                network=bool(step.network),
+                writable=self._writable(step, folder),
+                attributes=any(not mount.read_only for mount in step.mounts),
             )
         try:
             child = subprocess.Popen(

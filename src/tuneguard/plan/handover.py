@@ -14,9 +14,13 @@ PASSPHRASE_FD = "TUNEGUARD_PASSPHRASE_FD"  # noqa: S105 (the name of a variable)
 LINES_FD = "TUNEGUARD_LINES_FD"
 """Names the descriptor on which a step emits its lines while it runs, each a JSON array of strings."""
 CONFINED = "TUNEGUARD_CONFINED"
-"""Holds what a step keeps before it reads anything, as JSON: ``network`` and ``writable``."""
+"""Holds what a step keeps before it reads anything, as JSON: ``network``, ``writable``, ``attributes``."""
 
 
-def confined(*, network: bool, writable: Iterable[Path]) -> str:
-    """The value of `CONFINED`: whether the step keeps the network, and the paths that it may write below."""
-    return json.dumps({"network": network, "writable": [str(path) for path in writable]})
+def confined(*, network: bool, writable: Iterable[Path], attributes: bool) -> str:
+    """The value of `CONFINED`: whether the step keeps the network, and the paths that it may write below.
+
+    `attributes` says that it may change the mode, owner and times of files.
+    """
+    paths = [str(path) for path in writable]
+    return json.dumps({"network": network, "writable": paths, "attributes": attributes})

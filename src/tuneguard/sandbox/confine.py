@@ -33,12 +33,13 @@ _SINCE = {1 << 13: 2, 1 << 14: 3}
 """The ABI in which a right appeared, where it is not the first."""
 
 
-def confine(*, network: bool, writable: Iterable[Path]) -> dict[str, str]:
+def confine(*, network: bool, writable: Iterable[Path], attributes: bool = True) -> dict[str, str]:
     """Give up what is not allowed, for good. Returns what could not be given up and why.
 
     Without `network` no socket can be made, a Unix one neither: an agent that holds a key may listen there.
     Files can be written below the paths in `writable`, and where such a path is not there yet, below the
-    nearest folder above it that is.
+    nearest folder above it that is. With neither `network` nor `attributes` no file's mode, owner or times
+    can be changed, wherever it lies.
     """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     failed: dict[str, str] = {}
@@ -48,7 +49,7 @@ def confine(*, network: bool, writable: Iterable[Path]) -> dict[str, str]:
         failed["writes"] = error.strerror or str(error)
     if not network:
         try:
-            kernel.load_filter(seccomp.offline(kernel.MACHINE))
+            kernel.load_filter(seccomp.offline(kernel.MACHINE, attributes=attributes))
         except OSError as error:
             failed["network"] = error.strerror or str(error)
     return failed

@@ -18,7 +18,10 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # name: (x86_64, aarch64); None where the machine lacks the call
 DENIED: dict[str, tuple[int, int | None]] = {
@@ -93,6 +96,32 @@ IOCTL = (16, 29)
 TYPING = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: put input into a terminal."""
 
+FCHMOD = (91, 52)
+ATTRIBUTES: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None),
+    "fchmodat": (268, 53),
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+}
+"""Change modes, owners, attributes and times of any file: landlock(7) does not govern that."""
+FLAGGING = (0x40086602, 0x401C5820)
+"""FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR: make a file immutable, among others."""
+
 SOCKET = (41, 198)
 FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: each bounded by the network namespace."""
@@ -146,20 +175,30 @@ def program(machine: str) -> bytes:
     return _assembled([*_denying(machine, FAMILIES), _return(ALLOW)])
 
 
-def offline(machine: str) -> bytes:
+def offline(machine: str, *, attributes: bool = True) -> bytes:
     """The filter for a step of a plan that needs no network: as `program`, and no socket of any family.
 
     A Unix socket would reach a signing agent, which holds the key that the step does not, or a service that
     starts what it is told. Nor can the step type into its terminal, whose shell would run that.
 
+    Without `attributes` it changes no file's mode, owner, attributes or times, either: fchmod(2), which every
+    writer of files calls, succeeds and does nothing.
+
     Raises:
         OSError: (ENOSYS) there is none for this machine.
     """
-    return _assembled([*_denying(machine, ()), *_typing(machine), _return(ALLOW)])
+    kept = [] if attributes else _keeping(machine)
+    return _assembled(
+        [
+            *_denying(machine, (), kept),
+            *_refusing(machine, TYPING if attributes else (*TYPING, *FLAGGING)),
+            _return(ALLOW),
+        ]
+    )
 
 
-def _denying(machine: str, families: tuple[int, ...]) -> list[Instruction]:
-    """The code that denies calls, set-id modes, new namespaces, and sockets of other families."""
+def _denying(machine: str, families: tuple[int, ...], kept: Sequence[Instruction] = ()) -> list[Instruction]:
+    """The code that denies calls, set-id modes, namespaces, other families' sockets, and what `kept` does."""
     if machine not in ARCHITECTURE:
         raise OSError(errno.ENOSYS, f"no system call filter is written for {machine}")
     code = [*_preamble(machine)]
@@ -167,7 +206,7 @@ def _denying(machine: str, families: tuple[int, ...]) -> list[Instruction]:
     for table, answer in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
         for numbers in table.values():
             code += _on(numbers[column], [_return(ERRNO | answer)])
-    code += _on(SOCKET[column], _families(families))
+    code += [*kept, *_on(SOCKET[column], _families(families))]
     code += _on(CLONE[column], [_argument(0), *_deny_bits(NEW_NAMESPACE)])
     for call, mode in MODES:
         code += _on(call[column], [_argument(mode), *_deny_bits(SET_ID)])
@@ -176,9 +215,18 @@ def _denying(machine: str, families: tuple[int, ...]) -> list[Instruction]:
     return code
 
 
-def _typing(machine: str) -> list[Instruction]:
-    """The code that denies putting input into a terminal."""
-    denied = [each for request in TYPING for each in _on(request, [_return(ERRNO | errno.EPERM)])]
+def _keeping(machine: str) -> list[Instruction]:
+    """The code that keeps every file's attributes as they are."""
+    column = _column(machine)
+    denied = [
+        each for call in ATTRIBUTES.values() for each in _on(call[column], [_return(ERRNO | errno.EPERM)])
+    ]
+    return [*denied, *_on(FCHMOD[column], [_return(ERRNO)])]
+
+
+def _refusing(machine: str, requests: tuple[int, ...]) -> list[Instruction]:
+    """The code that denies these requests of ioctl(2)."""
+    denied = [each for request in requests for each in _on(request, [_return(ERRNO | errno.EPERM)])]
     return _on(IOCTL[_column(machine)], [_argument(1), *denied, _return(ALLOW)])
 
 
