@@ -286,6 +286,13 @@ class Lineage(Facts, frozen=True, kw_only=True):
     made_from: tuple[Ingredient, ...] = field(name="from")
 
 
+class Generation(Facts, frozen=True, kw_only=True):
+    """An earlier checkpoint, which a later one began from: its tree, and what it was made from."""
+
+    tree: str
+    lineage: Lineage
+
+
 class Decision(Facts, frozen=True, kw_only=True):
     """The signed verdict: its file, what it says, and whose key signed it, if the policy names it."""
 
@@ -449,7 +456,7 @@ class TraceFacts(Facts, frozen=True, kw_only=True):
     tree: str
     lineage: Lineage | None
     history: tuple[Happened, ...]
-    earlier: tuple[Lineage, ...] = ()
+    earlier: tuple[Generation, ...] = ()
 
 
 OF: Mapping[str, tuple[type[Facts], ...]] = {

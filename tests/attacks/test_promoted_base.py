@@ -232,7 +232,7 @@ def test_a_trace_goes_back_through_the_generations(
 
     facts = json.loads(capsys.readouterr().out)["facts"]
     assert facts["lineage"]["run"] == "044"
-    assert [each["run"] for each in facts["earlier"]] == ["043", "042"]
+    assert [each["lineage"]["run"] for each in facts["earlier"]] == ["043", "042"]
     assert pushed("trace", "runs/044") == 0
     assert "support-llama, run 042, final" in capsys.readouterr().out
 

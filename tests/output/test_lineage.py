@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,35 @@ def test_a_trace_shows_what_a_model_was_made_from_and_judges_nothing():
 
     assert list(states(result)) == ["data", "base model", "code", "configuration", "run", "checkpoint"]
     assert states(result)["data"] is NONE
+
+
+def test_earlier_generations_stand_before_what_was_made_from_them_the_oldest_first():
+    def generation(run: str, base: str) -> dict[str, Any]:
+        made = results.lineage() | {"run": run}
+        for item in made["from"]:
+            item.pop("listed", None)
+            if item["role"] == "base":
+                item["digest"] = {"dirHash": base}
+        return made
+
+    sft, first, root = "1" * 64, "2" * 64, "3" * 64
+    earlier = [
+        {"tree": sft, "lineage": generation("sft", first)},
+        {"tree": first, "lineage": generation("first", root)},
+    ]
+    said = {"tree": results.TREE, "lineage": generation("dpo", sft), "history": [], "earlier": earlier}
+    facts = read(said, TraceFacts, "the facts")
+    found = lineage.stages(dataclasses.replace(results.passed(), command="trace", facts=facts))
+
+    assert [stage[0].label for stage in found] == [
+        "data", "earlier run", "data", "earlier run", "data", "run", "checkpoint"
+    ]  # fmt: skip
+    assert [stage[0].name for stage in found if stage[0].label == "earlier run"] == [
+        "support-llama, run first",
+        "support-llama, run sft",
+    ]
+    assert found[3][0].digest == f"tree:{sft}"
+    assert {box.digest for box in found[4]} >= {f"dirHash:{sft}"}
 
 
 def test_a_result_without_a_lineage_has_no_picture():

@@ -18,7 +18,7 @@ from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
-from tuneguard.facts import Happened, TraceFacts
+from tuneguard.facts import Generation, Happened, TraceFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.project import Project
@@ -69,7 +69,7 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
     _tell(tree, made, claims, entries, project)
     earlier = tuple(_earlier(tree, made, project))
     for each in earlier:
-        project.reporter.emit("earlier", *_generation(each))
+        project.reporter.emit("earlier", *_generation(each.lineage))
     return Result(
         command="trace",
         verdict=Verdict.PASSED,
@@ -85,7 +85,7 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
     )
 
 
-def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[Lineage]:
+def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[Generation]:
     """The runs that made what this one began from, and those before them, each tree once.
 
     A tree is followed as far as evidence about it counts here: beside its run's checkpoint, or beside the
@@ -99,7 +99,7 @@ def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[L
         met.add(tree)
         body = _provenance_of(tree, project)
         if body is not None:
-            yield lineage(body)
+            yield Generation(tree=tree, lineage=lineage(body))
             waiting += _began_from(body)
 
 

@@ -23,7 +23,7 @@ from tuneguard.output.report_values import Row, Stand, State, ordinal, refusing,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneguard.facts import Facts, Ingredient, Lineage, SealUsed
+    from tuneguard.facts import Facts, Generation, Ingredient, Lineage, SealUsed
     from tuneguard.findings import Finding, Result
 
 STEPS = ("copy", "verify", "scan", "evaluate", "decide", "push", "record")
@@ -79,7 +79,7 @@ def stages(result: Result[Facts]) -> tuple[tuple[Box, ...], ...]:
     """The boxes from left to right, those of one stage below each other; none without a lineage."""
     facts = result.facts
     if isinstance(facts, TraceFacts) and facts.lineage is not None:
-        return _made(result, facts, facts.lineage)
+        return (*_earlier(facts, facts.lineage), *_made(result, facts, facts.lineage))
     if isinstance(facts, DecideFacts):
         return (*_made(result, facts, facts.lineage), (_attempt(result, facts),), (_registry(result, facts),))
     return ()
@@ -104,6 +104,39 @@ def circumstances(result: Result[Facts]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+# --- Earlier generations ---------------------------------------------------------------------------
+
+
+def _earlier(facts: TraceFacts, lineage: Lineage) -> Iterator[tuple[Box, ...]]:
+    """The stages before the run's own inputs, the oldest first: earlier runs and what they were made from.
+
+    One generation is as many steps back from the checkpoint, by the shortest way.
+    """
+    made, level = {each.tree: each for each in facts.earlier}, [lineage]
+    generations: list[list[Generation]] = []
+    while level:
+        trees = (each.digest.get("dirHash", "") for one in level for each in one.made_from)
+        met = [made.pop(tree) for tree in dict.fromkeys(trees) if tree in made]
+        generations.append(met)
+        level = [each.lineage for each in met]
+    for generation in reversed(generations):
+        if generation:
+            yield tuple(_input(item, None) for each in generation for item in each.lineage.made_from)
+            yield tuple(map(_earlier_run, generation))
+
+
+def _earlier_run(made: Generation) -> Box:
+    one = made.lineage
+    return Box(
+        "earlier run",
+        f"{one.model}, run {one.run}",
+        State.NONE,
+        "its evidence counts here",
+        f"tree:{made.tree}",
+        (f"{one.kind}, ended {when(one.finished)} (claimed)",),
+    )
+
+
 # --- The boxes -------------------------------------------------------------------------------------
 
 
@@ -119,12 +152,16 @@ def _inputs(facts: DecideFacts | TraceFacts, lineage: Lineage | None) -> Iterato
         return
     seals = {seal.tree: seal for seal in facts.seals} if isinstance(facts, DecideFacts) else {}
     for item in lineage.made_from:
-        kind, digest = next(iter(item.digest.items()))
-        name = item.name if item.version is None else f"{item.name}@{item.version}"
-        state, words = _standing(item, seals.get(digest))
-        yield Box(LABELS.get(item.role, item.role), name, state, words, f"{kind}:{digest}")
+        yield _input(item, seals.get(next(iter(item.digest.values()))))
     if lineage.parent:
         yield Box("resumed from", f"run {lineage.parent}", State.NONE, "recorded in the provenance")
+
+
+def _input(item: Ingredient, seal: SealUsed | None) -> Box:
+    kind, digest = next(iter(item.digest.items()))
+    name = item.name if item.version is None else f"{item.name}@{item.version}"
+    state, words = _standing(item, seal)
+    return Box(LABELS.get(item.role, item.role), name, state, words, f"{kind}:{digest}")
 
 
 def _standing(item: Ingredient, seal: SealUsed | None) -> tuple[State, str]:
