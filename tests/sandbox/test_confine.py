@@ -19,7 +19,9 @@ from tuneguard.sandbox.confine import confine
 allowed, denied, network = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "network"
 terminal = pty.openpty()[1]
 failed = confine(
-    network=network, writable=[allowed, allowed / "new/deep"], attributes=sys.argv[3] != "attributes"
+    network=network,
+    writable=[allowed, allowed / "new/deep", allowed / "nowhere"],
+    attributes=sys.argv[3] != "attributes",
 )
 
 def tried(what):
@@ -83,13 +85,14 @@ print(json.dumps({
     "xattr": tried(lambda: os.setxattr(denied / "there", "user.a", b"b")),
     "utime": tried(lambda: os.utime(denied / "there", (0, 0))),
     "fchmod": tried(lambda: opened(lambda there: os.fchmod(there, 0o777))),
+    "unlock": tried(lambda: opened(lambda there: fcntl.flock(there, fcntl.LOCK_UN))),
     "flags": tried(lambda: opened(lambda there: fcntl.ioctl(there, 0x40086602, bytes(8)))),
     "type": tried(lambda: fcntl.ioctl(terminal, 0x5412, b"x")),
     "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
     "child": tried(child),
 }))
 """
-OF_ATTRIBUTES = {"chmod", "chown", "xattr", "utime", "fchmod", "flags"}
+OF_ATTRIBUTES = {"chmod", "chown", "xattr", "utime", "fchmod", "flags", "unlock"}
 PERM, ACCES, XDEV, NOSUPPORT = 1, 13, 18, 97
 
 
@@ -97,6 +100,7 @@ def outcome(tmp_path: Path, network: str) -> dict[str, int | dict[str, str]]:
     allowed, denied = tmp_path / "allowed", tmp_path / "denied"
     allowed.mkdir()
     denied.mkdir()
+    (allowed / "nowhere").symlink_to("not/there")  # hides no rule, and takes none away
     (denied / "there").write_text("kept")
     (denied / "there").chmod(0o644)
     done = subprocess.run(

@@ -82,6 +82,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 def _nearest(path: Path) -> str:
     """The path, or the nearest folder above it that is there."""
     for each in (path, *path.parents):
-        if os.path.lexists(each):
+        if os.path.exists(each):  # a link that leads nowhere must not be opened: nothing would be given up
             return str(each)
     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

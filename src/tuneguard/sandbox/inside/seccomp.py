@@ -117,8 +117,9 @@ ATTRIBUTES: dict[str, tuple[int | None, int | None]] = {
     "utimes": (235, None),
     "futimesat": (261, None),
     "utimensat": (280, 88),
+    "flock": (73, 32),
 }
-"""Change modes, owners, attributes and times of any file: landlock(7) does not govern that."""
+"""Change modes, owners, attributes, times and locks of any file: landlock(7) does not govern that."""
 FLAGGING = (0x40086602, 0x401C5820)
 """FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR: make a file immutable, among others."""
 
