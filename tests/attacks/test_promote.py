@@ -12,6 +12,7 @@ from steps import MODEL, Promotion, verdicts
 
 from tuneguard.artifact import digest
 from tuneguard.artifact.digest import hash_tree
+from tuneguard.ledger.store import SqliteStore
 from tuneguard.oci.open import open_registry
 from tuneguard.oci.reference import parse
 from tuneguard.project import evidence_log
@@ -269,6 +270,19 @@ def test_a_promotion_where_no_ledger_is_yet_makes_one(trained: ProjectFolder) ->
     Promotion(trained).passed()
 
     assert (trained.path / ".tuneguard/ledger.db").exists()
+
+
+def test_a_promotion_to_another_repository_than_the_models_judges_nothing(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = SqliteStore(trained.path / ".tuneguard/ledger.db")
+    before = ledger.head().size
+
+    elsewhere = ("--to", "127.0.0.1:1/models/another", "--model", MODEL, "--run", "042")
+    assert trained("promote", "runs/042", *elsewhere) == 1
+
+    assert "belongs to registry.internal/models/support-llama" in capsys.readouterr().err
+    assert ledger.head().size == before
 
 
 def test_a_model_below_the_bar_is_refused_with_its_numbers(

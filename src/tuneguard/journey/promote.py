@@ -58,6 +58,7 @@ def promote(
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
     name = project.expected_model(to, model)
     _reach(to, mount_from, project)
+    project.check_repository(parse(to), name)
     attempt = new_attempt()
     plan, volumes = promotion_plan(
         project,

@@ -71,12 +71,7 @@ def push(
     target = parse(to)
     source = None if mount_from is None else parse(mount_from)
     registry = open_registry(target, options=project.registries, mount_from=source)
-    repository = project.policy.models[name].repository
-    if target.kind != "layout" and target.name != repository:
-        raise Refused(
-            f"{name} belongs to {repository}, not to {target.name}",
-            help="push to the policy's repository",
-        )
+    repository = project.check_repository(target, name)
     tag = None if target.tag is None else releases.tag_of(project, name, target)
     signer = None if tag is None else releases.signer_of(tag, project)
     faults: list[Finding] = []

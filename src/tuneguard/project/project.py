@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tuneguard.ledger.store import SqliteStore
     from tuneguard.oci.open import RegistryOptions
+    from tuneguard.oci.reference import Reference
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
     from tuneguard.spec import Pipeline
@@ -261,6 +262,20 @@ class Project:
         if found is None:
             raise UsageError(f"cannot determine which model {reference} is", help="name it: --model NAME")
         return found.name
+
+    def check_repository(self, target: Reference, model: str) -> str:
+        """The repository to which `model` is pushed; a layout may lie anywhere.
+
+        Raises:
+            Refused: `target` is another repository.
+        """
+        repository = self.policy.models[model].repository
+        if target.kind != "layout" and target.name != repository:
+            raise Refused(
+                f"{model} belongs to {repository}, not to {target.name}",
+                help="push to the policy's repository",
+            )
+        return repository
 
     def evidence_of(self, tree: Path) -> Path:
         """The evidence folder of a tree: the one named, or the one beside it."""
