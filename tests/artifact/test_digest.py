@@ -170,18 +170,23 @@ def test_one_changed_file_among_thousands_in_worker_processes_refuses(tree, mome
 
 def test_a_file_that_grows_for_ever_ends_the_hashing(tree):
     root = tree({"log": b"x" * LARGE, **{f"f{number}": os.urandom(LARGE) for number in range(8)}})
-    stop = threading.Event()
+    stop, grown = threading.Event(), threading.Event()
 
     def grow() -> None:
         with (root / "log").open("ab", buffering=0) as log:
             while not stop.is_set():
                 log.write(b"x" * 4096)
+                grown.set()
+
+    def wait_for_more() -> None:
+        grown.clear()
+        grown.wait()
 
     growing = threading.Thread(target=grow)
     growing.start()
     try:
         with pytest.raises(ChangedWhileRead, match="log"):
-            hash_tree(root)
+            hash_tree(root, reporter=Meddler(before=wait_for_more))
     finally:
         stop.set()
         growing.join()

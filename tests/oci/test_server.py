@@ -637,7 +637,7 @@ def test_what_is_under_way_in_other_threads_ends_when_it_is_abandoned():
 
         world.script = script
         said = []
-        reporter = SimpleNamespace(say=lambda *words: said.append(words))
+        reporter = SimpleNamespace(emit=lambda *words: said.append(words))
         registry = Server(Transport(world.host, timing=Timing(), reporter=reporter), "m")
         ended = []
 
