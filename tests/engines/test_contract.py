@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tuneguard.engines.engine import EngineType, PlanOutcome
 
+pytestmark = pytest.mark.sandbox  # starts programs, and has the kernel confine them
+
 ENGINES = {**engines(), "cluster": CLUSTER}
 RULE = "S-BYTES"
 SEAL = [
