@@ -92,7 +92,7 @@ class Promotion:
             selected = tuple(evaluations.Measured(each.path, each.sha256) for each in selection.measured)
             body = evaluations.Evaluation.of(
                 attempt=self.attempt,
-                set_digest=hash_tree("data/eval").digest,
+                set_digest=rule.set if isinstance(rule.set, str) else hash_tree("data/eval").digest,
                 classifier_digest=rule.classifier,
                 suites=(suite("accuracy", right, n), suite("toxicity", toxic, n)),
                 finished=rfc3339(here.now),

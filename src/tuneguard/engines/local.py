@@ -48,7 +48,6 @@ from tuneguard.plan.step import Service
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
     from tuneguard.engines.engine import Session
     from tuneguard.plan.step import Plan, Step
@@ -79,10 +78,11 @@ class LocalEngine:
         folder = self._session.state / step.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
-        with files.directory(folder) as own, os.fdopen(os.memfd_create("stdout"), "rb") as said:
+        with files.directory(folder) as own:
             _check_new(own, folder)
-            code = self._run(step, outcomes, folder, own, said.fileno(), reporter)
-            return _outcome(step, code, own, said)
+            said = bytearray()
+            code = self._run(step, outcomes, folder, own, said, reporter)
+            return _outcome(step, code, own, bytes(said))
 
     def _run(
         self,
@@ -90,13 +90,14 @@ class LocalEngine:
         outcomes: Mapping[str, Outcome],
         folder: Path,
         own: int,
-        stdout: int,
+        said: bytearray,
         reporter: Reporter,
     ) -> int:
         """Start the step, pass on its lines, and wait for its end; its exit code."""
         environment = self.environment()
         listening, speaking = os.pipe()
-        inherited = [speaking]
+        output, stdout = os.pipe()
+        inherited = [speaking, stdout]
         environment[LINES_FD] = str(speaking)
         passphrase = self._session.passphrases.get(step.role or "")
         if passphrase is not None:
@@ -114,23 +115,29 @@ class LocalEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 env=environment,
-                pass_fds=(*inherited, *self._session.keep),
+                pass_fds=(*(each for each in inherited if each != stdout), *self._session.keep),
                 process_group=0,
             )
         except OSError as error:
             os.close(listening)
+            os.close(output)
             raise CannotLook(f"the step {step.name} could not be started: {error.strerror}") from error
         finally:
             for descriptor in inherited:
                 os.close(descriptor)
-        listener = threading.Thread(target=_listen, args=(listening, reporter), daemon=True)
+        listeners = (
+            threading.Thread(target=_listen, args=(listening, reporter), daemon=True),
+            threading.Thread(target=_collect, args=(output, said), daemon=True),
+        )
         try:
-            listener.start()
+            for listener in listeners:
+                listener.start()
             _wait(child, step)
         except KeyboardInterrupt:
             _stop(child, None)
             raise interrupted(_read(own, RESULT, limits.RECORD_BYTES) or {}) from None
-        listener.join(GRACE)
+        for listener in listeners:
+            listener.join(GRACE)
         return child.returncode
 
     def environment(self) -> dict[str, str]:
@@ -192,6 +199,13 @@ def _listen(descriptor: int, reporter: Reporter) -> None:
                     reporter.emit(*line)
 
 
+def _collect(descriptor: int, said: bytearray) -> None:
+    """Keep the beginning of what the step prints: an error, where it could write no result."""
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        while block := pipe.read(64 << 10):
+            said += block[: limits.RECORD_BYTES - len(said)]
+
+
 def _wait(child: subprocess.Popen[bytes], step: Step) -> None:
     try:
         child.wait(timeout=step.timeout)
@@ -218,7 +232,7 @@ def _stop(child: subprocess.Popen[bytes], patience: float | None) -> None:
         child.wait()
 
 
-def _outcome(step: Step, code: int, own: int, said: BinaryIO) -> Outcome:
+def _outcome(step: Step, code: int, own: int, said: bytes) -> Outcome:
     """What the step wrote to its folder `own`; where it could not write a result, the error that it `said`.
 
     Its facts count only where it ended by itself.
@@ -231,8 +245,7 @@ def _outcome(step: Step, code: int, own: int, said: BinaryIO) -> Outcome:
         raise CannotLook(f"the step {step.name} was killed by {_signal(-code)}", help="run it again")
     result = _read(own, RESULT, limits.RECORD_BYTES)
     if result is None and code != 0:
-        said.seek(0)
-        result = _object(said.read(limits.RECORD_BYTES), "standard output")
+        result = _object(said, "standard output")
     state = state_of(code, result or {})
     if result is None:
         raise CannotLook(f"the step {step.name} ended with {code} and no result")
