@@ -25,7 +25,7 @@ test-peers: .all ## set up, build the real counterparts once, then the tests tha
 	@$(BIN)/python -m pytest -q $(PARALLEL) -m needs
 	@$(BIN)/python -m pytest -q tests/peers
 
-check: .check lint  ## the inner loop, under a minute: lint, types, import contract, the tests of each package
+check: .check lint  ## the inner loop, under two minutes: lint, types, import contract, the tests of each package
 	@$(BIN)/python -m pytest -q $(PARALLEL) $(QUICK)
 
 coverage: .check ## the tests of `make check`, measured: fails below the floor in pyproject.toml
