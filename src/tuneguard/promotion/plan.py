@@ -11,7 +11,7 @@ reason.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,100 +56,128 @@ def promotion_plan(
         UsageError: the URI of a key holds a PIN.
     """
     target = parse(to)
-    reading, ledger = options.reading(project), options.ledger(project)
     folder = project.evidence_of(directory.absolute())
-    seen = reading + options.evidence(folder, read_only=True)
-    writing = reading + options.evidence(folder, read_only=False) + ledger
-    registry = options.registry(project)
-    copy = At("attempt", "tree")
+    given = _Given(
+        reading=options.reading(project),
+        ledger=options.ledger(project),
+        evidence=options.evidence(folder, read_only=True),
+        evidence_to_write=options.evidence(folder, read_only=False),
+        registry=options.registry(project),
+    )
+    of_run: Arguments = ("--run", run)
     bound: Arguments = ("--attempt", attempt, "--tree", Fact("copy", "tree"), "--model", model)
-    of_run = ("--run", run)
-    deciding = (copy, "--to", to, *of_run, *bound)
-
-    def left(step: str) -> Arguments:
-        return ("--statement", File(step, STATEMENT), "--sha256", Fact(step, "statement"))
-
-    def leaving(step: str) -> Arguments:
-        return ("--statement", File(step, STATEMENT))
-
-    statuses = [word for name in _JUDGED for word in ("--step", STAGES.get(name, name), Status(name))]
+    deciding = (_COPY, "--to", to, *of_run, *bound)
     mounting = () if mount_from is None else ("--mount-from", mount_from)
-    target_folder = None if target.path is None else Path(target.path).absolute()
-
-    def signs(step: Step, role: str) -> Step:
-        return replace(step, role=role, network=step.network | options.signing(project, role))
-
-    plan = Plan(
-        (
-            _step(
-                Step("copy", "copy", facts=("tree",)),
-                ("--attempt", attempt, "--model", model, *of_run),
-                seen + ledger + Given((At("source"),), (Mount("source"), _OWN)),
-            ),
-            _step(
-                Step("verify", "verify", needs=("copy",)), (copy, "--for", "promote", *of_run, *bound), seen
-            ),
-            _step(
-                Step("scan", "scan", needs=("verify",), facts=("statement",)),
-                (copy, *bound, *leaving("scan")),
-                reading,
-            ),
-            signs(
-                _step(
-                    Step("sign-scan", "sign-scan", needs=("scan",), when=When.ALWAYS),
-                    (copy, *bound, *left("scan")),
-                    writing,
-                ),
-                judge_role(project, "scanner"),
-            ),
-            _step(
-                Step("evaluate", "evaluate", needs=("sign-scan",), facts=("statement",), sandbox=True),
-                (copy, *bound, *overrides, *leaving("evaluate")),
-                seen,
-            ),
-            signs(
-                _step(
-                    Step("sign-evaluation", "sign-evaluation", needs=("evaluate",)),
-                    (copy, *bound, *overrides, *left("evaluate")),
-                    writing,
-                ),
-                judge_role(project, "evaluator"),
-            ),
-            signs(
-                _step(
-                    Step("decide", "decide", needs=("copy", *_JUDGED), when=When.ALWAYS, restartable=False),
-                    (*deciding, *overrides, *statuses),
-                    writing,
-                ),
-                "promoter",
-            ),
-            signs(
-                _step(
-                    Step("push", "push", needs=("decide",), facts=("manifest",), network=_reached(target)),
-                    (*deciding, *mounting),
-                    seen + ledger + registry + Given((), _pushed(target_folder)),
-                ),
-                "promoter",
-            ),
-            signs(
-                _step(
-                    Step("record", "record", needs=("push",)),
-                    (copy, *of_run, *bound, "--pushed", Fact("push", "manifest")),
-                    reading + ledger,
-                ),
-                "log",
-            ),
-        )
+    steps = (
+        _step(
+            Step("copy", "copy", facts=("tree",)),
+            ("--attempt", attempt, "--model", model, *of_run),
+            given.seeing + given.ledger + Given((At("source"),), (Mount("source"), _OWN)),
+        ),
+        _step(
+            Step("verify", "verify", needs=("copy",)),
+            (_COPY, "--for", "promote", *of_run, *bound),
+            given.seeing,
+        ),
+        *_judging(given, (_COPY, *bound), tuple(overrides), project),
+        _signing(
+            Step("decide", "decide", needs=("copy", *_JUDGED), when=When.ALWAYS, restartable=False),
+            (*deciding, *overrides, *_statuses()),
+            given.writing,
+            "promoter",
+            project,
+        ),
+        _signing(
+            Step("push", "push", needs=("decide",), facts=("manifest",), network=_reached(target)),
+            (*deciding, *mounting),
+            given.seeing + given.ledger + given.registry + Given((), _pushed(target)),
+            "promoter",
+            project,
+        ),
+        _signing(
+            Step("record", "record", needs=("push",)),
+            (_COPY, *of_run, *bound, "--pushed", Fact("push", "manifest")),
+            given.reading + given.ledger,
+            "log",
+            project,
+        ),
     )
     volumes = {
-        **dict((writing + registry).volumes),
+        **dict((given.writing + given.registry).volumes),
         "source": directory.absolute(),
         "attempt": project.state / "attempts" / attempt,
         "home": root.home(),
     }
-    return plan, volumes if target_folder is None else {**volumes, "target": target_folder}
+    if target.path is not None:
+        volumes["target"] = Path(target.path).absolute()
+    return Plan(steps), volumes
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the steps are given, of which each takes what it needs."""
+
+    reading: Given
+    ledger: Given
+    evidence: Given
+    evidence_to_write: Given
+    registry: Given
+
+    @property
+    def seeing(self) -> Given:
+        """For a step that reads evidence."""
+        return self.reading + self.evidence
+
+    @property
+    def writing(self) -> Given:
+        """For a step that adds to the evidence and to the ledger."""
+        return self.reading + self.evidence_to_write + self.ledger
+
+
+def _judging(
+    given: _Given, judged: Arguments, overrides: Arguments, project: Project
+) -> tuple[Step, Step, Step, Step]:
+    """Scan and evaluation, each with the step that signs what it left. A refused scan is signed too."""
+
+    def leaving(step: str) -> Arguments:
+        return ("--statement", File(step, STATEMENT))
+
+    def left(step: str) -> Arguments:
+        return (*leaving(step), "--sha256", Fact(step, "statement"))
+
+    return (
+        _step(
+            Step("scan", "scan", needs=("verify",), facts=("statement",)),
+            (*judged, *leaving("scan")),
+            given.reading,
+        ),
+        _signing(
+            Step("sign-scan", "sign-scan", needs=("scan",), when=When.ALWAYS),
+            (*judged, *left("scan")),
+            given.writing,
+            judge_role(project, "scanner"),
+            project,
+        ),
+        _step(
+            Step("evaluate", "evaluate", needs=("sign-scan",), facts=("statement",), sandbox=True),
+            (*judged, *overrides, *leaving("evaluate")),
+            given.seeing,
+        ),
+        _signing(
+            Step("sign-evaluation", "sign-evaluation", needs=("evaluate",)),
+            (*judged, *overrides, *left("evaluate")),
+            given.writing,
+            judge_role(project, "evaluator"),
+            project,
+        ),
+    )
+
+
+def _statuses() -> Arguments:
+    return tuple(word for name in _JUDGED for word in ("--step", STAGES.get(name, name), Status(name)))
+
+
+_COPY = At("attempt", "tree")
 _OWN = Mount("attempt", read_only=False)
 
 
@@ -161,10 +189,16 @@ def _step(step: Step, arguments: Arguments, given: Given) -> Step:
     )
 
 
-def _pushed(layout: Path | None) -> tuple[Mount, ...]:
+def _signing(step: Step, arguments: Arguments, given: Given, role: str, project: Project) -> Step:
+    """As `_step`, holding the key of `role`."""
+    network = step.network | options.signing(project, role)
+    return _step(replace(step, role=role, network=network), arguments, given)
+
+
+def _pushed(target: Reference) -> tuple[Mount, ...]:
     """Where a push writes on this machine: the layout, and what it remembers of releases."""
     home = Mount("home", read_only=False)
-    return (home,) if layout is None else (home, Mount("target", read_only=False))
+    return (home,) if target.path is None else (home, Mount("target", read_only=False))
 
 
 def _reached(target: Reference) -> frozenset[Service]:
