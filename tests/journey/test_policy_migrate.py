@@ -126,4 +126,4 @@ def test_a_policy_of_today_is_not_migrated(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project("policy", "migrate") == 2
-    assert "is not a policy of tuneguard.dev/v1alpha1" in capsys.readouterr().err
+    assert "is a policy of tuneguard.dev/v1alpha2 already" in capsys.readouterr().err

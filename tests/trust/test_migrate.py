@@ -114,7 +114,12 @@ def test_what_is_wrong_in_the_old_policy_is_told_and_not_migrated(change: tuple[
     assert all(problem.where.startswith("policy.yaml:") for problem in caught.value.problems)
 
 
-@pytest.mark.parametrize("other", [LATEST, LATEST.replace("v1alpha2", "v1"), "a: 1", "[]"])
+def test_a_policy_of_today_is_said_to_be_one() -> None:
+    with pytest.raises(UsageError, match=r"is a policy of tuneguard\.dev/v1alpha2 already"):
+        migrate(LATEST.encode(), "policy.yaml")
+
+
+@pytest.mark.parametrize("other", [LATEST.replace("v1alpha2", "v1"), "a: 1", "[]", "apiVersion: [1]"])
 def test_only_an_earlier_version_is_migrated(other: str) -> None:
     with pytest.raises(UsageError, match=r"is not a policy of tuneguard\.dev/v1alpha1"):
         migrate(other.encode(), "policy.yaml")

@@ -229,10 +229,16 @@ def _confine() -> None:
         import json
         from pathlib import Path
 
+        from tuneguard.errors import UsageError
         from tuneguard.sandbox.confine import confine
 
-        allowed = json.loads(said)
-        confine(**{**allowed, "writable": map(Path, allowed["writable"])})
+        try:
+            told = json.loads(said)
+            writable = [Path(path) for path in told["writable"]]
+            network, attributes = bool(told["network"]), bool(told["attributes"])
+        except (ValueError, TypeError, KeyError):
+            raise UsageError(f"the variable {CONFINED} holds what no engine sets", help="unset it") from None
+        confine(network=network, writable=writable, attributes=attributes)
 
 
 def _hand_on(result: Result[Facts], names: tuple[str, ...], path: Path) -> None:
@@ -379,6 +385,13 @@ def bound(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def left_unsigned(function: Function) -> Function:
+    """The options of a step that signs what was left unsigned: the statement, and what it has to be about."""
+    for name in ("--tree", "--attempt", "--model", "--sha256"):
+        function = click.option(name, required=True)(function)
+    return click.option("--statement", type=PATH, required=True)(function)
 
 
 def signed_by(function: Function) -> Function:

@@ -37,7 +37,10 @@ def migrate(data: bytes, file: str = "policy.yaml") -> tuple[bytes, Policy]:
 
     before = read_yaml(data, file).plain()
     where = printable(file)
-    if not isinstance(before, dict) or before.get("apiVersion") not in OLD_API_VERSIONS:
+    version = before.get("apiVersion") if isinstance(before, dict) else None
+    if version == API_VERSION:
+        raise UsageError(f"is a policy of {API_VERSION} already", where=where)
+    if not isinstance(before, dict) or version not in OLD_API_VERSIONS:
         raise UsageError(f"is not a policy of {' or '.join(OLD_API_VERSIONS)}", where=where)
     text = data.decode("utf-8")
     root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

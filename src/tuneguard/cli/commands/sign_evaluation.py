@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command, gate_overrides
+from tuneguard.cli.options import (
+    EVIDENCE,
+    KEYS,
+    LEDGER,
+    PATH,
+    POLICY,
+    PROJECT,
+    command,
+    gate_overrides,
+    left_unsigned,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +28,7 @@ if TYPE_CHECKING:
 
 @command("sign-evaluation", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
 @click.argument("directory", type=PATH)
-@click.option("--statement", type=PATH, required=True)
-@click.option("--sha256", required=True)
-@click.option("--model", required=True)
-@click.option("--attempt", required=True)
-@click.option("--tree", required=True)
+@left_unsigned
 @gate_overrides
 def COMMAND(
     project: Project,

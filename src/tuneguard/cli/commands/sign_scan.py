@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command, left_unsigned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 @command("sign-scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, hidden=True)
 @click.argument("directory", type=PATH)
-@click.option("--statement", type=PATH, required=True)
-@click.option("--sha256", required=True)
-@click.option("--model", required=True)
-@click.option("--attempt", required=True)
-@click.option("--tree", required=True)
+@left_unsigned
 def COMMAND(
     project: Project,
     directory: Path,
