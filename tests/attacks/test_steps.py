@@ -125,7 +125,7 @@ def test_attack_another_folder_put_there_before_the_step_starts(
 def test_attack_a_fact_that_no_argument_can_hold_or_a_terminal_acts_on(
     fact: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CannotLook, match="wrote other facts than statement"):
+    with pytest.raises(CannotLook, match="wrote a fact statement that cannot be an argument"):
         stepped(f'write(folder, r\'{{"statement": "{fact}"}}\')', tmp_path, monkeypatch)
 
 

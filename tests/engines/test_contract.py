@@ -213,7 +213,7 @@ def test_a_step_is_given_the_key_and_the_passphrase_of_its_role_alone(
 def test_a_step_that_writes_other_facts_than_the_plan_says_is_not_believed(
     engine: EngineType, session: Session
 ):
-    with pytest.raises(CannotLook, match="wrote other facts than none"):
+    with pytest.raises(CannotLook, match="the step a wrote facts that the plan does not name"):
         ran(engine, session, Step("a", "explain", (RULE,)))
 
 

@@ -70,7 +70,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
             obj=voice,
         )
-    except BaseException as error:  # noqa: BLE001 (the last door: whatever comes becomes one sentence)
+    except BaseException as error:  # noqa: BLE001 (whatever comes becomes one sentence)
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else 2
         return voice.error(error)

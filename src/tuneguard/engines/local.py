@@ -250,8 +250,11 @@ def _outcome(step: Step, code: int, own: int, said: bytes) -> Outcome:
     if result is None:
         raise CannotLook(f"the step {step.name} ended with {code} and no result")
     facts = _read(own, FACTS, FACTS_BYTES) or {}
-    if facts.keys() - set(step.facts) or not all(map(_is_fact, facts.values())):
-        raise CannotLook(f"the step {step.name} wrote other facts than {', '.join(step.facts) or 'none'}")
+    if facts.keys() - set(step.facts):
+        raise CannotLook(f"the step {step.name} wrote facts that the plan does not name")
+    for name, value in facts.items():
+        if not _is_fact(value):
+            raise CannotLook(f"the step {step.name} wrote a fact {name} that cannot be an argument")
     return Outcome(state, code, facts, result)
 
 

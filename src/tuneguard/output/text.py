@@ -115,7 +115,7 @@ def render_error(error: TuneguardError, style: Style = PLAIN, notes: Sequence[st
 def visible(text: str) -> str:
     """`text` with everything escaped that a terminal could act on or that reorders what people read.
 
-    The second door after `files.printable`: backslashes stay, so what was escaped there is not again.
+    The second escape, after `files.printable`: backslashes stay, so what was escaped there is not again.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else printable(c) for c in text)
 

@@ -54,7 +54,7 @@ def settings_for(project: Project, model: str, flags: dict[str, Node]) -> dict[s
 
 
 def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:
-    """The evaluation flags as a gates block, so that they pass the same door as the pipeline's."""
+    """The evaluation flags as a gates block, which is read as the pipeline's is."""
     wanted = {}
     if min_accuracy is not None:
         wanted["accuracy"] = {"min": min_accuracy}

@@ -40,13 +40,15 @@ def take(
     where = shown(path)
     data = files.read_bounded(path, limits.BUNDLE_BYTES)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise Refused("is not the statement that the judging step left", where=where, help=_HELP)
+        raise Refused("was changed after the judging step wrote it", where=where, help=_HELP)
     statement = Statement.decode(data, where)
     body = predicate.read(statement, where)
     wanted = predicate.statement(model, tree, body)
     if statement.encode() != wanted.encode() or getattr(body, "attempt", None) != attempt:
         raise Refused(
-            f"is no {predicate.id} statement about this tree, model and attempt", where=where, help=_HELP
+            f"is about another tree, model or attempt, or is another kind of statement than {predicate.id}",
+            where=where,
+            help=_HELP,
         )
     return statement, body
 
