@@ -9,7 +9,7 @@ ROOMS := tests --ignore=tests/journey --ignore-glob='tests/attacks/test_*.py' --
   --ignore=tests/interop --ignore=tests/sandbox
 QUICK := -m "not torch and not slow and not sandbox" $(ROOMS)
 
-.PHONY: demo test test-peers check coverage lint docs bench accept accept-peers lock clean help
+.PHONY: demo test test-peers test-frameworks check coverage lint docs bench accept accept-peers accept-frameworks lock clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -24,6 +24,10 @@ test-peers: .all ## set up, build the real counterparts once, then the tests tha
 	@$(PYTHON) tools/peers.py >/dev/null
 	@$(BIN)/python -m pytest -q $(PARALLEL) -m needs
 	@$(BIN)/python -m pytest -q tests/peers
+
+test-frameworks: ## set up the training frameworks once, then what each really writes is scanned (several GB)
+	@$(PYTHON) tools/setup.py frameworks
+	@.venv-frameworks/bin/python -m pytest -q -n 2 --dist loadfile tests/frameworks
 
 check: .check lint  ## the inner loop, under two minutes: lint, types, import contract, the tests of each package
 	@$(BIN)/python -m pytest -q $(PARALLEL) $(QUICK)
@@ -49,6 +53,10 @@ bench: .all      ## the figures that the documentation quotes, as ratios
 accept: .all     ## rewrite golden outputs and generated documents, so that a diff shows what changed
 	@TUNEGUARD_ACCEPT=1 $(BIN)/python -m pytest -q -m golden
 
+accept-frameworks: ## as test-frameworks, and rewrite docs/frameworks.md with what was tried
+	@$(PYTHON) tools/setup.py frameworks
+	@TUNEGUARD_ACCEPT=1 .venv-frameworks/bin/python -m pytest -q -n 2 --dist loadfile tests/frameworks
+
 accept-peers: .all  ## as test-peers, and rewrite docs/interop.md with what was proved
 	@$(PYTHON) tools/peers.py >/dev/null
 	@TUNEGUARD_ACCEPT=1 $(BIN)/python -m pytest -q tests/peers
@@ -57,9 +65,10 @@ lock: .check     ## resolve the requirements anew (needs uv)
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header all.in -o all.txt
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt check.in -o check.txt
 	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt docs.in -o docs.txt
+	@cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c all.txt frameworks.in -o frameworks.txt
 
 clean:           ## remove what set-up and the demo made
-	@rm -rf .venv .venv-docs .cache build *.egg-info src/*.egg-info
+	@rm -rf .venv .venv-docs .venv-frameworks .cache build *.egg-info src/*.egg-info
 
 .PHONY: .check .all
 .check:

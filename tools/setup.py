@@ -3,12 +3,13 @@
     python3 tools/setup.py check     what lint and the tests without torch need
     python3 tools/setup.py all       everything: the demo, all tests, the benchmarks
     python3 tools/setup.py docs      what `make docs` needs, in `.venv-docs`
+    python3 tools/setup.py frameworks   all, and what `make test-frameworks` needs, in `.venv-frameworks`
 
 Plain `venv` and `pip install --no-deps --require-hashes`: the lock is a whole resolution, and a pip
 that resolved again could meet `name[extra]`, look for its newest release and refuse the locked one.
 Cached by the content of the files that define it: a second run compares one digest and returns.
 Where this interpreter already has exactly the torch that the lock names, the environment sees it
-(`--system-site-packages`) and it is not fetched again.
+(`--system-site-packages`) and it is not fetched again. `.venv-frameworks` sees what `.venv` holds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 VENV = HERE / ".venv"
 DOCS = HERE / ".venv-docs"
-LEVELS = {"check": VENV, "all": VENV, "docs": DOCS}
+FRAMEWORKS = HERE / ".venv-frameworks"
+LEVELS = {"check": VENV, "all": VENV, "docs": DOCS, "frameworks": FRAMEWORKS}
 
 
 def main() -> int:
@@ -40,10 +42,12 @@ def main() -> int:
             f"Python {found} is too old", "install Python 3.11 or newer and name it: make PYTHON=python3.12 …"
         )
     started = time.monotonic()
-    try:
-        done = [install_lock(level), LEVELS[level] == VENV and install_project()]
-    except subprocess.CalledProcessError:
-        return fail("pip could not install the locked requirements", f"read {LEVELS[level]}/pip.log")
+    done = []
+    for each in ("all", level) if LEVELS[level] == FRAMEWORKS else (level,):
+        try:
+            done += [install_lock(each), LEVELS[each] == VENV and install_project()]
+        except subprocess.CalledProcessError:
+            return fail("pip could not install the locked requirements", f"read {LEVELS[each]}/pip.log")
     if any(done):
         say(f"ready in {time.monotonic() - started:.0f} s")
     return 0
@@ -105,7 +109,7 @@ def make_environment(venv: Path) -> None:
     """A fresh environment. The old one goes first, so that nothing of it survives unseen."""
     if venv.exists():
         shutil.rmtree(venv)
-    options = ["--system-site-packages"] if venv == VENV and has_locked_torch() else []
+    options = ["--system-site-packages"] if venv in (VENV, FRAMEWORKS) and has_locked_torch() else []
     say(f"making {venv.name}" + (" (keeps the torch that is already here)" if options else ""))
     # By its real path: a link to it may lie in a folder that is gone tomorrow.
     command = [os.path.realpath(sys.executable), "-m", "venv", *options, str(venv)]
@@ -119,6 +123,15 @@ def make_environment(venv: Path) -> None:
                 "on Debian and Ubuntu: apt-get install python3-venv",
             )
         )
+    if venv == FRAMEWORKS:
+        # pip then finds there what the lock names as well, and installs the rest alone.
+        (site_packages(venv) / "beneath.pth").write_text(f"{site_packages(VENV)}\n")
+
+
+def site_packages(venv: Path) -> Path:
+    """Where an environment's packages lie."""
+    major, minor = sys.version_info[:2]
+    return venv / "lib" / f"python{major}.{minor}" / "site-packages"
 
 
 def has_locked_torch() -> bool:

@@ -223,8 +223,11 @@ _TRAINER = (
     _settings("transformers.training_args", "TrainingArguments"),
     _settings("transformers.training_args_seq2seq", "Seq2SeqTrainingArguments"),
     _settings("transformers.generation.configuration_utils", "GenerationConfig"),
-    _settings("trl.trainer.dpo_config", "DPOConfig"),
-    _settings("trl.trainer.sft_config", "SFTConfig"),
+    *(
+        _settings(f"trl.trainer.{name.lower()}_config", f"{name}Config")
+        for name in ("DPO", "GRPO", "KTO", "Reward", "RLOO", "SFT")
+    ),
+    _settings("trl.experimental.kto", "KTOConfig"),  # where it was before TRL 2
     _settings("transformers.trainer_pt_utils", "AcceleratorConfig"),
     _settings("accelerate.state", "PartialState"),
     *(Allowed(module, name, calls=(_ENUM,)) for module, name in _ENUMS),

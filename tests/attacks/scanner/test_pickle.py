@@ -196,6 +196,22 @@ def test_state_that_changes_after_it_was_checked_is_refused(scan) -> None:
     assert "TG-PKL-ODD" in rules_of(scan("a.pkl", p.stream(_settings(state) + late)))
 
 
+ARGUMENTS = [key for key in ALLOWED if key[1].endswith(("Config", "TrainingArguments"))]
+
+
+@pytest.mark.parametrize("name", ARGUMENTS, ids="-".join)
+def test_attack_a_trainers_arguments_constructed_or_given_a_class(scan, name: tuple[str, str]) -> None:
+    made = p.named(*name) + b")" + p.NEWOBJ
+    inner = p.stream(made + p.table(__class__=p.text("x")) + p.BUILD)
+
+    assert rules_of(scan("a.bin", p.stream(made + p.table(lr=p.integer(1)) + p.BUILD))) == set()
+    assert rules_of(scan("a.bin", p.stream(p.call(p.named(*name))))) == {"TG-PKL-CALL"}
+    assert rules_of(scan("a.bin", p.stream(p.named(*name) + p.row(p.text("/")) + p.NEWOBJ))) == {
+        "TG-PKL-CALL"
+    }
+    assert rules_of(scan("a.bin", inner)) == {"TG-PKL-STATE"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
