@@ -1,13 +1,13 @@
-# Two commands for a stranger: `make demo` and `make test`. Each does all its own set-up.
+# `make demo` and `make test` need no set-up: each does its own.
 PYTHON ?= python3
 BIN := .venv/bin
 # Every test on its own, on all cores; a worker that is done takes from the end of another's list.
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 # What `make check` leaves to `make test`: whole journeys, and what needs PyTorch, a sandbox or a counterpart.
 # Attacks on one area lie in a folder of tests/attacks; those directly in it attack whole journeys.
-ROOMS := tests --ignore=tests/journey --ignore-glob='tests/attacks/test_*.py' --ignore=tests/attacks/sandbox \
+QUICK_TESTS := tests --ignore=tests/journey --ignore-glob='tests/attacks/test_*.py' --ignore=tests/attacks/sandbox \
   --ignore=tests/interop --ignore=tests/sandbox
-QUICK := -m "not torch and not slow and not sandbox" $(ROOMS)
+QUICK := -m "not torch and not slow and not sandbox" $(QUICK_TESTS)
 
 .PHONY: demo test test-peers test-frameworks check coverage lint docs bench accept accept-peers accept-frameworks lock clean help
 

@@ -2,14 +2,14 @@ import pytest
 
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.errors import NotUnderstood
-from tuneguard.typed import Count, Said, Sha256, Text, Time, check_times, read, written
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, check_times, read, written
 
 
-class Inner(Said, frozen=True):
+class Inner(JsonStruct, frozen=True):
     n: Count
 
 
-class Outer(Said, frozen=True, kw_only=True):
+class Outer(JsonStruct, frozen=True, kw_only=True):
     inner: tuple[Inner, ...] = ()
     flag: bool | None = None
     digest: Sha256 | None = None

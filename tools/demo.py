@@ -44,7 +44,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Said:
+class JsonStruct:
     """A command's exit code and everything that it printed."""
 
     code: int
@@ -294,7 +294,7 @@ def promote(run: str) -> str:
 # --- Running and telling ---------------------------------------------------------------------------
 
 
-def tuneguard(arguments: str, environment: dict[str, str] = ENVIRONMENT, *, shown: bool = True) -> Said:
+def tuneguard(arguments: str, environment: dict[str, str] = ENVIRONMENT, *, shown: bool = True) -> JsonStruct:
     """Run one command in the project, its output passed on as it comes."""
     if shown:
         print(
@@ -315,7 +315,7 @@ def tuneguard(arguments: str, environment: dict[str, str] = ENVIRONMENT, *, show
         said.append(row)
         if shown:
             print(tinted(row), end="", flush=True)
-    return Said(process.wait(), "".join(said))
+    return JsonStruct(process.wait(), "".join(said))
 
 
 def tinted(row: str) -> str:
@@ -342,7 +342,7 @@ def refused(arguments: str, because: str) -> bool:
     return outcome(said, said.code == 1 and because in said.text)
 
 
-def outcome(said: Said, stopped: bool) -> bool:
+def outcome(said: JsonStruct, stopped: bool) -> bool:
     word = STYLE.good("stopped") if stopped else STYLE.bad(f"NOT STOPPED (exit code {said.code})")
     print(f"  {STYLE.faint('→' if STYLE.unicode else '->')} {word}")
     return stopped

@@ -13,7 +13,7 @@
     └── Interrupted      (130)  stopped by the person
 
 The number is the process's exit code. Anything else that escapes is a bug of ours and exits with 3.
-Library code raises these and never prints or exits; ``cli.speak`` is the only voice.
+Library code raises these and never prints or exits; ``cli.console`` alone does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of a file that a person wrote: what is wrong, where (``file:line:column``), the mend."""
+    """One fault of a file that a person wrote: what is wrong, where (``file:line:column``), how to fix it."""
 
     what: str
     where: str | None = None
@@ -83,7 +83,7 @@ class ChangedWhileRead(Refused):
 
 
 class UsageError(TuneguardError):
-    """The command line or what surrounds it is wrong: the person can mend it and run again."""
+    """The command line or what surrounds it is wrong: the person can fix it and run again."""
 
     exit_code = 2
 
@@ -112,7 +112,7 @@ class NotUnderstood(CannotLook):
 
 @contextlib.contextmanager
 def mendable() -> Iterator[None]:
-    """What a person named as a key, a certificate or a configuration, and is none, is theirs to mend.
+    """A file that a person named as a key, a certificate or a configuration, and that is none of these.
 
     Nobody looked at anything yet, and nobody could not: the command line is wrong. For a function that
     reads a named file, as its decorator.

@@ -66,7 +66,7 @@ class KeyFacts(Facts, frozen=True, kw_only=True):
 
 
 class CheckFacts(Facts, frozen=True, kw_only=True):
-    """One check of ``doctor``: how it ended, what it found and what mends it."""
+    """One check of ``doctor``: how it ended, what it found and how to fix it."""
 
     check: str
     state: str

@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 class Wrong(Exception):
-    """What a field's reader raises: the value is not what the field takes. `what`, and the mend."""
+    """What a field's reader raises: the value is not what the field takes. `what`, and how to fix it."""
 
     def __init__(self, what: str, help: str | None = None, at: Node | None = None) -> None:
         super().__init__(what)

@@ -95,7 +95,7 @@ def _escaped(character: str) -> str:
 
 
 def cannot_look(error: OSError, path: str | os.PathLike[str]) -> CannotLook:
-    """An operating system error as ours: what the system said, where, and what usually mends it."""
+    """An operating system error as ours: what the system reported, where, and what usually fixes it."""
     help = {
         errno.EACCES: "give this user read permission, or run as a user who has it",
         errno.EPERM: "give this user the permission, or run as a user who has it",

@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     """The only four answers. Only ``passed`` passes.
 
     ``integrity-only`` is the answer where a tree is as its signer signed it, and nothing else was asked or
-    can be told: no run, no role, no model. It is said to people and scripts, and never signed.
+    is known: no run, no role, no model. It is shown to people and scripts, and never signed.
     """
 
     PASSED = "passed"
@@ -55,8 +55,8 @@ class Verdict(StrEnum):
 
 
 VERDICTS: Mapping[str, str] = {
-    "passed": "Everything that was asked for was looked at, and nothing speaks against it. Exit code 0.",
-    "refused": "It was looked at, and something speaks against it: each reason is a finding. Exit code 1.",
+    "passed": "Everything that was asked for was looked at, and nothing is wrong with it. Exit code 0.",
+    "refused": "It was looked at, and something is wrong with it: each reason is a finding. Exit code 1.",
     "not-understood": "Something could not be looked at, so nothing is known of it: it does not pass. "
     "Exit code 3.",
     "integrity-only": "Every file is as its signer signed it, and that is all that is known: no run, no role "
@@ -114,7 +114,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a result speaks of: a path as the person gave it and its tree digest in hex."""
+    """What a result is about: a path as the person gave it and its tree digest in hex."""
 
     path: str
     digest: str | None = None

@@ -28,7 +28,7 @@ HASH_BUFFER = MIB
 MANIFEST_BYTES = 256 * MIB
 """Bytes of a checksums.sha256 or a manifest.json: two million files."""
 
-# Records (YAML and JSON that people or strangers wrote)
+# Records (YAML and JSON that people or untrusted programs wrote)
 RECORD_BYTES = 16 * MIB
 """Bytes of one JSON or YAML document."""
 RECORD_DEPTH = 64
@@ -201,7 +201,7 @@ LEDGER_ENTRY_BYTES = 64 * KIB
 LEDGER_ENTRIES = 10_000_000
 """Entries of one ledger: reading them all takes some minutes."""
 NOTE_BYTES = 256 * KIB
-"""Bytes of a signed checkpoint: room for sixteen witnesses with large signatures."""
+"""Bytes of a signed checkpoint: enough for sixteen witnesses with large signatures."""
 
 # Sandbox
 OUTPUT_ENTRIES = 1_000_000

@@ -1,6 +1,6 @@
 """Values of a file that a person wrote, with their places; and the faults found in it, collected.
 
-`records` makes nodes, `fields` turns them into dataclasses, and whoever judges them further adds to
+`records` makes nodes, `fields` turns them into dataclasses, and later checks add to
 the same `Problems`, so that a person sees every fault of a file at once.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool | None
 
 SHOWN_NAME = 80
-"""Characters of a stranger's name that a message repeats."""
+"""Characters of an untrusted name that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _truth(value: object) -> str:
 
 
 def shown(name: str) -> str:
-    """A stranger's name, escaped and cut to a length that a message can bear."""
+    """An untrusted name, escaped and cut to a length that fits a message."""
     text = printable(name[:SHOWN_NAME])
     return text if len(name) <= SHOWN_NAME else f"{text}…"
 

@@ -1,8 +1,8 @@
-"""Strict YAML and JSON: what a person or a stranger wrote, as values that keep their places.
+"""Strict YAML and JSON: what a person or an untrusted program wrote, as values that keep their places.
 
 Files that people write for us (``tuneguard.yaml``, ``policy.yaml``) go `read_yaml` → `Node` →
 `decode` → a frozen dataclass. Every fault is collected with its place and all are reported
-together, since mending one at a time is a waste of a person's day. Files that strangers or programs
+together, since fixing one at a time is a waste of a person's day. Files that others or programs
 wrote (bundles, manifests, model configurations) go through `read_json`. What we write ourselves
 goes through `to_json`, whose bytes depend on the value alone.
 
@@ -355,7 +355,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_json(data: bytes, where: str, *, limit: int = limits.RECORD_BYTES) -> Any:
-    """A JSON text (RFC 8259) that a stranger wrote, as Python's own values.
+    """An untrusted JSON text (RFC 8259), as Python's own values.
 
     Args:
         where: names the bytes in messages; it is escaped here.

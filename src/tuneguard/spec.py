@@ -1,6 +1,6 @@
 """The pipeline file, ``tuneguard.yaml``, as values.
 
-What is trained on what, with which command, and where it goes. It is not trusted: whoever writes
+What is trained on what, with which command, and where it goes. It is untrusted: anyone who writes
 it can ask for anything, and the policy decides. It is read strictly all the same, because a
 misspelt key is a control that its author believes to be there. All faults are reported together.
 

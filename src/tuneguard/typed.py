@@ -1,9 +1,9 @@
-"""JSON that a stranger wrote, as the type that it has to be.
+"""Untrusted JSON, as the type that it has to be.
 
 `records.read_json` comes first: it refuses what msgspec would let pass (doubled keys, NaN, depth). Fields
 that no type names are ignored, as in-toto's parsing rules want.
 
-    >>> class Rows(Said):
+    >>> class Rows(JsonStruct):
     ...     count: Count
     >>> read({"count": 3, "new": True}, Rows, "seal.json").count
     3
@@ -53,7 +53,7 @@ def about(description: str) -> Meta:
     return Meta(description=description)
 
 
-class Said(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class JsonStruct(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A JSON object: what its class says is what stands in the file. What is None is left out."""
 
 

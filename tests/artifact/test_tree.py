@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuneguard import limits
-from tuneguard.artifact.tree import Entry, fault_of_name, fault_of_path, fold, open_file, told_together, walk
+from tuneguard.artifact.tree import (
+    Entry,
+    fault_of_name,
+    fault_of_path,
+    fold,
+    open_file,
+    reported_together,
+    walk,
+)
 from tuneguard.errors import CannotLook, ChangedWhileRead, ForbiddenTree, Refused
 from tuneguard.files import directory
 from tuneguard.findings import Finding, Severity
@@ -349,7 +357,7 @@ def test_what_ends_the_work_is_told_together_with_the_faults(tree):
     with directory(root) as descriptor:
         walk(descriptor, name="tree", faults=faults)
 
-    with pytest.raises(ForbiddenTree) as caught, told_together(faults, "tree"):
+    with pytest.raises(ForbiddenTree) as caught, reported_together(faults, "tree"):
         raise Refused("is no seal", where="tree/x", findings=[Finding("V07", Severity.HIGH, "changed")])
 
     assert rules(caught.value) == ["T-SYMLINK", "V07"]
@@ -357,7 +365,7 @@ def test_what_ends_the_work_is_told_together_with_the_faults(tree):
 
 
 def test_without_faults_what_ends_the_work_is_told_as_it_is():
-    with pytest.raises(CannotLook, match=r"^permission denied$"), told_together([], "tree"):
+    with pytest.raises(CannotLook, match=r"^permission denied$"), reported_together([], "tree"):
         raise CannotLook("permission denied")
 
 

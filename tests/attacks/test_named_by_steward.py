@@ -115,7 +115,7 @@ def test_attack_a_base_that_the_promoter_sealed(
     edit(project, (r"base: \[\{name: tiny, steward: \[", "base: [{name: tiny, steward: [dev-promoter, "))
     refresh(project, "models/base", "base", "tiny", "--key", f"data-steward={key_file(project, 'promoter')}")
 
-    refused(project, capsys, "no role lets dev-promoter (dev-promoter) say seal")
+    refused(project, capsys, "no role lets dev-promoter (dev-promoter) sign seal")
 
 
 def key_file(project: ProjectFolder, role: str) -> str:

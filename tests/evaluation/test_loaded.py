@@ -257,7 +257,7 @@ def test_an_adapter_is_refused_with_the_way_out(torch, room):
 
 
 def test_a_prompt_is_never_cut_to_fit(torch, room):
-    with pytest.raises(fault(), match="prompt 2 leaves no room in the context of 128 tokens"):
+    with pytest.raises(fault(), match="prompt 2 leaves no space in the context of 128 tokens"):
         loaded(room).answer(["it", " ".join(["it"] * 127)], tokens=2)
 
 

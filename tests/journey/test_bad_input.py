@@ -1,6 +1,6 @@
 """What bad input gets: one sentence with its place and its mend, the right exit code, nothing half-written.
 
-Through the whole program, as somebody would meet it. `tests/cli/test_speak.py` has the rest.
+Through the whole program, as somebody would meet it. `tests/cli/test_console.py` has the rest.
 """
 
 from __future__ import annotations

@@ -396,7 +396,7 @@ def test_explain_says_it_in_words_and_that_nobody_checked_the_signature(
     assert project("policy", "explain") == 0
 
     said = capsys.readouterr().out
-    assert "promoter: dev-promoter may say" in said
+    assert "promoter: dev-promoter may sign" in said
     assert "the signature was not checked" in said
 
 

@@ -515,7 +515,7 @@ def test_a_file_or_link_in_its_place_is_left_alone(room):
 
 def test_without_somebody_allowed_or_a_key_it_does_not_start(room, capsys):
     assert tuneguard(["signer", "--listen", str(room / "s.sock"), "--key", str(room / "ci.key")]) == 2
-    assert "nobody may ask" in capsys.readouterr().err
+    assert "no user is allowed to ask" in capsys.readouterr().err
     assert tuneguard(["signer", "--listen", str(room / "s.sock"), "--allow-user", "0"]) == 2
     assert "no key is named" in capsys.readouterr().err
     command = [

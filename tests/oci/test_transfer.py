@@ -12,20 +12,20 @@ from tuneguard.oci.transfer import all_of
 class Lanes:
     """What `all_of` needs of a registry."""
 
-    def __init__(self, lanes):
-        self.lanes, self.abandoned = lanes, threading.Event()
+    def __init__(self, concurrency):
+        self.concurrency, self.abandoned = concurrency, threading.Event()
 
     def abandon(self):
         self.abandoned.set()
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 8])
-def test_results_come_in_the_order_of_the_jobs(lanes):
-    assert all_of([(size, lambda size=size: size * 2) for size in (3, 1, 2)], Lanes(lanes)) == [6, 2, 4]
-    assert all_of([], Lanes(lanes)) == []
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+def test_results_come_in_the_order_of_the_jobs(concurrency):
+    assert all_of([(size, lambda size=size: size * 2) for size in (3, 1, 2)], Lanes(concurrency)) == [6, 2, 4]
+    assert all_of([], Lanes(concurrency)) == []
 
 
-def test_as_many_run_at_once_as_there_are_lanes():
+def test_as_many_run_at_once_as_the_registry_allows():
     together = threading.Barrier(3)
 
     assert len(all_of([(1, together.wait)] * 3, Lanes(3))) == 3
@@ -45,17 +45,17 @@ def test_the_largest_begins_first():
 
 def test_the_first_error_is_raised_and_what_has_not_begun_never_does():
     begun = []
-    lanes = Lanes(2)
+    concurrency = Lanes(2)
 
     def bad():
         raise ValueError("the disk is full")
 
     def good():
         begun.append(1)
-        lanes.abandoned.wait()
+        concurrency.abandoned.wait()
 
     with pytest.raises(ValueError, match="disk is full"):
-        all_of([(99, bad), *[(1, good)] * 200], lanes)
+        all_of([(99, bad), *[(1, good)] * 200], concurrency)
     assert len(begun) <= 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tuneguard.errors import Interrupted, UsageError
 from tuneguard.sandbox import find
-from tuneguard.sandbox.canaries import CannotPlant
+from tuneguard.sandbox.canaries import CannotPlaceCanaries
 from tuneguard.sandbox.controls import Outcome
 from tuneguard.sandbox.find import find_backend, find_obstacle
 from tuneguard.sandbox.unshare import Unshare
@@ -161,7 +161,7 @@ def test_a_trial_that_the_person_stops_says_nothing_about_the_backend():
 def test_no_room_for_temporary_files_is_no_fault_of_the_sandbox(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
 
-    with pytest.raises(CannotPlant) as told:
+    with pytest.raises(CannotPlaceCanaries) as told:
         find_backend()
 
     assert told.value.exit_code == 3

@@ -78,7 +78,10 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
         (
             ("evidence: [seal]", "evidence: [scan]"),
             "P-UNMET",
-            "high: train of support-llama demands a seal that nobody may give: data-steward may not say seal",
+            (
+                "high: train of support-llama demands a seal that nobody can sign: "
+                "data-steward may not sign seal"
+            ),
         ),
         (
             (
@@ -87,16 +90,16 @@ def test_a_sound_policy_has_no_weakness_but_that_it_lets_any_code_train():
             ),
             "P-UNMET",
             (
-                "high: load of support-llama demands a verdict that nobody may give: "
-                "promoter speaks about other models only"
+                "high: load of support-llama demands a verdict that nobody can sign: "
+                "promoter gives evidence about other models only"
             ),
         ),
         (
             ("builder: [ci]", "builder: [old]"),
             "P-UNMET",
             (
-                "high: promote of support-llama demands a provenance that nobody may give: "
-                "builder needs 1 custodian, and 0 can speak"
+                "high: promote of support-llama demands a provenance that nobody can sign: "
+                "builder needs 1 custodian, and 0 can sign"
             ),
         ),
     ],
@@ -120,7 +123,7 @@ def test_expiry_is_told_a_month_ahead():
 
 def test_a_steward_whose_key_has_run_out_cannot_meet_the_demand_for_a_seal():
     assert (
-        "data-steward needs 1 custodian, and 0 can speak"
+        "data-steward needs 1 custodian, and 0 can sign"
         in found(now=datetime(2027, 2, 1, tzinfo=UTC))["P-UNMET"]
     )
 
@@ -138,11 +141,11 @@ def test_the_policy_in_plain_words():
 support-llama, version 1, believed until 2027-06-01 00:00 UTC.
 A production policy: no verdict made under a development policy counts.
 
-Who may speak:
-  data-steward: alice (data-team) may say seal about support-llama.
-  builder: ci (platform-team), old (platform-team) may say provenance and signature about support-llama.
-  promoter: pia (release-team) may say evaluation, release, scan and verdict about support-llama.
-  Nobody both speaks as builder and as promoter.
+Who can give evidence:
+  data-steward: alice (data-team) may sign seal about support-llama.
+  builder: ci (platform-team), old (platform-team) may sign provenance and signature about support-llama.
+  promoter: pia (release-team) may sign evaluation, release, scan and verdict about support-llama.
+  No custodian gives evidence both as builder and as promoter.
   alice is believed from 2026-01-01 00:00 UTC until 2027-01-01 00:00 UTC.
   old is revoked, and nothing that it signed counts: stolen
 

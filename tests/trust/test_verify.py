@@ -320,7 +320,7 @@ def test_an_honest_key_of_another_role_counts_for_nothing() -> None:
     seen = promoting([*without("provenance"), provenance(by="sam")])
 
     assert rules(seen) == ["V05"]
-    assert "no role lets sam (security-team) say provenance about support-llama" in said(seen)
+    assert "no role lets sam (security-team) sign provenance about support-llama" in said(seen)
 
 
 def test_a_builder_of_another_model_counts_for_nothing() -> None:

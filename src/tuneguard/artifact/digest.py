@@ -51,8 +51,8 @@ def hash_tree(
     Args:
         root: a folder; its last component may not be a link.
         workers: lanes; by default one for each core that this process may use.
-        faults: where what a manifest cannot hold is told, for who reports it with all else that is wrong
-            and refuses. The manifest is then of the rest, and no tree's.
+        faults: receives what a manifest cannot hold, so that the caller reports it with all else that is
+            wrong and refuses. The manifest is then of the rest, and no tree's.
 
     Raises:
         UsageError: `root` is not there or no folder.

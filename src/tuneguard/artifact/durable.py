@@ -56,10 +56,10 @@ def flush(root: int, manifest: Manifest, *, name: str, reporter: Reporter = SILE
 def flushed_meanwhile(descriptor: int, pool: Executor) -> Iterator[Callable[[int], None]]:
     """Flush the file open as `descriptor` in `pool` while it is written: its last flush finds little left.
 
-    Whoever writes calls what this gives with the bytes of each write, and flushes the file at its end.
+    The writer calls what this gives with the bytes of each write, and flushes the file at its end.
 
     Raises:
-        OSError: the disk failed. The kernel tells it once, and it may not tell the last flush.
+        OSError: the disk failed. The kernel reports it once, and possibly not to the last flush.
     """
     running: Future[None] | None = None
     unflushed = 0

@@ -42,22 +42,22 @@ class Unsteady(Exception):
     """What was opened is no regular file, or has more or fewer bytes than it said."""
 
 
-def _unheard(_done: int) -> None:
+def _ignored(_done: int) -> None:
     pass
 
 
 class Hasher:
     """Hashes files below `root`, one after the other. Not for sharing between threads.
 
-    ``told`` is called with the bytes done since the last call; raising there stops the work.
+    ``progress`` is called with the bytes done since the last call; raising there stops the work.
     `folders` opens what lies below the root.
     """
 
-    def __init__(self, root: int, told: Callable[[int], None] = _unheard) -> None:
+    def __init__(self, root: int, progress: Callable[[int], None] = _ignored) -> None:
         self.folders = Folders(root)
         self._buffer = memoryview(bytearray(HASH_BUFFER))
         self._whole = (self._buffer,)
-        self._told = told
+        self._progress = progress
         self._hashed: dict[str, Stamp] = {}
 
     def block(self, paths: Sequence[str]) -> bytes:
@@ -110,18 +110,18 @@ class Hasher:
             raise Unsteady
         digest = _EMPTY.copy()
         left = status.st_size
-        if left < HASH_BUFFER:  # one read has room for more than a small file, and so shows its end too
+        if left < HASH_BUFFER:  # one read takes more than a small file, and so shows its end too
             count = os.readv(descriptor, self._whole)
             if count > left:
                 raise Unsteady
             digest.update(self._buffer[:count])
-            self._told(count)
+            self._progress(count)
             left -= count
             if not left:
                 return digest.digest(), stamp_of(status)
         self.feed(digest, descriptor, left)
         if os.readv(descriptor, self._whole):
-            raise Unsteady  # longer than it said: growing, or a file system that tells no sizes
+            raise Unsteady  # longer than its stated size: growing, or a file system without sizes
         return digest.digest(), stamp_of(status)
 
     def feed(self, digest: hashlib._Hash, descriptor: int, size: int) -> None:
@@ -133,7 +133,7 @@ class Hasher:
                 raise Unsteady
             digest.update(buffer if count == HASH_BUFFER else buffer[:count])
             left -= count
-            self._told(count)
+            self._progress(count)
 
     def close(self) -> None:
         """Close the folder that is open."""

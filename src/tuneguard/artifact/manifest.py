@@ -69,7 +69,7 @@ class Manifest:
     """A tree's files, sorted by the bytes of their paths, each path once.
 
     Raises:
-        NotUnderstood: the files are not such a list; a stranger's statement may have held them.
+        NotUnderstood: the files are not such a list; an untrusted statement may have held them.
     """
 
     files: tuple[File, ...]

@@ -52,14 +52,14 @@ WORTH_PROCESSES = 2 * BLOCK_FILES
 """Small files from which starting processes costs less time than it saves."""
 MOST_LANES = 32
 """Lanes on machines with many cores: memory stays bounded, and its bandwidth is used up."""
-TOLD_BYTES = 8 * MIB
+REPORT_BYTES = 8 * MIB
 """Bytes between two reports of progress."""
 _BOOT = "import sys; sys.path.append(sys.argv[2]); from tuneguard.artifact.hasher import serve; serve()"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _LAST = 1
 _Result = TypeVar("_Result")
 MakeHasher = Callable[[Callable[[int], None]], Hasher]
-"""Makes a lane's own hasher, given whom to tell of bytes that are done."""
+"""Makes a lane's own hasher, given the callback for bytes that are done."""
 
 
 def cores() -> int:
@@ -187,7 +187,7 @@ class _Lane:
         self._hasher = make(self._done)
         self._worker: _Worker | None = None
         self._may_start = True
-        self._untold = 0
+        self._unreported = 0
 
     def run(self, *, apart: bool) -> list[File]:
         """Take jobs until none are left; the files in them."""
@@ -228,14 +228,14 @@ class _Lane:
     def _done(self, count: int) -> None:
         if self._lanes.stop.is_set():
             raise _Stopped
-        self._untold += count
-        if self._untold >= TOLD_BYTES:
+        self._unreported += count
+        if self._unreported >= REPORT_BYTES:
             self._tell()
 
     def _tell(self) -> None:
         if self._lanes.task is not None:  # else the survey still goes on, and there is no bar yet
-            self._lanes.task.advance(self._untold)
-            self._untold = 0
+            self._lanes.task.advance(self._unreported)
+            self._unreported = 0
 
     def _accepted(self, job: Sequence[str], answer: bytes) -> list[File]:
         """The files of `job`, compared as a whole with what the survey saw."""

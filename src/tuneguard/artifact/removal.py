@@ -120,6 +120,6 @@ def _open_writable(parent: int, name: str, mount: str) -> int:
 
 
 def _mount_of(descriptor: int) -> str:
-    """The line ``mnt_id:`` of proc_pid_fdinfo(5): it tells a bind mount of the same file system too."""
+    """The line ``mnt_id:`` of proc_pid_fdinfo(5): it shows a bind mount of the same file system too."""
     with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
         return next(line for line in lines if line.startswith("mnt_id:"))

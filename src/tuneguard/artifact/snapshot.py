@@ -1,6 +1,6 @@
 """Takes a private copy of a tree, and the manifest of that copy: what is judged is what was hashed.
 
-Whoever can write to a folder can change it between any two looks at it. So nothing is verified,
+Anyone who can write to a folder can change it between any two looks at it. So nothing is verified,
 scanned, evaluated or pushed in place: a snapshot is taken first, and the bytes that are hashed are
 the copy's, read back from it. If the source is rewritten meanwhile, the copy may hold a mixture;
 then the copy's digest is not the one that was signed, and usually we notice and refuse at once.
@@ -86,7 +86,7 @@ def take(
         source: a folder; its last component may not be a link.
         target: a folder that does not exist yet, in one that does. Nothing is left of it on failure.
         copy_limit: bytes above which a tree that cannot be shared is left where it is (``bind``).
-        faults: where what a manifest cannot hold is told, as in `digest.hash_tree`; the copy is of the rest.
+        faults: receives what a manifest cannot hold, as in `digest.hash_tree`; the copy is of the rest.
 
     Raises:
         UsageError: `source` is not there, or `target` is.
@@ -107,7 +107,7 @@ def take(
         except BaseException:
             remove(target)
             raise
-        faults = None if faults is None else []  # told above
+        faults = None if faults is None else []  # reported above
         manifest = hash_descriptor(root, name=name, reporter=reporter, faults=faults)
         return Snapshot(Path(source), manifest, "bind")
 
@@ -184,8 +184,8 @@ class _Copy:
 class _Copier(Hasher):
     """Copies files, and hashes what it copied from the copy."""
 
-    def __init__(self, copy: _Copy, told: Callable[[int], None]) -> None:
-        super().__init__(copy.root, told)
+    def __init__(self, copy: _Copy, progress: Callable[[int], None]) -> None:
+        super().__init__(copy.root, progress)
         self._copy = copy
         self._targets = Folders(copy.top)
         self._piece = memoryview(bytearray(WRITTEN_AT_ONCE))

@@ -1,9 +1,9 @@
-"""Makes a tree that a stranger wrote this user's own: modes, access lists and other attributes.
+"""Makes an untrusted tree this user's own: modes, access lists and other attributes.
 
 A training sets what it likes on what it writes: a mode that lets everybody write, an access control list
 that lets one user, a mode that keeps us out. What is left when it is dead gets 0700 for folders and 0600
 for files, and loses its extended attributes. It is also counted here, before anything is read: a sparse
-file of many terabytes takes no room and hours to hash.
+file of many terabytes takes no space and hours to hash.
 
 Everything goes by descriptors of what was found (``O_PATH | O_NOFOLLOW``, and ``/proc/self/fd``), so no
 link is followed, and a file that we may not open is tidied too. Links, FIFOs, sockets and devices are left

@@ -8,7 +8,7 @@
 The walk goes by directory descriptors with ``O_NOFOLLOW``. It keeps one descriptor a level, at most
 `limits.TREE_DEPTH` and one, and does not recurse. There is no ignore list: what cannot be
 represented is a finding, and one finding refuses the tree. Who judges a tree looks at the rest of it as
-well, so that one such entry hides nothing: given the list `faults`, the walk tells its findings there and
+well, so that one such entry hides nothing: given the list `faults`, the walk adds its findings there and
 returns what a manifest can hold, and the caller must refuse where the list is not empty.
 
 =============  ====================================================================================
@@ -131,7 +131,7 @@ def survey(
     found: Callable[[dict[str, Stamp]], None] | None = None,
     faults: list[Finding] | None = None,
 ) -> Survey:
-    """As `walk`, with the stamps of files and folders. Each folder's files are told to `found` at once."""
+    """As `walk`, with the stamps of files and folders. Each folder's files are passed to `found` at once."""
     walker = _Walker(name, found, closed=faults is None)
     walker.descend(root)
     seen = walker.result()
@@ -154,8 +154,8 @@ def forbidden(faults: Sequence[Finding], name: str, also: Sequence[Finding] = ()
 
 
 @contextlib.contextmanager
-def told_together(faults: Sequence[Finding], name: str) -> Iterator[None]:
-    """What ends the work on the tree called `name` is told together with the `faults` that it has.
+def reported_together(faults: Sequence[Finding], name: str) -> Iterator[None]:
+    """What ends the work on the tree called `name` is reported together with its `faults`.
 
     Raises:
         ForbiddenTree: there are faults, and the work ended in any error but an interruption.
@@ -261,7 +261,7 @@ def fault_of_name(name: str) -> str | None:
 def fault_of_path(path: str) -> str | None:
     """Why `path` cannot stand in a manifest: too long, too deep, absolute, leaving the tree, or a name."""
     if len(path) <= limits.TREE_DEPTH and _PLAIN_PATH(path):
-        return None  # as nearly always; so short a path has no room for too many folders
+        return None  # as nearly always; so short a path cannot hold too many folders
     if path.startswith("/"):
         return "is absolute"
     if len(path.encode("utf-8", "surrogatepass")) > limits.PATH_BYTES:
@@ -324,7 +324,7 @@ class _Walker:
                 os.close(descriptor)
 
     def result(self) -> Survey:
-        """The survey. Forbidden entries are told before unreadable ones: a refusal needs no more looking."""
+        """The survey. Forbidden entries are reported before unreadable ones: a refusal is final."""
         if self._findings and self._closed:
             raise forbidden(self.faults(), self._name)
         if self._unreadable is not None and not self._findings:

@@ -1,9 +1,9 @@
-"""Working folders: who uses one holds it, so that what a kill left can be told from what is in use.
+"""Working folders: a process locks the one that it uses, which distinguishes leftovers from folders in use.
 
 A hold is an ``flock`` on the folder itself. The kernel lets go of it when the last process that has
-its descriptor is dead, however that died; so a folder that nobody holds is a leftover, and whoever
-next works in the same place sweeps it away. Where a file system has no locks for folders, nothing
-can be told, and nothing is swept.
+its descriptor is dead, however that died; so an unlocked folder is a leftover, and the next
+process that works in the same place removes it. Where a file system has no locks for folders,
+nothing is removed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def working(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Hold a folder that is there and that stays, waiting for whoever holds it.
+    """Hold a folder that is there and that stays, waiting until it is free.
 
     Raises:
         CannotLook: it cannot be opened.

@@ -86,8 +86,8 @@ def verify_foreign(
         NotUnderstood: the signature is by that key, and what it signs is not an OMS v1.0 statement, or one in
             the shard form while `hash_ranges` is missing.
     """
-    if (stranger := _stranger(bundle, signed_by, where)) is not None:
-        return (stranger,)
+    if (wrong := _wrong_signer(bundle, signed_by, where)) is not None:
+        return (wrong,)
     if bundle.payload_type != PAYLOAD_TYPE:
         raise NotUnderstood(f"signs {shown(bundle.payload_type)}, not a statement", where=printable(where))
     statement = Statement.decode(bundle.payload, where)
@@ -114,8 +114,8 @@ def verify_cosign_form(
     Raises:
         NotUnderstood: the signature is by that signer, and what it signs is not such a list.
     """
-    if (stranger := _stranger(signature, signed_by, where)) is not None:
-        return (stranger,)
+    if (wrong := _wrong_signer(signature, signed_by, where)) is not None:
+        return (wrong,)
     listed = Manifest.read_cosign_manifest(signature.content, where)
     if not listed:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))
@@ -131,8 +131,8 @@ def fault_of_cosign(bundle: Bundle, digest: str, signed_by: PublicKey | Vouches,
 
     Source: cosign bundle specification; the predicate type ``https://sigstore.dev/cosign/sign/v1``.
     """
-    if (stranger := _stranger(bundle, signed_by, where)) is not None:
-        return stranger.message
+    if (wrong := _wrong_signer(bundle, signed_by, where)) is not None:
+        return wrong.message
     if bundle.payload_type != PAYLOAD_TYPE:
         return f"signs {shown(bundle.payload_type)}, not a statement"
     try:
@@ -162,7 +162,7 @@ def range_hasher(root: int, manifest: Manifest, reporter: Reporter = SILENT) -> 
         yield lambda file, size: _hash_ranges(root, file, size, task())
 
 
-def _stranger(
+def _wrong_signer(
     signature: Bundle | BlobSignature, signed_by: PublicKey | Vouches, where: str
 ) -> Finding | None:
     """The one finding where the signature is not over these bytes, or not by whom the person named."""

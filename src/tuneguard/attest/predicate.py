@@ -14,23 +14,23 @@ from tuneguard.attest.statement import Statement, tree_resource
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
 from tuneguard.nodes import shown
-from tuneguard.typed import Said, read, written
+from tuneguard.typed import JsonStruct, read, written
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Mapping
 
-Body = TypeVar("Body", bound=Said)
+Body = TypeVar("Body", bound=JsonStruct)
 
 
 def only_tree(statement: Statement, where: str) -> str:
-    """The tree digest of a statement that must speak of one tree and nothing else."""
+    """The tree digest of a statement that must be about one tree and nothing else."""
     if len(statement.subjects) != 1 or statement.tree is None:
         raise NotUnderstood("the statement must have one subject, a tree digest", where=printable(where))
     return statement.tree
 
 
-def _about_a_tree(statement: Statement, _: Said, where: str) -> None:
+def _about_a_tree(statement: Statement, _: JsonStruct, where: str) -> None:
     only_tree(statement, where)
 
 
@@ -40,7 +40,7 @@ class Predicate(Generic[Body]):
 
     ``id`` names the kind in file names and policies, ``type`` is the predicate's URI, ``body`` what the
     predicate says. ``check`` takes a statement, its body and the name of its file, and raises `NotUnderstood`
-    where the subjects are not what the body speaks of.
+    where the subjects are not what the body names.
     """
 
     id: str
@@ -66,7 +66,7 @@ def predicates_by_type() -> Mapping[str, Predicate[Any]]:
     return {predicate.type: predicate for predicate in found.values()}
 
 
-def body_of(statement: Statement, where: str) -> tuple[str, Said]:
+def body_of(statement: Statement, where: str) -> tuple[str, JsonStruct]:
     """The kind of a statement, and what its predicate says.
 
     Raises:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from tuneguard import limits
-from tuneguard.typed import Said, Sha256, Text, about
+from tuneguard.typed import JsonStruct, Sha256, Text, about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Relied(Said, frozen=True, order=True):
+class Relied(JsonStruct, frozen=True, order=True):
     """Somebody who was believed."""
 
     identity: Annotated[Text, about("As the policy called them then.")]

@@ -17,7 +17,7 @@ from msgspec import Meta, field
 
 from tuneguard import limits
 from tuneguard.records import read_json, to_json
-from tuneguard.typed import Said, Sha256, Text, read, written
+from tuneguard.typed import JsonStruct, Sha256, Text, read, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ root, OCI manifest) are not mixed in one set, where a reader may match any of th
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class Resource(Said, frozen=True):
+class Resource(JsonStruct, frozen=True):
     """An in-toto ResourceDescriptor: something named by its digests."""
 
     name: Text | None = None
@@ -40,7 +40,7 @@ class Resource(Said, frozen=True):
     annotations: dict[str, Any] | None = None
 
 
-class Sha256Set(Said, frozen=True):
+class Sha256Set(JsonStruct, frozen=True):
     """The SHA-256 of something."""
 
     sha256: Sha256
@@ -51,7 +51,7 @@ class Sha256Set(Said, frozen=True):
         return f"sha256:{self.sha256}"
 
 
-class TreeSet(Said, frozen=True):
+class TreeSet(JsonStruct, frozen=True):
     """The digest of a tree."""
 
     dir_hash: Sha256
@@ -63,7 +63,7 @@ OnlyTree = Annotated[TreeSet, _ALONE]
 """We write no other digest beside it; readers overlook one, as any field that they do not know."""
 
 
-class _Envelope(Said, frozen=True):
+class _Envelope(JsonStruct, frozen=True):
     type: Literal["https://in-toto.io/Statement/v1"] = field(name="_type")
     subject: Annotated[tuple[Resource, ...], Meta(min_length=1)]
     predicate_type: Text

@@ -1,4 +1,4 @@
-"""The program: finds its commands by file name, runs one, and leaves speaking to `speak`.
+"""The program: finds its commands by file name, runs one, and leaves printing to `console`.
 
 A command is one file in ``cli/commands`` that binds ``COMMAND``. It is imported when it is called
 (or listed), and imports the journey when it runs, so that ``--help`` stays quick.
@@ -57,23 +57,23 @@ def app(context: click.Context) -> None:
     \b
     init → seal → run → promote → pull
     """
-    context.ensure_object(console.Voice)
+    context.ensure_object(console.Console)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Never raises."""
-    voice = console.Voice()
+    printer = console.Console()
     try:
         outcome = app.main(
             args=None if arguments is None else list(arguments),
             prog_name="tuneguard",
             standalone_mode=False,
-            obj=voice,
+            obj=printer,
         )
     except BaseException as error:  # noqa: BLE001 (whatever comes becomes one sentence)
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else 2
-        return voice.error(error)
+        return printer.error(error)
     return outcome if isinstance(outcome, int) else 0
 
 

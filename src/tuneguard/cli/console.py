@@ -1,4 +1,4 @@
-"""The only voice: everything that is printed, and every exit code, passes through here.
+"""The console: everything that is printed, and every exit code, passes through here.
 
 Exit codes: 0 passed, 1 refused, 2 usage or configuration, 3 could not look, 4 integrity only,
 130 interrupted.
@@ -25,8 +25,8 @@ Exit codes: 0 passed · 1 refused · 2 usage or configuration · 3 could not loo
 130 interrupted"""
 
 
-class Voice:
-    """How this call of the program speaks: its format, where to, and whether lines are shown."""
+class Console:
+    """How this call of the program prints: its format, its streams, and whether lines are shown."""
 
     def __init__(self) -> None:
         self.form = "text"

@@ -5,7 +5,7 @@
     def COMMAND(here: Project, directory: Path) -> Result[Facts]: ...
 
 A command's function takes what was parsed, calls one function of the library and returns its
-`Result`; `speak` renders it. What only a running command needs is imported when it runs: `--help` of the
+`Result`; `console` renders it. What only a running command needs is imported when it runs: `--help` of the
 program loads this module and every command, and nothing else.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tuneguard import limits
-from tuneguard.cli.console import EXIT_CODES, Voice
+from tuneguard.cli.console import EXIT_CODES, Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,9 +174,9 @@ def command(
         @click.pass_context
         @functools.wraps(function)
         def called(context: click.Context, /, **values: Any) -> int:
-            voice: Voice = context.ensure_object(Voice)
-            voice.document = document
-            return _run(voice, name, function, values, facts)
+            console: Console = context.ensure_object(Console)
+            console.document = document
+            return _run(console, name, function, values, facts)
 
         made: Grouped = click.command(short or name, Grouped, epilog=EXIT_CODES, **attributes)(called)
         made.own = len(made.params)
@@ -187,7 +187,7 @@ def command(
 
 
 def _run(
-    voice: Voice,
+    console: Console,
     name: str,
     function: Callable[..., Result[Facts]],
     values: dict[str, Any],
@@ -197,27 +197,27 @@ def _run(
 
     _confine()
 
-    voice.command = name
-    voice.form = "json" if values.pop("json") else values.pop("format")
+    console.command = name
+    console.form = "json" if values.pop("json") else values.pop("format")
     values.pop("format", None)
-    voice.output = values.pop("output")
-    voice.quiet = values.pop("quiet")
+    console.output = values.pop("output")
+    console.quiet = values.pop("quiet")
     facts_file = values.pop("facts_file")
-    speaker = reporter(
-        voice.form if voice.output is None or voice.document else "file",
-        voice.style(),
-        quiet=voice.quiet,
-        stream=voice.beside(),
+    lines = reporter(
+        console.form if console.output is None or console.document else "file",
+        console.style(),
+        quiet=console.quiet,
+        stream=console.beside(),
         passed_on=_orchestrator(),
     )
-    if isinstance(speaker, Recorder):
-        voice.lines = speaker.lines
-    project = _project(values, speaker)
-    voice.warnings = lambda: project.warnings
+    if isinstance(lines, Recorder):
+        console.lines = lines.lines
+    project = _project(values, lines)
+    console.warnings = lambda: project.warnings
     result = function(project, **values)
     if facts_file is not None:
         _hand_on(result, facts, facts_file)
-    return voice.result(result)
+    return console.result(result)
 
 
 def _confine() -> None:
@@ -233,9 +233,9 @@ def _confine() -> None:
         from tuneguard.sandbox.confine import confine
 
         try:
-            told = json.loads(said)
-            writable = [Path(path) for path in told["writable"]]
-            network, attributes = bool(told["network"]), bool(told["attributes"])
+            restrictions = json.loads(said)
+            writable = [Path(path) for path in restrictions["writable"]]
+            network, attributes = bool(restrictions["network"]), bool(restrictions["attributes"])
         except (ValueError, TypeError, KeyError):
             raise UsageError(f"the variable {CONFINED} holds what no engine sets", help="unset it") from None
         confine(network=network, writable=writable, attributes=attributes)
@@ -276,7 +276,7 @@ def _orchestrator() -> Callable[[list[str]], None] | None:
     return emit
 
 
-def _project(values: dict[str, Any], speaker: Any) -> Project:
+def _project(values: dict[str, Any], lines: Any) -> Project:
     from tuneguard.project.project import Project
 
     def given(name: str) -> Any:
@@ -290,7 +290,7 @@ def _project(values: dict[str, Any], speaker: Any) -> Project:
         ledger=given("ledger"),
         keys=_keys(given("key") or ()),
         passphrase=passphrase_source(given("passphrase_file"), given("passphrase_env")),
-        reporter=speaker,
+        reporter=lines,
         insecure_registries=given("insecure_registry") or (),
         registry_ca=given("registry_ca"),
     )

@@ -39,7 +39,7 @@ _ASKING = frozenset({"user", "human", "prompter"})
 _EXACT = 2**53
 _MARKS = 128
 """Combining marks in a row, at most. Normalising sorts them in quadratic time (16,000 take seconds), so
-that a longer run is an attack on whoever reads it; UAX #15's stream-safe text has at most 30."""
+that a longer run is an attack on its reader; UAX #15's stream-safe text has at most 30."""
 
 
 class NotCanonical(ValueError):
@@ -92,11 +92,11 @@ def _asked(turns: object) -> str:
     """What the first turn of the asking side says, in the two common shapes of a chat."""
     for turn in turns if isinstance(turns, list) else ():
         if isinstance(turn, dict) and turn.get("role", turn.get("from")) in _ASKING:
-            return _said(turn.get("content", turn.get("value")))
+            return _content_text(turn.get("content", turn.get("value")))
     return ""
 
 
-def _said(content: object) -> str:
+def _content_text(content: object) -> str:
     """A turn's text: a string, or the text parts of a list."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]

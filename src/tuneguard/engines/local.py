@@ -148,7 +148,7 @@ class LocalEngine:
 
     def _command(self, step: Step, outcomes: Mapping[str, Outcome], folder: Path) -> list[str]:
         key = self._session.keys.get(step.role or "")
-        # -P: the project's folder is no place to import from, and whoever writes there is no judge.
+        # -P: the project's folder is no place to import from, and those who write there are no judges.
         program = [sys.executable, "-P", "-m", "tuneguard", step.command]
         own = ["--format", "json", "--output", str(folder / RESULT), "--facts-file", str(folder / FACTS)]
         keys = [] if key is None else ["--key", f"{step.role}={key}"]

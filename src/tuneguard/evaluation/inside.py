@@ -4,7 +4,7 @@
 
 REQUEST is ``{"suites": [[id, asked], …]}``, RESULT becomes ``{"outputs": [[…], …]}`` or
 ``{"fault": [kind, sentence]}``. Lines ``rows N`` on standard output say how far it is. There is no
-network, no key and no right answer here, and whatever is written is read as a stranger's.
+network, no key and no right answer here, and whatever is written is read as untrusted.
 """
 
 from __future__ import annotations

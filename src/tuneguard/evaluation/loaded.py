@@ -2,7 +2,7 @@
 
 Safetensors or nothing, no code from the checkpoint, no network, one thread, no sampling: the same
 bytes give the same outputs on the same machine. The checkpoint's own generation settings are not
-used, since whoever made the model could choose them to please the judge.
+used, since the model's maker could choose them to please the judge.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Fault(Exception):
 
 
 class Loaded:
-    """See `suite.Models`. `advance` is told of each batch that is done, in rows."""
+    """See `suite.Models`. `advance` is called with the rows of each batch that is done."""
 
     def __init__(self, checkpoint: Path, classifier: Path, *, advance: Callable[[int], None]) -> None:
         torch.set_num_threads(1)
@@ -129,7 +129,9 @@ class Loaded:
         known, context = model.get_input_embeddings().num_embeddings, _context(model)
         for number, ids in enumerate(rows, 1):
             if len(ids) + more > context:
-                raise Fault("refused", f"prompt {number} leaves no room in the context of {context:,} tokens")
+                raise Fault(
+                    "refused", f"prompt {number} leaves no space in the context of {context:,} tokens"
+                )
             if max(ids) >= known:
                 raise Fault("refused", "the tokenizer has tokens that the model has no weights for")
 

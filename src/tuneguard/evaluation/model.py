@@ -4,7 +4,7 @@
 2. Write what may be asked (never the right answers) into a private folder.
 3. Run `inside` in the sandbox on the files of the checkpoint that are to be measured and on the classifier,
    read-only, in folders whose names nobody can guess, until it is dead.
-4. Read the one file that it wrote as a stranger's: bounded, checked value by value.
+4. Read the one file that it wrote as untrusted: bounded, checked value by value.
 5. Count, here.
 
 Whether the counts are good enough is the gate's affair: nothing here knows a bound.
@@ -92,7 +92,7 @@ def evaluate(
     minimum_rows: int = 1,
     deadline: float = DEADLINE,
     memory: int | None = None,
-    room: Path | None = None,
+    parent: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[SuiteCounts, ...]:
     """The counts of each suite in `suites` (id → version), in the order of the ids.
@@ -100,7 +100,7 @@ def evaluate(
     The three trees are copies that nobody else writes to, and checkpoint and classifier were
     scanned clean: the caller owes both. Of the checkpoint the sandbox is shown what `selection` lists and
     nothing else. `deadline` is in seconds, `memory` in bytes (by default
-    what the weights' size suggests). `room` is where questions and answers pass through, by default
+    what the weights' size suggests). `parent` is where questions and answers pass through, by default
     the system's temporary folder.
 
     Raises:
@@ -112,7 +112,7 @@ def evaluate(
     """
     sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in _wanted(suites)]
     allowed = memory if memory is not None else MEMORY + 4 * (selection.bytes + _weight(classifier))
-    with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-", dir=room) as made:
+    with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-", dir=parent) as made:
         folder = Path(made)
         (folder / "request.json").write_bytes(_request(sheets))
         (folder / "exchange").mkdir(0o700)
@@ -213,14 +213,14 @@ def _confinement(
 
 
 class _Listener:
-    """Hears the sandbox's lines: moves the bar, and keeps the last thing said for an error."""
+    """Receives the sandbox's lines: moves the bar, and keeps the last line for an error."""
 
     def __init__(self, task: Task, total: int) -> None:
         self.last = ""
         self._task, self._left = task, total
 
     def hear(self, line: bytes) -> None:
-        """A line of a stranger."""
+        """An untrusted line."""
         found = _PROGRESS.fullmatch(line)
         if found is None:
             self.last = printable(line[: limits.EVALUATION_FAULT]).strip() or self.last

@@ -2,7 +2,7 @@
 
 A suite is split at the edge of the sandbox. Outside, `Suite.read` reads the sealed rows and `Suite.ask`
 says what of them the model may see: never the right answers. Inside, `Suite.measure` has the model
-answer. Outside again, `Suite.count` checks what came back, which is a stranger's data, and counts.
+answer. Outside again, `Suite.count` checks what came back, which is untrusted data, and counts.
 
 Everything but `measure` is a pure function, and `measure` needs nothing but a `Models`: no suite
 imports torch.
@@ -38,7 +38,7 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """`count` rows of all; `empty` rows without an output to speak of; `constant`: all outputs are one."""
+    """`count` rows of all; `empty` rows without a visible output; `constant`: all outputs are one."""
 
     count: int
     empty: int

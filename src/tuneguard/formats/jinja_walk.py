@@ -3,7 +3,7 @@
 Allowed are text, loops, conditions, macros and namespaces; calls by a few names that nothing else may be
 bound to; the methods of strings, lists and dictionaries; attributes by a plain name; and subscripts that
 cannot become an attribute of a name that the template computes. The rest is `Reach` where it leads behind
-the data, and `NotRead` where nobody here can tell.
+the data, and `NotRead` where that is unknown here.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ class _Walk:
             self._attribute_arguments(node, arguments[1:] if node.name == "join" else arguments)
 
     def _named(self, node: nodes.Filter, arguments: list[nodes.Expr]) -> None:
-        """A filter that is told which filter or test to use, or which attribute to take."""
+        """A filter whose arguments name the filter or test to use, or which attribute to take."""
         if node.name in ("selectattr", "rejectattr"):
             self._attribute_arguments(node, arguments[:1])
             arguments = arguments[1:]

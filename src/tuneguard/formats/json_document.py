@@ -1,4 +1,4 @@
-"""JSON documents of strangers: their values, what names code in them is for the rules to find.
+"""Untrusted JSON documents: their values. The rules find what names code in them.
 
 More lenient than ``records.read_json``, which reads what we are given to trust: Trainer writes NaN for
 a loss that diverged, and such a file must still be looked at. A key given twice is a fact, since one

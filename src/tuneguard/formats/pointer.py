@@ -24,7 +24,7 @@ _LONGEST = 32 * 1024
 
 
 class Pointer(Fact, frozen=True, eq=False):
-    """The bytes say where a file is kept: its size in bytes, if told, and the command that fetches it."""
+    """The bytes say where a file is kept: its size in bytes, if stated, and the command that fetches it."""
 
     size: int | None
     fetch: str
@@ -42,6 +42,6 @@ def pointer_of(head: bytes, size: int) -> Pointer | None:
         return None
     for form, fetch in ((_LFS, "git lfs pull"), (_LFS_ALPHA, "git lfs pull"), (_ANNEX, "git annex get")):
         if found := form.fullmatch(head):
-            told = found.groupdict().get("size")
-            return Pointer(None if told is None else int(told), fetch)
+            digits = found.groupdict().get("size")
+            return Pointer(None if digits is None else int(digits), fetch)
     return None

@@ -1,6 +1,6 @@
 """Bytes read once, front to back, so that what was hashed is what was understood.
 
-Every format reads through a `Reader`. Whoever made the reader may watch the bytes that pass (to
+Every format reads through a `Reader`. Its maker may watch the bytes that pass (to
 hash them, to sum a CRC), and every byte passes exactly once. A format that needs to look ahead,
 as zip does for its directory, compares what it saw with what passes later.
 

@@ -98,7 +98,7 @@ def tensor_fault(fact: Call) -> StorageMismatch | None:
     ):
         return None
     if len(arguments) < 4 or type(arguments[0]) is not Stored or type(arguments[0].id) is not tuple:
-        return None  # no storage of torch's form, which is for the rules to tell
+        return None  # no storage of torch's form, which is for the rules to report
     _, offset, size, stride, *rest = arguments
     count = arguments[0].id[4] if len(arguments[0].id) > 4 else None
     if (

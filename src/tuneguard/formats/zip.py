@@ -4,7 +4,7 @@ A zip names its members twice: in front of each member's bytes, and in a directo
 readers disagree on what to do when the two differ, when a name comes twice, when bytes stand between
 members or in front of the archive. torch's reader (miniz) takes the first of two equal names, ignores
 CRCs and compares names without case; Python's ``zipfile`` takes the last, checks CRCs and minds case.
-So each departure from the plain form is told as `TwoReadings` or `Hidden`, with both sides read on as
+So each departure from the plain form is reported as `TwoReadings` or `Hidden`, with both sides read on as
 far as they can be.
 
 The plain form: members one behind the other from byte 0 in any order, the directory, nothing else.
@@ -63,7 +63,7 @@ _locator64 = struct.Struct("<4sIQI")
 
 
 class Entry(msgspec.Struct, frozen=True, eq=False):
-    """A member as the directory tells it. ``name`` is printable only through ``files.printable``."""
+    """A member as the directory lists it. ``name`` is printable only through ``files.printable``."""
 
     name: str
     raw_name: bytes

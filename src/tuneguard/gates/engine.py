@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tuneguard.nodes import Node
     from tuneguard.trust.claims import Body, Claim, Verification
     from tuneguard.trust.policy import Model, Policy, SealedBy
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 AT_LEAST, AT_MOST = "≥", "≤"
 
@@ -114,7 +114,7 @@ class GateResult:
     """What one gate said: what was needed, what was found, by whom, and each reason to refuse.
 
     `judged` is false where no claim of the kind counted, so that there was nothing to judge: that
-    refuses, and the reason is verification's to tell.
+    refuses, and verification reports the reason.
     """
 
     id: str
@@ -149,7 +149,7 @@ class Gate:
     """One gate.
 
     `decode` reads the gate's block (None: it is absent) and raises `ConfigurationError` with every
-    fault's place. `tighten` lays a second block, whose owner it is told, over a floor, and raises
+    fault's place. `tighten` lays a second block, whose owner is an argument, over a floor, and raises
     `ConfigurationError` where that is looser. `judge` is pure. `kind` is the evidence that it cannot do
     without.
     """
@@ -279,6 +279,6 @@ def ordered(claims: Sequence[Claim[Body]]) -> tuple[Claim[Body], ...]:
     return tuple(once[sha256] for sha256 in sorted(once))
 
 
-def signer(claim: Claim[Said]) -> str:
+def signer(claim: Claim[JsonStruct]) -> str:
     """Who said it, for people."""
     return f"{claim.identity} ({claim.custodian})"

@@ -65,7 +65,7 @@ def holding(case: Case) -> tuple[Claim[Provenance], ...]:
 
 
 def faults_of(case: Case, claim: Claim[Provenance]) -> Iterator[Finding]:
-    """All that speaks against one provenance."""
+    """All that is wrong with one provenance."""
     body = claim.body
     yield from _data(case, body)
     yield from _base(case, body)
@@ -76,7 +76,7 @@ def faults_of(case: Case, claim: Claim[Provenance]) -> Iterator[Finding]:
 def faults_of_run(
     policy: Policy, model: Model, body: Provenance, measured: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """What speaks against a run as such, its data and base apart: also of the run that another one resumes.
+    """What is wrong with a run as such, its data and base apart: also with a run that another one resumes.
 
     `measured` are the evaluation sets that the policy's model is measured with now.
     """

@@ -100,14 +100,14 @@ def judge(case: Case, settings: Settings) -> GateResult:
 
 
 def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
-    told = []
+    findings = []
     for fields in body.findings:
         try:
-            told.append(_printable(read(fields, Finding, "the scan's findings")))
+            findings.append(_printable(read(fields, Finding, "the scan's findings")))
         except NotUnderstood as error:
             yield fault(GATE, f"a finding is not understood: {error.what}", fix="scan the tree again")
-    yield from told
-    low = sum(finding.severity == Severity.LOW for finding in told)
+    yield from findings
+    low = sum(finding.severity == Severity.LOW for finding in findings)
     if low and Severity.LOW in settings.refuse:
         yield fault(GATE, f"{low} findings of severity low, and the policy refuses low")
     for skipped in body.skipped:
@@ -120,7 +120,7 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
             f"the scan saw {seen}, the tree holds {case.files:,} and {case.bytes:,}",
             fix="scan the whole tree",
         )
-    if body.verdict != "passed" and not refuses(told) and not body.skipped:
+    if body.verdict != "passed" and not refuses(findings) and not body.skipped:
         yield fault(GATE, f"the scanner itself says {printable(body.verdict)}, and gives no reason")
 
 

@@ -42,7 +42,7 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
     snapshot.remove(folder / "tree")  # of a step that was started before, and lost
     faults: list[Finding] = []
     name = str(directory)
-    with trees.told_together(faults, name):
+    with trees.reported_together(faults, name):
         taken = snapshot.take(directory, folder / "tree", reporter=project.reporter, faults=faults)
         if faults:
             snapshot.remove(taken.path)

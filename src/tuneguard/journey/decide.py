@@ -1,6 +1,6 @@
 """Decide: verification, every gate, one signed verdict.
 
-A passed verdict speaks of the tree and of the OCI manifest that the tree makes; a refused one of the
+A passed verdict is about the tree and of the OCI manifest that the tree makes; a refused one of the
 tree alone, so that no tool that checks only a signature can take it for a pass (TRUST.md rules 21,
 22). The verdict names the ledger's size and root at this moment.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneguard import __version__
-from tuneguard.artifact.tree import forbidden, told_together
+from tuneguard.artifact.tree import forbidden, reported_together
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.predicates.provenance import Provenance
@@ -63,7 +63,7 @@ def decide(
 
     Raises:
         Refused: the tree is another one than `tree`.
-        ForbiddenTree: it holds what a tree cannot. Nothing is signed, and all that is wrong is told.
+        ForbiddenTree: it holds what a tree cannot. Nothing is signed, and all that is wrong is reported.
         UsageError: a flag is looser than the policy, or there is no key.
     """
     directory, project = Path(directory), project or Project()
@@ -71,7 +71,7 @@ def decide(
     settings = cases.settings_for(project, name, cases.flags(min_accuracy, max_toxicity))
     unreached = _unreached(stopped_at)
     faults: list[Finding] = []
-    with told_together(faults, str(directory)):
+    with reported_together(faults, str(directory)):
         manifest = evidence_log.copied(directory, tree, attempt, project, faults)
         seen = cases.verified(
             directory,

@@ -1,4 +1,4 @@
-"""Doctor: what this machine offers to runs and promotions, and what mends what it lacks.
+"""Doctor: what this machine offers to runs and promotions, and how to fix what it lacks.
 
 What is broken is a line of the table: an error of ours becomes `missing`.
 """
@@ -39,7 +39,7 @@ def doctor(*, project: Project | None = None) -> Result[DoctorFacts]:
     rows = {name: _guarded(check, project) for name, check in CHECKS.items()}
     for name, row in rows.items():
         first, *rest = textwrap.wrap(row.found, _WIDTH) or [""]
-        mend = [] if row.mend is None else [f"{'':10}mend: {row.mend}"]
+        mend = [] if row.mend is None else [f"{'':10}fix: {row.mend}"]
         project.reporter.emit(
             _WORDS[row.state], f"{name:<10}{first}", *(f"{'':10}{more}" for more in rest), *mend
         )
@@ -52,11 +52,11 @@ def doctor(*, project: Project | None = None) -> Result[DoctorFacts]:
         command="doctor",
         verdict=judge(findings, (), REFUSING),
         findings=findings,
-        facts=DoctorFacts(checks=tuple(_told(name, row) for name, row in rows.items())),
+        facts=DoctorFacts(checks=tuple(_check_facts(name, row) for name, row in rows.items())),
     )
 
 
-def _told(name: str, row: Check) -> CheckFacts:
+def _check_facts(name: str, row: Check) -> CheckFacts:
     return CheckFacts(check=name, state=row.state.value, found=row.found, mend=row.mend)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import paste
 from tuneguard.artifact import snapshot, workdir
-from tuneguard.artifact.tree import told_together
+from tuneguard.artifact.tree import reported_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import evaluation as evaluations
 from tuneguard.attest.predicates.scan import Scan
@@ -154,9 +154,9 @@ def _measure(
         raise UsageError(
             "the pipeline names no classifier", help="set evaluation.classifier.path in tuneguard.yaml"
         )
-    room = project.state_directory()
-    workdir.sweep(room.glob("evaluate-*"))
-    work = room / f"evaluate-{secrets.token_hex(6)}"
+    parent = project.state_directory()
+    workdir.sweep(parent.glob("evaluate-*"))
+    work = parent / f"evaluate-{secrets.token_hex(6)}"
     with workdir.working(work):
         source = dataset if dataset is not None else _set_of(project)
         rows, used = _judged_input(source, work / "set", "evaluation", rule.set, model, project)
@@ -176,7 +176,7 @@ def _measure(
             suites=rule.suites,
             backend=find_backend(),
             minimum_rows=rule.minimum_rows,
-            room=work,
+            parent=work,
             reporter=project.reporter,
         )
     return used, counts
@@ -196,7 +196,7 @@ def _judged_input(
 ) -> tuple[Path, str]:
     """A snapshot of the set or the classifier, and its digest: what the policy names, sealed and clean."""
     faults: list[Finding] = []
-    with told_together(faults, str(source)):
+    with reported_together(faults, str(source)):
         taken = snapshot.take(source, target, reporter=project.reporter, faults=faults)
         pieces = evidence.read(evidence.folder_of(source))
         expectation = Expectation(purpose="train", now=project.now, model=model, sealed=kind)

@@ -58,7 +58,7 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
     """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
-    think of it, and anchors nothing: whoever can rewrite one of the two files can rewrite both.
+    think of it, and anchors nothing: anyone who can rewrite one of the two files can rewrite both.
 
     Raises:
         UsageError: there is no ledger here, or `head` is not of that form.
@@ -74,7 +74,7 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
     notes = []
     if compared is not None and not findings:
         summary = f"{summary}; consistent with {compared} beside it"
-        notes.append(f"{compared} lay beside the ledger: whoever can rewrite one can rewrite both")
+        notes.append(f"{compared} lay beside the ledger: anyone who can rewrite one can rewrite both")
     if head is None:
         notes.append("without a head that was kept elsewhere, a rewritten ledger is not detected")
     project.reporter.emit("Read", f"{check.head.size:,} entries: {summary}", f"head {check.head}")
@@ -95,7 +95,7 @@ def verify(*, head: str | None = None, project: Project | None = None) -> Result
 
 
 def _against_head_file(store: SqliteStore) -> Iterator[Finding]:
-    """What speaks against the ledger by the head that lies beside it; nothing where none does."""
+    """What is wrong with the ledger by the head that lies beside it; nothing where there is no head."""
     path = store.head_file
     if not os.path.lexists(path):
         return

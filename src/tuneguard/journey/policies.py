@@ -38,7 +38,7 @@ def sign(path: str | Path, *, project: Project | None = None) -> Result[PolicyFa
 
     Raises:
         UsageError: the file is missing, or there is no key for the root.
-        ConfigurationError: the policy is wrong; every fault is told with its place.
+        ConfigurationError: the policy is wrong; every fault is reported with its place.
         CannotLook: the file or the key cannot be read.
     """
     path, project = Path(path), project or Project()
@@ -86,7 +86,7 @@ def explain(path: str | Path, *, project: Project | None = None) -> Result[Polic
 
     Raises:
         UsageError: the file is missing.
-        ConfigurationError: the policy is wrong; every fault is told with its place.
+        ConfigurationError: the policy is wrong; every fault is reported with its place.
         CannotLook: the file cannot be read.
     """
     path, project = Path(path), project or Project()
@@ -113,7 +113,7 @@ def migrate(path: str | Path, *, project: Project | None = None) -> Result[Migra
     Raises:
         UsageError: the file is missing, or is not of an earlier version.
         Refused: the signature beside it is not the root's over these bytes.
-        ConfigurationError: the policy is wrong; every fault is told with its place.
+        ConfigurationError: the policy is wrong; every fault is reported with its place.
         CannotLook: one of the files cannot be read or understood.
     """
     path, project = Path(path), project or Project()
@@ -169,7 +169,7 @@ def set_model(
     """Fill in what a model is made from, raise the version, sign again as the root.
 
     `base`, `evaluation`, `classifier` and `code` are folders, named by their tree digests, and `config` a
-    file. `command` takes the command and the environment of the pipeline file, which whoever signs has read:
+    file. `command` takes the command and the environment of the pipeline file, which the signer has read:
     they are said.
 
     Raises:
@@ -294,7 +294,7 @@ def _edited(
 def _signed(path: Path, signer: Signer) -> bytes:
     """The policy that this root signed last, whether or not it expired: only that is edited.
 
-    Otherwise whoever may write the file adds a key of their own, and the owner's next edit of something
+    Otherwise anyone who can write the file adds a key of their own, and the owner's next edit of something
     else signs it for them.
 
     Raises:

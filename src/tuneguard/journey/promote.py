@@ -81,7 +81,7 @@ def _flags(min_accuracy: float | None, max_toxicity: float | None) -> tuple[str,
 
 
 def _reach(to: str, mount_from: str | None, project: Project) -> None:
-    """Where nothing can be pushed to, nothing is judged: an hour later would be late to hear it."""
+    """A destination that cannot be pushed to ends the promotion before anything is judged."""
     target = parse(to)
     source = None if mount_from is None else parse(mount_from)
     registry = open_registry(target, options=project.registries, mount_from=source)
@@ -95,9 +95,9 @@ def _place(project: Project, attempt: str) -> Path:
 
     What was judged stays in the evidence, the ledger and the report.
     """
-    room = project.state_directory("attempts")
-    workdir.sweep((*room.iterdir(), *project.state_directory().glob("evaluate-*")))
-    return room / attempt
+    parent = project.state_directory("attempts")
+    workdir.sweep((*parent.iterdir(), *project.state_directory().glob("evaluate-*")))
+    return parent / attempt
 
 
 def _result(directory: Path, to: str, outcome: PlanOutcome, model: str) -> Result[PromoteFacts]:

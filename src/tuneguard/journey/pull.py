@@ -96,7 +96,7 @@ def pull(
     note = partial(_note, project, run=verdict.body.run, model=name, manifest=manifest)
     note(Event.BEGUN)
     fetch(registry, manifest, believed, target, project)
-    followed: dict[str, Any] = {} if release is None else {"release": releases.told(release)}
+    followed: dict[str, Any] = {} if release is None else {"release": releases.as_detail(release)}
     note(Event.DONE, **followed)
     project.reporter.emit(
         "Pulled",

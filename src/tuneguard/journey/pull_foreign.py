@@ -131,9 +131,9 @@ def _signed(
         if fault is None:
             return reasons
         reasons.append(printable(fault))
-    told = "; ".join(dict.fromkeys(reasons)) or "no bundle is attached to it"
+    reported = "; ".join(dict.fromkeys(reasons)) or "no bundle is attached to it"
     raise Refused(
-        f"is not signed by {signer}: {told[:400]}",
+        f"is not signed by {signer}: {reported[:400]}",
         where=f"{registry.name}@{manifest.digest}",
         help="sign it with cosign 3, or with cosign 2 --new-bundle-format" if not reasons else None,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tuneguard import files, paste
-from tuneguard.artifact.tree import forbidden, open_file, told_together
+from tuneguard.artifact.tree import forbidden, open_file, reported_together
 from tuneguard.attest import evidence
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused
@@ -75,7 +75,7 @@ def push(
     tag = None if target.tag is None else releases.tag_of(project, name, target)
     signer = None if tag is None else releases.signer_of(tag, project)
     faults: list[Finding] = []
-    with told_together(faults, str(directory)):
+    with reported_together(faults, str(directory)):
         manifest = evidence_log.copied(directory, tree, attempt, project, faults)
         pieces = evidence.read(project.evidence_of(directory))
         built = build(manifest)
@@ -110,7 +110,7 @@ def push(
     if tag is not None and signer is not None:
         release = releases.issue(tag, built, registry, signer, project)
         _tag(target, tag.name, built, registry)
-        note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.told(release))
+        note(Event.TAGGED, manifest=built.digest, tag=tag.name, release=releases.as_detail(release))
     project.reporter.emit(
         "Pushed",
         f"{name}@sha256:{short(built.digest)}  "

@@ -54,7 +54,7 @@ def renew(reference: str, *, model: str | None = None, project: Project | None =
             command="renew",
             model=name,
             tree=manifest.tree.digest,
-            detail={"manifest": manifest.digest, "tag": tag.name, "release": releases.told(release)},
+            detail={"manifest": manifest.digest, "tag": tag.name, "release": releases.as_detail(release)},
         )
     project.reporter.emit(
         "Renewed",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact.tree import forbidden, told_together
+from tuneguard.artifact.tree import forbidden, reported_together
 from tuneguard.attest import evidence
 from tuneguard.attest.foreign import COSIGN_MANIFEST, COSIGN_SIGNATURE
 from tuneguard.attest.predicates import oms
@@ -70,7 +70,7 @@ def sign(
         else chain_for(signer.public_key, Path(certificate), None if chain is None else Path(chain))
     )
     faults: list[Finding] = []
-    with told_together(faults, str(directory)):
+    with reported_together(faults, str(directory)):
         manifest = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
         oms.refuse_unsignable(manifest)
     if faults:

@@ -57,7 +57,7 @@ def listen(
     if uri is None:
         raise UsageError("no key is named", help="name it: --key URI")
     if not users:
-        raise UsageError("nobody may ask", help="name who may: --allow-user NAME")
+        raise UsageError("no user is allowed to ask", help="name those who are: --allow-user NAME")
     allowed = frozenset(_uid(user) for user in users)
     _keep_memory()
     signer = project.signer("")
@@ -134,7 +134,7 @@ def _built(request: dict[str, Any]) -> Statement:
 
 
 def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:
-    """The roles in which the key's owner speaks now.
+    """The roles in which the key's owner counts now.
 
     Raises:
         UsageError: the policy's time is over, it does not name the key, or does not believe it now.
@@ -155,7 +155,7 @@ def _roles(policy: Policy, signer: Signer, now: datetime) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def _journal(path: str | Path | None, project: Project) -> Iterator[Any]:
-    """Write one JSON object a line, whole, whoever asks."""
+    """Write one JSON object a line, whole, for every asker."""
     lock = threading.Lock()
     descriptor = None
     if path is not None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tuneguard.facts import Lineage
     from tuneguard.ledger.entry import Entry
     from tuneguard.trust.claims import Claim, Verification
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{8,63})")
@@ -165,7 +165,7 @@ def _evidence(folder: Path | None, tree: str, project: Project) -> Verification 
 def _tell(
     tree: str,
     made: Provenance | None,
-    claims: tuple[Claim[Said], ...],
+    claims: tuple[Claim[JsonStruct], ...],
     entries: tuple[Entry, ...],
     project: Project,
 ) -> None:
@@ -193,7 +193,7 @@ def _tell(
             say(f"ledger {entry.sequence}", _history(entry))
 
 
-def _result(claim: Claim[Said]) -> str:
+def _result(claim: Claim[JsonStruct]) -> str:
     """What a judge said; an evaluation only counts, and its numbers are judged by the gate."""
     if isinstance(claim.body, Evaluation):
         return "".join(f"{suite.id} {suite.count}/{suite.n}  " for suite in claim.body.counts.suites)

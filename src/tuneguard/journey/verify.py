@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact.tree import told_together
+from tuneguard.artifact.tree import reported_together
 from tuneguard.attest import evidence, foreign
 from tuneguard.attest.foreign import COSIGN_MANIFEST
 from tuneguard.attest.predicates.provenance import Provenance
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.signing.key import PublicKey
     from tuneguard.trust.claims import Claim, Purpose, Verification
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 PURPOSES = ("train", "promote", "load")
 """What a person verifies a tree for; steps of ours verify for others too."""
@@ -73,7 +73,7 @@ def verify_tree(
         model = _expected(project, model)
     wanted: Purpose = purpose or ("promote" if model is not None else "integrity")
     faults: list[Finding] = []
-    with told_together(faults, str(directory)):
+    with reported_together(faults, str(directory)):
         manifest = evidence_log.copied(directory, tree, attempt, project, faults)
         pieces = evidence.read(project.evidence_of(directory))
         expectation = Expectation(
@@ -145,16 +145,16 @@ def tell(manifest: Manifest, seen: Verification, project: Project) -> None:
     project.reporter.emit("Verified", f"tree {short(manifest.digest)}{by}", *details)
 
 
-def _by(claim: Claim[Said]) -> str:
+def _by(claim: Claim[JsonStruct]) -> str:
     """``sealed by alice (data-team), 2026-11-23 10:42 +01:00 claimed``."""
     return f"{_verb(claim)} by {signer_named(claim.identity, claim.custodian)}{_when(claim)}"
 
 
-def _verb(claim: Claim[Said]) -> str:
+def _verb(claim: Claim[JsonStruct]) -> str:
     return {"signature": "signed", "seal": "sealed", "verdict": "judged"}[claim.kind]
 
 
-def _when(claim: Claim[Said]) -> str:
+def _when(claim: Claim[JsonStruct]) -> str:
     return "" if claim.time is None else f", {local_time(claim.time)} claimed"
 
 
@@ -203,7 +203,7 @@ def verify_foreign(
         raise files.missing(signature, "no such file")
     signed_by = signer.judge(project.now)
     faults: list[Finding] = []
-    with told_together(faults, str(directory)):
+    with reported_together(faults, str(directory)):
         tree = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
         data = files.read_named(signature, limits.BUNDLE_BYTES)
         if is_blob_signature(data):
@@ -309,7 +309,7 @@ def verify_data(
         data_name=pinned.name if pinned else None,
         data_version=pinned.version if pinned else None,
     )
-    with told_together(faults, str(folder)):
+    with reported_together(faults, str(folder)):
         whole = hashing.hash_tree(folder, reporter=project.reporter, faults=faults)
         sealed = verify_sealed(folder, whole, (), project.policy, expectation, faults)
     seen = sealed.verification

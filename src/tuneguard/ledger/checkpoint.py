@@ -8,7 +8,7 @@
 
     — example.com/ledger Az3grl…                     the log's signature (see `note`)
 
-Print it, mail it, commit it to another repository: whoever has it can tell later whether the ledger
+Print it, mail it, commit it to another repository: anyone who has it can check later whether the ledger
 still begins with those entries. The log's key signs nothing else and has no other role.
 """
 

@@ -50,7 +50,7 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises:
         UsageError: the file is not there.
-        Refused: the file is a link, or something was planted beside it.
+        Refused: the file is a link, or something was put beside it.
         NotUnderstood: not a database, or damaged; also for what SQLite says inside the ``with``.
         CannotLook: it cannot be read or written, or another process holds it.
     """
@@ -124,7 +124,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _check_beside(path: Path) -> None:
-    """Refuse what somebody planted for SQLite to act on.
+    """Refuse what somebody put there for SQLite to act on.
 
     A rollback journal may end in the name of a "super-journal", and recovery deletes that file,
     whatever it is. Only transactions over several databases have one, so never ours. A write-ahead

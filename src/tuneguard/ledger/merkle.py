@@ -2,8 +2,8 @@
 
 A log of entries is one hash, its root. Two proofs follow from it: that an entry is in the tree with
 this root (inclusion), and that the tree with this root begins with the tree with that root
-(consistency). Whoever keeps an old root elsewhere can so tell that nothing before it was rewritten,
-and whoever holds only a root can check both proofs without the log.
+(consistency). Anyone who keeps an old root elsewhere can check that nothing before it was rewritten,
+and anyone who holds only a root can check both proofs without the log.
 
 Everything here is pure: leaf hashes in, roots, proofs or truth values out. Proofs are lists of
 32-byte hashes, lowest level first.

@@ -46,7 +46,7 @@ class Line:
 
 
 def key_id(name: str, key: PublicKey) -> bytes:
-    """The four bytes that, with the name, tell a reader which key signed.
+    """The four bytes that, with the name, show a reader which key signed.
 
     Raises:
         UsageError: the key is not Ed25519, or the name cannot stand in a note.

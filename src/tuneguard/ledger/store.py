@@ -1,7 +1,7 @@
 """Where the ledger lies: a `Store`, and the one that every project has, a single SQLite file.
 
 `append` gives the next sequence number, encodes the entry, and returns when the disk has it. Nothing
-is ever updated. `verify` reads every leaf again and compares with a `Head` kept elsewhere: whoever
+is ever updated. `verify` reads every leaf again and compares with a `Head` kept elsewhere: anyone who
 can write the file can rewrite all of it, so what the file says of itself proves only that it is
 internally consistent.
 
@@ -148,7 +148,7 @@ class SqliteStore:
 
     Raises, from every method:
         UsageError: reading, and the file is not there.
-        Refused: the file is a link, or something was planted in it or beside it.
+        Refused: the file is a link, or something was put in it or beside it.
         NotUnderstood: the file is not a ledger, or is damaged (`verify` returns that as a finding).
         CannotLook: it cannot be read or written, or another process holds it for a minute.
     """
@@ -249,7 +249,7 @@ class SqliteStore:
     def verify(self, head: Head | None = None, *, which: str = "the given head") -> Check:
         """Read every entry again, and compare with a head that was kept elsewhere, `which` findings name.
 
-        Without `head` the answer is at best "internally consistent, not anchored": whoever can write
+        Without `head` the answer is at best "internally consistent, not anchored": anyone who can write
         the file could have written all of it anew.
         """
         frontier = merkle.Frontier()

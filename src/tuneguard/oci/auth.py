@@ -253,27 +253,27 @@ def _ask(name: str, host: str, where: str) -> Credentials | None:
     except OSError as error:
         raise CannotLook(f"{program} cannot be run", where=where, help="install it") from error
     try:
-        said = _said_by(running, host.encode(), time.monotonic() + _HELPER_SECONDS)
+        output = _output_of(running, host.encode(), time.monotonic() + _HELPER_SECONDS)
         code = running.returncode
     except TimeoutError as error:
         raise CannotLook(f"{program} does not answer within {_HELPER_SECONDS} s", where=where) from error
     finally:
         running.kill()
         running.wait()
-    if len(said) > limits.REGISTRY_TOKEN_BYTES:
+    if len(output) > limits.REGISTRY_TOKEN_BYTES:
         raise CannotLook(f"{program} says too much", where=where)
     if code:
-        if b"credentials not found" in said:
+        if b"credentials not found" in output:
             return None
         raise CannotLook(f"{program} failed", where=where, help=f"try: echo {host} | {program} get")
-    found = read_json(said, program, limit=limits.REGISTRY_TOKEN_BYTES)
+    found = read_json(output, program, limit=limits.REGISTRY_TOKEN_BYTES)
     user, secret = (found.get("Username"), found.get("Secret")) if isinstance(found, dict) else (None, None)
     if not isinstance(user, str) or not isinstance(secret, str):
         raise NotUnderstood(f"{program} gave no credentials", where=where)
     return Credentials(identity=secret) if user == "<token>" else Credentials(user, secret)
 
 
-def _said_by(running: subprocess.Popen[bytes], asked: bytes, until: float) -> bytes:
+def _output_of(running: subprocess.Popen[bytes], asked: bytes, until: float) -> bytes:
     """What a program answers until it ends. Its children may hold its output open for longer.
 
     Raises:
@@ -281,26 +281,26 @@ def _said_by(running: subprocess.Popen[bytes], asked: bytes, until: float) -> by
     """
     assert running.stdin is not None
     assert running.stdout is not None
-    said = b""
+    output = b""
     with running.stdin, running.stdout, selectors.DefaultSelector() as selector:
         with contextlib.suppress(BrokenPipeError):  # it did not want to know
             os.write(running.stdin.fileno(), asked)
             running.stdin.close()
         selector.register(running.stdout, selectors.EVENT_READ)
-        while len(said) <= limits.REGISTRY_TOKEN_BYTES and time.monotonic() < until:
+        while len(output) <= limits.REGISTRY_TOKEN_BYTES and time.monotonic() < until:
             ended = running.poll() is not None
             if selector.select(0.1):
                 if not (chunk := os.read(running.stdout.fileno(), limits.REGISTRY_TOKEN_BYTES)):
                     break
-                said += chunk
+                output += chunk
             elif ended:
-                return said
-    if len(said) <= limits.REGISTRY_TOKEN_BYTES:
+                return output
+    if len(output) <= limits.REGISTRY_TOKEN_BYTES:
         try:
             running.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired as error:
             raise TimeoutError from error
-    return said
+    return output
 
 
 def _parameters(text: str) -> dict[str, str]:

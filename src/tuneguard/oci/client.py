@@ -1,7 +1,7 @@
 """What pushing and pulling need of a registry: one protocol over a folder and, later, a server.
 
-Whoever implements it verifies every blob while it streams and every manifest before it is returned:
-bytes that do not hash to the digest asked for never reach a caller as if they did. Whoever uses it
+An implementation verifies every blob while it streams and every manifest before it is returned:
+bytes that do not hash to the digest asked for never reach a caller as if they did. Its caller
 pushes in the order of TRUST.md rule 25: blobs, manifest by digest, evidence, and the tag last.
 """
 
@@ -25,7 +25,7 @@ class Registry(Protocol):
     registry cannot be reached, read or written.
     """
 
-    lanes: int
+    concurrency: int
     """How many blobs may be sent or fetched at once, from as many threads."""
 
     @property

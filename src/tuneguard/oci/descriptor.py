@@ -79,7 +79,7 @@ class Descriptor:
 
     @classmethod
     def from_plain(cls, value: object, where: str) -> Self:
-        """From JSON that a stranger wrote; unknown fields are ignored, as the specification asks.
+        """From untrusted JSON; unknown fields are ignored, as the specification asks.
 
         What may be left out may be ``null`` (an artifact type also ``""``): programs in Go write it so.
 

@@ -2,8 +2,8 @@
 
 Reading goes by directory descriptors and follows no link. Writing goes into a file of its own name at
 the top (``.incoming-…``), is flushed, and is renamed to where it belongs; so a reader sees nothing or
-all of it. A writer holds an ``flock`` on its incoming file while it writes, and whoever next takes the
-layout's lock removes the incoming files that nobody holds: what a kill left is gone by the next push.
+all of it. A writer holds an ``flock`` on its incoming file while it writes, and the next holder of
+the layout's lock removes the unlocked incoming files: what a kill left is gone by the next push.
 
 The lock is an ``flock`` on ``oci-layout``, the one file that is never replaced. Other tools do not
 take it: while ``oras`` or ``skopeo`` writes into the same layout, do not.
@@ -217,7 +217,7 @@ def _make(path: Path) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path, root: int) -> Iterator[None]:
-    """Hold the layout's lock; waits for whoever holds it."""
+    """Hold the layout's lock; waits until it is free."""
     descriptor = _acquire(path, root)
     try:
         yield

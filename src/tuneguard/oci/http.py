@@ -147,14 +147,14 @@ class Transport:
     def abandon(self) -> None:
         """End what is under way in any thread, and begin nothing more: for good.
 
-        Whoever waits for an answer, or to try again, is told `CannotLook` at once.
+        Each call that waits for an answer, or to try again, raises `CannotLook` at once.
         """
         self._abandoned.set()
         for watch in tuple(self._watches):
             watch.end_it()
 
     def plain(self, at: SplitResult) -> bool:
-        """Whether a host may be spoken to without TLS: it is this machine, or the person said so."""
+        """Whether a host may be used without TLS: it is this machine, or the person named it."""
         return (at.hostname or "").lower() in _LOOPBACK or at.netloc in self._insecure
 
     def same_origin(self, url: str) -> bool:

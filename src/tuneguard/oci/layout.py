@@ -39,10 +39,10 @@ _SHOWN_TAGS = 10
 class Layout:
     """A `Registry` in a folder, made by the first write."""
 
-    lanes = 1
+    concurrency = 1
 
     def abandon(self) -> None:
-        """Nothing to end: with one lane nothing runs in another thread."""
+        """Nothing to end: alone nothing runs in another thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)

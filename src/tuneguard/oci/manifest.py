@@ -6,7 +6,7 @@
     bytes of a registry ──read──▶  ModelManifest  ──tree──▶  the Manifest that they claim
     bundle             ──refer──▶  Referrer               artifactType: Sigstore bundle; subject: the model
 
-`build` is a pure function of the tree: no time, no name, nothing from outside goes in. So whoever has
+`build` is a pure function of the tree: no time, no name, nothing from outside goes in. So a holder of
 the tree digest's manifest derives the OCI digest, and a verdict can name it before anything is pushed
 (TRUST.md rule 21). A raw layer's digest is the file's own SHA-256.
 

@@ -22,7 +22,7 @@ INSECURE_VARIABLE = "TUNEGUARD_INSECURE_REGISTRY"
 class RegistryOptions:
     """What the person said about servers.
 
-    ``insecure`` are the hosts (``HOST[:PORT]``) that may be spoken to without TLS, ``ca`` a PEM file of
+    ``insecure`` are the hosts (``HOST[:PORT]``) that may be used without TLS, ``ca`` a PEM file of
     authorities believed instead of the system's. Where a retry is said is ``reporter``.
     """
 

@@ -1,6 +1,6 @@
 """Which of the manifests that a list names have a subject: judged by each one's own bytes.
 
-What a list says of an entry, its media type and its artifact type, is the word of whoever wrote the list:
+What a list says of an entry, its media type and its artifact type, is a claim of the list's author:
 some tools write the config's type there, and some a wrong one. So each entry is read. What the list says to
 be a manifest of the kind that is looked for must be one; what it says to be something else may be anything,
 and counts if it is such a manifest all the same.
@@ -32,9 +32,9 @@ def among(
 ) -> tuple[Descriptor, ...]:
     """The manifests whose own subject is `digest` and whose own type is `artifact_type`, if one is asked for.
 
-    `read` gives the bytes of an entry, hashed, or None where there is nothing. It is told whether the list
-    says that this is such a manifest; where it does not, what is no manifest is nothing too. With `nested`,
-    what an index in the list names is read as well.
+    `read` gives the bytes of an entry, hashed, or None where there is nothing. Its argument is whether the
+    list states that this is such a manifest; where it does not, what is no manifest is nothing too. With
+    `nested`, what an index in the list names is read as well.
 
     Raises:
         NotUnderstood: what is listed as such a manifest is none.

@@ -73,14 +73,14 @@ class Repository:
                 break
             response.drop()
             secret = self._auth.answer(response, scope, secret)
-            if streamed:  # the stream is spent: whoever gave it begins again
+            if streamed:  # the stream is spent: the caller begins again
                 raise Broken("asked who we are in the middle of an upload", where=self.name)
         if response.status in (401, 403):
             response.drop()
             raise UsageError(
                 f"does not let us {'push' if write else 'pull'} ({response.status})",
                 where=self.name,
-                help="log in as somebody who may, as with docker login",
+                help="log in as a user with access, as with docker login",
             )
         return response
 

@@ -46,7 +46,7 @@ class _NoRanges(Exception):
 class Server(Repository):
     """A `Registry` over HTTP. Its methods may be called from several threads."""
 
-    lanes = 4
+    concurrency = 4
 
     def __init__(
         self,

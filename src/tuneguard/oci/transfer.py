@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 def all_of(jobs: Sequence[tuple[int, Callable[[], T]]], registry: Registry) -> list[T]:
-    """What the jobs return, in their order; as many as the registry has lanes run at once, the largest first.
+    """What the jobs return, in their order; `concurrency` of them run at once, the largest first.
 
     A job comes with its bytes. The first error (or Ctrl-C) ends it: what has not begun never does, the
-    registry is abandoned so that what is under way ends too, and the error is raised. With one lane they
-    run here, in their order.
+    registry is abandoned so that what is under way ends too, and the error is raised. With a concurrency
+    of 1 they run here, in their order.
     """
-    lanes = registry.lanes
-    if lanes < 2 or len(jobs) < 2:
+    concurrency = registry.concurrency
+    if concurrency < 2 or len(jobs) < 2:
         return [job() for _, job in jobs]
-    with ThreadPoolExecutor(min(lanes, len(jobs)), thread_name_prefix="transfer") as pool:
+    with ThreadPoolExecutor(min(concurrency, len(jobs)), thread_name_prefix="transfer") as pool:
         order = sorted(range(len(jobs)), key=lambda number: -jobs[number][0])
         futures = {number: pool.submit(jobs[number][1]) for number in order}
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 WIDTH = 320.0
 """Units from the axis's lower end to its upper one."""
-ROOM = 1.25
+HEADROOM = 1.25
 """How much longer the axis is than the way from perfect to the farthest number."""
 TICKS = 4
 """About so many parts an axis is divided into."""
@@ -36,8 +36,8 @@ def bar(*, value: float, low: float, high: float, bound: float, op: str) -> Bar:
     """The bar of a share whose `low` end is judged for ``≥`` and whose `high` end for ``≤``."""
     at_least = op == AT_LEAST
     farthest = 1 - min(low, bound) if at_least else max(high, bound)
-    step = _step(farthest * ROOM / TICKS)
-    length = min(1.0, math.ceil(round(farthest * ROOM / step, 9)) * step)
+    step = _step(farthest * HEADROOM / TICKS)
+    length = min(1.0, math.ceil(round(farthest * HEADROOM / step, 9)) * step)
     start = 1 - length if at_least else 0.0
 
     def at(share: float) -> float:

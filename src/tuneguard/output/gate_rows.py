@@ -53,7 +53,7 @@ class Measure:
 
 def gates(result: Result[Facts]) -> tuple[GateRow, ...]:
     """Every gate of a decision in the order of the journey; those that were not reached say so."""
-    said = {gate.id: gate for gate in _said(result.facts)}
+    said = {gate.id: gate for gate in _gates(result.facts)}
     known = engine.gates()
     names = {*said, *known} if isinstance(result.facts, DecideFacts) else {*said}
     order = {name: index for index, name in enumerate(ORDER)}
@@ -65,10 +65,10 @@ def gates(result: Result[Facts]) -> tuple[GateRow, ...]:
 
 def measures(result: Result[Facts]) -> tuple[Measure, ...]:
     """Every number that a gate judged."""
-    return tuple(_measure(number) for gate in _said(result.facts) for number in gate.numbers)
+    return tuple(_measure(number) for gate in _gates(result.facts) for number in gate.numbers)
 
 
-def _said(facts: Facts) -> tuple[GateFacts, ...]:
+def _gates(facts: Facts) -> tuple[GateFacts, ...]:
     match facts:
         case DecideFacts():
             return facts.gates

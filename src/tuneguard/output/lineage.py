@@ -43,7 +43,7 @@ _OF_THE_TREE = frozenset({"V06", "V07", "V08", "V09"})
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box. ``digest`` is ``KIND:HEX``; ``reasons`` are the findings that speak against it."""
+    """One box. ``digest`` is ``KIND:HEX``; ``reasons`` are the findings about it."""
 
     label: str
     name: str

@@ -36,7 +36,7 @@ OF_TREES = frozenset(
         *("scan", "evaluate", "decide", "promote", "push", "pull", "record"),
     }
 )
-"""The commands whose subject is a folder and its tree digest; others speak of keys and policies."""
+"""The commands whose subject is a folder and its tree digest; others are about keys and policies."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")

@@ -1,4 +1,4 @@
-"""What a report shows, as values without markup: one result in the order in which a page tells it.
+"""What a report shows, as values without markup: one result in the order of a page.
 
 ::
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tuneguard.facts import Facts, Uncounted
     from tuneguard.findings import Result
 
-TOLD = frozenset(
+SHOWN = frozenset(
     {
         *("tree", "manifest", "files", "bytes", "repository", "policy", "decided", "attempt", "attempts"),
         *("model", "run", "to", "stopped", "recorded", "unreached", "evidence", "keys", "report"),
@@ -101,8 +101,8 @@ def uncounted(result: Result[Facts]) -> Uncounted:
 
 def others(result: Result[Facts]) -> dict[str, Any]:
     """The facts without a place of their own, by their names in JSON."""
-    told = TOLD | {"walls"} if controls(result) else TOLD
-    kept = {name: value for name, value in to_builtins(result.facts).items() if name not in told}
+    shown = SHOWN | {"walls"} if controls(result) else SHOWN
+    kept = {name: value for name, value in to_builtins(result.facts).items() if name not in shown}
     return {name: value for name, value in kept.items() if value not in (None, (), {})}
 
 
@@ -130,7 +130,7 @@ def _sentence(result: Result[Facts]) -> str:
         return f"Every gate passed, and the model was pushed to {promoted.to}."
     if isinstance(facts, DecideFacts):
         return "Every gate passed."
-    return "Nothing speaks against it." if result.command in JUDGES else ""
+    return "Nothing is wrong with it." if result.command in JUDGES else ""
 
 
 def _subject_rows(result: Result[Facts]) -> Iterator[Row]:

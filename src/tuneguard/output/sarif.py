@@ -90,7 +90,7 @@ def _log(
 
 
 def _rule(rule: str, text: str, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The rule as ``tuneguard explain`` tells it; its level is that of its worst finding here."""
+    """The rule as ``tuneguard explain`` prints it; its level is that of its worst finding here."""
     found = [finding for finding in findings if finding.rule == rule]
     worst = max(found, key=lambda finding: list(Severity).index(finding.severity))
     first, _, rest = cleandoc(text).partition("\n")

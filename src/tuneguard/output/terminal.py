@@ -43,7 +43,7 @@ class Lines:
 class Recorder:
     """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does.
 
-    `passed_on` gets each line at once: a step of a plan says it to its conductor that way. Lines
+    `passed_on` gets each line at once: a step of a plan passes it to its engine that way. Lines
     beyond `limits.LINES_KEPT` are passed on, and of the kept ones the last says so.
     """
 

@@ -71,7 +71,7 @@ def render(result: Result[Facts], style: Style = PLAIN) -> str:
     facts = result.facts if isinstance(result.facts, PromoteFacts) else None
     if facts is not None and facts.stopped:
         rows.append(line(style, "REFUSED", f"{facts.stopped}  {reasons(result)}"))
-    for finding in result.findings if result.command != "doctor" else ():  # its lines told them
+    for finding in result.findings if result.command != "doctor" else ():  # its lines have shown them
         rows.extend(_finding(finding, style))
     for skipped in result.skipped:
         rows.append(f"{style.doubtful('skipped')}  {visible(skipped.path)}")

@@ -1,9 +1,9 @@
 """What the judging steps share: the tree they are bound to, and how their evidence is recorded.
 
-A step of a promotion is told the digest that the copy had when it was made. A step that reads the files
+A step of a promotion is given the digest that the copy had when it was made. A step that reads the files
 hashes the copy itself and refuses any other tree: what one step judged is what the next one judges. A step
 that reads none works from the manifest that ``copy`` left beside the copy, which is believed because its
-digest is the one that the step was told.
+digest is the one that the step was given.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Claim, Verification
     from tuneguard.trust.policy import Policy
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 MANIFEST = "checksums.sha256"
 """The file beside an attempt's copy that holds the copy's manifest."""
@@ -91,7 +91,7 @@ def copied(
     return Manifest(tuple(map(File, digests, sizes, digests.values())))
 
 
-def reference(claim: Claim[Said]) -> EvidenceRef:
+def reference(claim: Claim[JsonStruct]) -> EvidenceRef:
     """A claim as results list it."""
     return EvidenceRef(
         claim.kind, claim.role, f"{claim.identity} ({claim.custodian})", claim.time, claim.file
@@ -257,7 +257,7 @@ def behind_verdict(pieces: Sequence[Piece], seen: Verification) -> tuple[Piece, 
     return tuple(piece for piece in pieces if piece.sha256 in named)
 
 
-def relied_on(claims: Iterable[Claim[Said]], policy: Policy) -> tuple[Relied, ...]:
+def relied_on(claims: Iterable[Claim[JsonStruct]], policy: Policy) -> tuple[Relied, ...]:
     """Who made the claims."""
     return tuple(
         Relied(claim.identity, claim.role, claim.kind, policy.identities[claim.identity].key.keyid)

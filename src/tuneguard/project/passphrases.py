@@ -1,6 +1,6 @@
 """The orchestrator asks for passphrases before the first step, and opens no key itself.
 
-A key that the policy does not believe any more is told then, too: an hour later would be late to hear it.
+A key that the policy does not believe any more is reported then, too, before an hour of training.
 """
 
 from __future__ import annotations

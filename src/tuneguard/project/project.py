@@ -82,7 +82,7 @@ class Project:
             keys: the URI of the key for each role; under ``""`` one for every role.
             passphrase: asked, with the key's name, for the passphrase of an encrypted key.
             reporter: gets the progress lines.
-            insecure_registries: hosts that are spoken to without TLS.
+            insecure_registries: hosts that are used without TLS.
             registry_ca: certificates, in PEM, of the registries' authorities.
         """
 

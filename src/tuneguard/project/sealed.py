@@ -78,9 +78,9 @@ def verify_sealed(
 
 
 def subject_of(tree: Path, manifest: Manifest) -> Manifest:
-    """What a seal of the tree at `tree` speaks of: all of it, or all but its own files if it lies inside.
+    """What a seal of the tree at `tree` covers: all of it, or all but its own files if it lies inside.
 
-    For whoever names the tree in a policy. Nobody is believed here: a run verifies the seal.
+    For a person who names the tree in a policy. It is a claim here: a run verifies the seal.
     """
     view = manifest.without(INSIDE)
     bundle = _inside(tree, manifest).get(INSIDE[2])
@@ -95,7 +95,7 @@ def subject_of(tree: Path, manifest: Manifest) -> Manifest:
 
 
 def remove_seal(snapshot: Path) -> None:
-    """Take the three files out of a verified snapshot of ours: what is used is what the seal speaks of.
+    """Take the three files out of a verified snapshot of ours: what is used is what the seal covers.
 
     A bundle's readers ignore fields that they do not know, so the third file can carry anything, rows of
     data among it, and still be the same seal.
@@ -122,7 +122,7 @@ def _not_regenerated(view: Manifest | None, held: dict[str, bytes], whole: Manif
 
     The view's files are those of the seal's statement once verification has passed, so
     regenerating from the view is regenerating from the statement. Where the view's files are others,
-    which refuses by itself, there is no view to regenerate from, and nobody is told that the two files
+    which refuses by itself, there is no view to regenerate from, and no message names the two files
     are at fault. What was read here must also be what was hashed: a file swapped in between is found by
     its digest.
     """

@@ -60,7 +60,7 @@ def fetch(
     with workdir.working(beside):
         with (
             project.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task,
-            ThreadPoolExecutor(registry.lanes, "flush") as pool,
+            ThreadPoolExecutor(registry.concurrency, "flush") as pool,
         ):
             jobs = [
                 (layer.size, partial(_write, registry, layer, beside / layer.path, task, pool))
@@ -86,7 +86,7 @@ def fetch(
 def _check_written(root: int, written: Mapping[str, Stamp], manifest: ModelManifest, name: str) -> None:
     """See that the folder holds what was written, file by file as it was when its last byte was hashed.
 
-    Stamps tell it without reading everything again, as they do while a tree is hashed
+    Stamps show it without reading everything again, as they do while a tree is hashed
     (`tuneguard.artifact.digest`). A file system that moves them after a flush is answered by hashing.
 
     Raises:

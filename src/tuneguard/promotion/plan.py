@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
 
 _JUDGED = ("verify", "scan", "sign-scan", "evaluate", "sign-evaluation")
-"""The steps of which ``decide`` is told how each ended, in order."""
+"""The steps whose status ``decide`` is given, in order."""
 STAGES = {"sign-scan": "scan", "sign-evaluation": "evaluate"}
 """The step that judged, of each that signs."""
 STATEMENT = "statement.json"

@@ -1,4 +1,4 @@
-"""What a tag names: pointers issued by the promoter, followed by whoever pulls (TRUST.md rule 23).
+"""What a tag names: pointers issued by the promoter, followed by every pull (TRUST.md rule 23).
 
 `issue` attaches a signed pointer to the manifest before the tag is set; `follow` finds the one that counts
 when a tag is pulled; `remember` keeps the newest that this machine has seen, in ``$TUNEGUARD_HOME/releases``
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
     from tuneguard.trust.claims import Purpose, Verification
 
-ROOM = "releases"
+FOLDER = "releases"
 """The folder of the person's own configuration in which the newest release of each tag is kept."""
 
 
@@ -164,9 +164,9 @@ def signer_of(tag: Tag, project: Project) -> Signer:
     if any(named & set(role.any_of) for role in allowed):
         return signer
     raise Refused(
-        f"the policy does not let this key say what a tag of {tag.model} names",
+        f"the policy does not let this key sign releases of {tag.model}",
         where=str(tag),
-        help="let the promoter say release in the policy, or push without a tag",
+        help="let the promoter sign release in the policy, or push without a tag",
     )
 
 
@@ -254,13 +254,13 @@ def _standing(tag: Tag, registry: Registry, project: Project) -> tuple[Release |
 # --- Remembering -----------------------------------------------------------------------------------
 
 
-def told(body: Release) -> Mapping[str, Any]:
-    """A pointer as an entry of the ledger tells it, in its detail."""
+def as_detail(body: Release) -> Mapping[str, Any]:
+    """A pointer as an entry of the ledger records it, in its detail."""
     return {"repository": body.repository, "tag": body.tag, "sequence": body.sequence}
 
 
 def remembered(tag: Tag, project: Project) -> Released | None:
-    """The newest release of a tag that this machine has believed, or that its ledger tells of."""
+    """The newest release of a tag that this machine has believed, or that its ledger records."""
     known = [each for each in (_from_home(tag), *_from_ledger(tag, project)) if each is not None]
     if not known:
         return None
@@ -296,7 +296,7 @@ def remember(tag: Tag, body: Release) -> Release:
     return body
 
 
-class _Memory(typed.Said, frozen=True):
+class _Memory(typed.JsonStruct, frozen=True):
     repository: typed.Text
     tag: typed.Text
     sequence: typed.Count
@@ -309,7 +309,7 @@ class _Memory(typed.Said, frozen=True):
 
 def _place(tag: Tag) -> Path:
     name = hashlib.sha256(f"{tag.repository}\n{tag.name}".encode()).hexdigest()[:32]
-    return root.home() / ROOM / f"{name}.json"
+    return root.home() / FOLDER / f"{name}.json"
 
 
 def _from_home(tag: Tag) -> Released | None:
@@ -325,7 +325,7 @@ def _from_home(tag: Tag) -> Released | None:
 
 
 def _from_ledger(tag: Tag, project: Project) -> list[Released]:
-    """What the ledger tells of a tag. Whoever can write it can forget, and cannot make the home forget."""
+    """What the ledger records of a tag. Those who write it can remove that, but not the home's copy."""
     if project.ledger is None or not project.ledger.path.exists():
         return []
     found = []

@@ -1,8 +1,8 @@
 """The unsigned in-toto statement that a judging step leaves for the step that signs it.
 
 A judging step reads hostile bytes and holds no key. The step that signs reads nothing but this statement: it
-must be of the one predicate type that the step signs, and speak of the tree, model and attempt that the step
-was told.
+must be of the one predicate type that the step signs, and be about the tree, model and attempt that the step
+was given.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def take(
 
     Raises:
         NotUnderstood: it is no statement with this predicate.
-        Refused: it is another one, or it speaks of another tree, model or attempt.
+        Refused: it is another one, or it is about another tree, model or attempt.
     """
     where = shown(path)
     data = files.read_bounded(path, limits.BUNDLE_BYTES)

@@ -1,4 +1,4 @@
-"""What is planted outside a sandbox, for its trials to miss."""
+"""Canaries: what lies outside a sandbox, which probes from inside must not reach."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tuneguard.files import printable
 from tuneguard.sandbox import layout
 
 
-class CannotPlant(CannotLook):
+class CannotPlaceCanaries(CannotLook):
     """Nothing can be written where temporary files go, which says nothing about a sandbox."""
 
 
 @dataclass
-class Planted:
-    """What is planted outside, for the trials to miss: a file and two listeners, and made-up files."""
+class Canaries:
+    """The canaries outside, which the probes must not reach: a file, two listeners, made-up files."""
 
     folder: Path = field(init=False)
     abstract: str = field(init=False)
@@ -36,7 +36,7 @@ class Planted:
                 self.remove()
                 raise
         except OSError as error:
-            raise CannotPlant(
+            raise CannotPlaceCanaries(
                 f"no temporary file can be written: {printable(error.strerror or str(error)).lower()}",
                 help="free some space, or name another folder for such files: TMPDIR",
             ) from error

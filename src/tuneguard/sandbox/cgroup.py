@@ -95,9 +95,9 @@ class Limits:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o755)
             self._made.add(folder)
-        room = limit if control == MEMORY else limit + 1  # our own init is one process
+        bound = limit if control == MEMORY else limit + 1  # our own init is one process
         read_back = (
-            _set_memory(folder, version, room) if control == MEMORY else _set(folder, "pids.max", room)
+            _set_memory(folder, version, bound) if control == MEMORY else _set(folder, "pids.max", bound)
         )
         (folder / "cgroup.procs").write_text(str(process), "ascii")
         if folder.name not in (self.proc / str(process) / "cgroup").read_text("utf-8", "surrogateescape"):

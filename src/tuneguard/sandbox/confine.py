@@ -1,6 +1,6 @@
 """A process gives up the network, and the right to write anywhere but where it has to.
 
-This is for steps that read what strangers made and execute none of it: should a parser be taken over, the
+This is for steps that read untrusted bytes and execute none of them: should a parser be taken over, the
 process reaches no network, changes no file but its own, and can neither look into another process nor signal
 it. Both are kept by the kernel for the process and all its children, and cannot be taken back (seccomp(2),
 landlock(7)).

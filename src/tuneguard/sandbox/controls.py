@@ -82,7 +82,7 @@ class Confinement:
     file that is written, in bytes, holes included, also those in memory. ``packages`` are
     folders to import Python packages from: they appear read-only at their own paths, and go
     before what ``PYTHONPATH`` the environment has. ``output`` gets each line of standard output
-    and error without its end, in pieces of at most ``limits.OUTPUT_LINE`` bytes: bytes of a stranger, to be
+    and error without its end, in pieces of at most ``limits.OUTPUT_LINE`` bytes: untrusted bytes, to be
     printed through ``files.printable`` only. ``blocks`` gets the same bytes as they come, ends included,
     in pieces of at most ``limits.OUTPUT_BLOCK``: for what must keep up with a flood.
     """

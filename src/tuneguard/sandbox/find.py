@@ -2,7 +2,7 @@
 
 A program that is installed says nothing: distributions ship ``unshare`` and deny user namespaces.
 So each backend runs a command that does nothing under all its isolation controls. Where none can, the answer
-is a refusal with the kernel's reason and what mends it, never a run without isolation controls.
+is a refusal with the kernel's reason and how to fix it, never a run without isolation controls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.errors import CannotLook, Interrupted, UsageError
 from tuneguard.sandbox.bubblewrap import Bubblewrap
-from tuneguard.sandbox.canaries import CannotPlant
+from tuneguard.sandbox.canaries import CannotPlaceCanaries
 from tuneguard.sandbox.controls import Confinement
 from tuneguard.sandbox.environment import clean_environment
 from tuneguard.sandbox.unshare import Unshare
@@ -92,7 +92,7 @@ def find_backend(candidates: Sequence[Backend] | None = None) -> Backend:
     """The first backend that really runs a command under its isolation controls.
 
     Raises:
-        UsageError: none does; the message has each one's reason, the help what mends it.
+        UsageError: none does; the message has each one's reason, the help how to fix it.
     """
     reasons = []
     for backend in backends() if candidates is None else candidates:
@@ -113,7 +113,7 @@ def probe(backend: Backend) -> str | None:
 
     Raises:
         Interrupted: the person stopped it, which says nothing about the backend.
-        CannotPlant: there is no room for temporary files, which neither does.
+        CannotPlaceCanaries: there is no space for temporary files.
     """
     nothing = Confinement(
         command=(sys.executable, "-I", "-S", "-c", ""),
@@ -125,7 +125,7 @@ def probe(backend: Backend) -> str | None:
     )
     try:
         outcome = backend.run(nothing)
-    except CannotPlant:
+    except CannotPlaceCanaries:
         raise
     except (UsageError, CannotLook) as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""How a backend starts the inner stage, and what it is then told.
+"""How a backend starts the inner stage, and the values that the stage receives.
 
 The inner stage (`inside.stage`) runs under the same interpreter, isolated, with nothing of ours in
 its environment, its arguments or its memory but its own modules.
@@ -27,7 +27,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 class LaunchFailed(UsageError):
-    """The launcher ended before the inner stage spoke: this machine does not allow the backend."""
+    """The launcher ended before the inner stage sent a message: this machine does not allow the backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def plan_of(
     launch: Launch,
     process: int,
 ) -> dict[str, Any]:
-    """What the inner stage, whose process id out here is `process`, is told: values only, as JSON."""
+    """What the inner stage, whose process id out here is `process`, receives: values only, as JSON."""
     environment = dict(confinement.environment)
     packages = [os.path.abspath(path) for path in confinement.packages]
     if packages:

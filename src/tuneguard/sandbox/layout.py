@@ -50,7 +50,7 @@ HIDDEN_FILES = (
     "timer_list",
     "sched_debug",
 )
-"""Files of ``/proc`` that speak of the whole machine to its root, which a root of before may still be."""
+"""Files of ``/proc`` that show the whole machine to its root, which a root of before may still be."""
 
 UID = 1000
 """Uid and gid inside, where a user namespace maps them to others outside."""
@@ -173,7 +173,7 @@ def _interpreter() -> Iterator[str]:
     """The prefixes of the interpreter that runs us, by the path that it uses and by the real one.
 
     Raises:
-        UsageError: a prefix holds the home folder of whoever runs this.
+        UsageError: a prefix holds the home folder of the user who runs this.
     """
     home = os.path.realpath(os.path.expanduser("~"))  # Path's raises for a uid that has no account
     for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)):

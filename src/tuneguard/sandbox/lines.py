@@ -1,4 +1,4 @@
-"""Cuts a stranger's output into lines of bounded length, as it comes."""
+"""Cuts untrusted output into lines of bounded length, as it comes."""
 
 from __future__ import annotations
 

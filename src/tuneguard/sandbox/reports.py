@@ -60,7 +60,7 @@ class Reports:
                 self.failure = CannotLook("the sandbox's first process said something unknown")
 
     def _apart(self, control: Control) -> Control:
-        """A control as it holds against processes outside: whoever meets the command opens two of them."""
+        """A control as it holds against processes outside: one that meets the command opens two controls."""
         if control.name not in (NETWORK, FILESYSTEM):
             return control
         if self.shared is not None:

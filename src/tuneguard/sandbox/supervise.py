@@ -2,8 +2,8 @@
 
 A backend says only how to start the inner stage inside new namespaces (`Launch`). The rest is here:
 
-1. Plant what must not be reachable from inside: a file, a TCP listener, an abstract socket.
-2. Start the launcher; the inner stage says hello over a Unix socket, on which the kernel tells us
+1. Make the canaries, which must not be reachable from inside: a file, a TCP listener, an abstract socket.
+2. Start the launcher; the inner stage says hello over a Unix socket, on which the kernel shows us
    its process id as we see it. Hold it by a pidfd, put it under the limits, send it the plan.
 3. Stream output; wait for the end, the deadline, or an interrupt. To stop: SIGTERM to the command,
    the grace, then SIGKILL to the namespace's init, which takes every process with it.
@@ -31,7 +31,7 @@ from tuneguard.errors import CannotLook
 from tuneguard.files import printable
 from tuneguard.limits import LAUNCHER_OUTPUT, OUTPUT_BLOCK
 from tuneguard.sandbox import layout
-from tuneguard.sandbox.canaries import Planted
+from tuneguard.sandbox.canaries import Canaries
 from tuneguard.sandbox.cgroup import Limits
 from tuneguard.sandbox.controls import OWN, Bind, Outcome
 from tuneguard.sandbox.interrupts import Interrupts
@@ -55,10 +55,10 @@ def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: b
         UsageError: the command cannot be executed inside, or a bind is wrong.
         CannotLook: set-up failed, or an isolation control did not hold; the command was not started.
     """
-    with Planted() as planted, Interrupts() as interrupts:
+    with Canaries() as canaries, Interrupts() as interrupts:
         extra = (Bind(Path(package_folder(), "tuneguard"), f"{OWN}/tuneguard"),) if own else ()
-        places = layout.places(confinement, planted.folder, extra)
-        run = _Run(name, confinement, planted, interrupts)
+        places = layout.places(confinement, canaries.folder, extra)
+        run = _Run(name, confinement, canaries, interrupts)
         try:
             run.start(launcher, places, OWN if own else package_folder())
             run.confine(places)
@@ -71,10 +71,12 @@ def supervise(name: str, confinement: Confinement, launcher: Launcher, *, own: b
 class _Run:
     """One run of one command: the descriptors that belong to it, and what is known of it so far."""
 
-    def __init__(self, name: str, confinement: Confinement, planted: Planted, interrupts: Interrupts) -> None:
+    def __init__(
+        self, name: str, confinement: Confinement, canaries: Canaries, interrupts: Interrupts
+    ) -> None:
         self.name = name
         self.confinement = confinement
-        self.planted = planted
+        self.canaries = canaries
         self.interrupts = interrupts
         self.began = time.monotonic()
         self.limits = Limits(confinement.memory, confinement.processes)
@@ -145,7 +147,7 @@ class _Run:
         rlimits = self.limits.apply(self.init_pid)
         if self.confinement.file_size is not None:
             rlimits.append(("RLIMIT_FSIZE", self.confinement.file_size))
-        outside = self.planted.outside()
+        outside = self.canaries.outside()
         plan = plan_of(self.confinement, places, outside, rlimits, self.launch, self.init_pid)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: `follow` sees that
             self.control.sendall(json.dumps(plan).encode() + b"\n")
@@ -198,7 +200,7 @@ class _Run:
             return False
         self.reports.feed(data)
         if self.reports.controls:
-            self.planted.remove()  # so that a supervisor that is killed leaves nothing behind
+            self.canaries.remove()  # so that a supervisor that is killed leaves nothing behind
         return bool(data)
 
     def _stream(self) -> bool:

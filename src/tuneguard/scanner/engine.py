@@ -1,7 +1,7 @@
 """Is it safe to load? Identify by content, read facts, ask the rules, say one of three verdicts.
 
 The flow: every file of a tree (`scan_tree`) or every path that a person named (`scan_paths`) is read
-once, front to back. `identify` says what its bytes are, the room ``formats`` turns them into facts,
+once, front to back. `identify` says what its bytes are, the package ``formats`` turns them into facts,
 each fact goes to the rules that asked for its type (``scanner/rules``), and what nobody could read
 is skipped with a reason. Nothing is loaded, unpickled, imported or rendered.
 

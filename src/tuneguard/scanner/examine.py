@@ -25,9 +25,9 @@ _rules_for = functools.cache(rules_for)
 def examine(
     reader: Reader, name: str, context: Context, report: Report, *, depth: int = 0, guess: bool = False
 ) -> bool:
-    """Identify and read everything in `reader`, and tell `report` what the rules say about it.
+    """Identify and read everything in `reader`, and give `report` what the rules find in it.
 
-    Returns whether every byte was understood. Reads to the end whatever happens, so that whoever
+    Returns whether every byte was understood. Reads to the end whatever happens, so that a caller who
     watches the bytes sees all of them: a reader or a rule that fails on these bytes leaves them not
     understood, and what was found before stands. A `guess` is no file that a loader would be given.
 
@@ -47,7 +47,7 @@ def examine(
         looking.read(_whole(reader, known), known)
     left = reader.drain()
     if left and looking.understood:
-        # No format may leave bytes unaccounted for; one that does is a fault of ours, told as such.
+        # No format may leave bytes unaccounted for; one that does is a fault of ours, reported as such.
         looking.skip(f"{left:,} bytes were not looked at")
     if not guess:
         with looking.guarded():
@@ -93,7 +93,7 @@ class _Look:
             self.skip(f"Tuneguard failed on it ({type(error).__name__}): please report this")
 
     def ask(self, fact: Fact) -> None:
-        """Tell the report what the rules say about a fact of the whole content."""
+        """Give the report what the rules find in a fact of the whole content."""
         for rule in _rules_for(type(fact)):
             for finding in rule.findings(fact, self._outer):
                 self._report.add(finding)

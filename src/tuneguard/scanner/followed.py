@@ -104,7 +104,7 @@ class Followed:
 def followed(fact: Object, context: Context) -> tuple[Followed, ...]:
     """What in one object of a configuration leads elsewhere than to a file of the tree.
 
-    Two rules ask after each object, and are told the same.
+    Two rules ask about each object, and get the same answer.
     """
     return tuple(itertools.islice(_followed(fact, context), limits.SCAN_FINDINGS_COUNTED))
 

@@ -126,7 +126,7 @@ def identify(head: bytes, size: int, name: str) -> Identified:
 
 
 def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
-    """The kind of a file whose first bytes tell it."""
+    """The kind of a file whose first bytes show it."""
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return Kind.ZIP, ""
     if safetensors.looks_like(head, size):

@@ -25,7 +25,7 @@ Read = Callable[[Reader], Iterator[Fact]]
 
 
 def _nothing_more(reader: Reader) -> Iterator[Fact]:
-    """Content of which everything is told by what it is."""
+    """Content whose kind is all that there is to report."""
     reader.drain()
     yield from ()
 

@@ -35,7 +35,7 @@ class Report:
         listed.append(finding)
 
     def enough(self, path: str) -> bool:
-        """Whether so much was found in a file that looking on tells nobody anything."""
+        """Whether so much was found in a file that further findings add nothing."""
         return self._counts.get(path, 0) >= limits.SCAN_FINDINGS_COUNTED
 
     def skip(self, path: str, reason: str) -> None:

@@ -9,7 +9,7 @@ One request a connection: four bytes of length (big-endian), then JSON; the answ
 
 The client never says which bytes are signed. The agent builds the statement itself from the parts, encodes it
 in the one canonical way and signs that; where the client wanted other bytes, the signature does not verify
-for it (docs/adr/0009). Who asks is told by the kernel (``SO_PEERCRED``), and not by the asker.
+for it (docs/adr/0009). The kernel states who asks (``SO_PEERCRED``).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _exchange(connected: socket.socket, request: dict[str, Any], until: float) -
     """Send a request, and receive its answer.
 
     An agent that refuses at once answers and closes, and the request then breaks. Its answer still lies in
-    our socket: Linux hands out what was received before it tells of the end (``unix_stream_read_generic``).
+    our socket: Linux hands out what was received before it reports the end (``unix_stream_read_generic``).
     """
     broken = None
     try:
@@ -172,7 +172,7 @@ class Agent:
     """Listens on a socket, and gives each request of a user in `allowed` to `answer`.
 
     `answer` gets the request and who asks; a `TuneguardError` of its becomes the reason of a refusal. `note`
-    is told of every connection, with what became of it.
+    is called with every connection and its outcome.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ def listening(path: Path) -> Iterator[socket.socket]:
         os.chmod(beside, 0o666)  # noqa: S103 (who is served is decided by who they are)
         inode = os.lstat(beside).st_ino
         server.listen(CONNECTIONS)
-        os.link(beside, path)  # whoever sees the name can connect, and of two agents one gets it
+        os.link(beside, path)  # a process that sees the name can connect, and of two agents one gets it
     except OSError as error:
         server.close()
         raise CannotLook(f"cannot listen there ({error.strerror or error})", where=where) from error

@@ -60,7 +60,7 @@ class PublicKey:
 
     Raises:
         ConfigurationError: a key of another type.
-        NotUnderstood: not a key, or not its canonical encoding (`from_spki` mends that).
+        NotUnderstood: not a key, or not its canonical encoding (`from_spki` corrects that).
     """
 
     spki: bytes

@@ -51,9 +51,9 @@ def encrypt(private: bytes, passphrase: bytes) -> bytes:
 def costs_too_much(pem: bytes) -> bool:
     """Whether opening an encrypted key would take longer, or more memory, than any honest one does.
 
-    Whoever wrote the file chose the work. Its numbers stand in the header, before the encrypted part:
+    The file's author chose the work. Its numbers stand in the header, before the encrypted part:
     rounds and a length for PBKDF2, N, r and p for scrypt. A header that cannot be read costs nothing:
-    whoever opens the key says what is wrong with it.
+    opening the key reports what is wrong with it.
     """
     found = re.search(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----(.*?)-----END", pem, re.DOTALL)
     try:

@@ -33,7 +33,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
 """Time-outs of one try, which each signer gives to its library."""
 ANSWER_BYTES = 256 * 1024
-"""The largest answer of a service that we speak to ourselves."""
+"""The largest answer of a service to which we connect ourselves."""
 
 _JITTER = random.SystemRandom()
 sleep: Callable[[float], None] = time.sleep
@@ -114,7 +114,7 @@ class RemoteSigner:
             raise CannotLook(
                 "returned a signature that its own public key does not verify",
                 where=self._where,
-                help="nothing was written; ask whoever runs the service what signed there",
+                help="nothing was written; ask the service's operators what signed there",
             )
         return signature
 

@@ -1,6 +1,6 @@
 """Looks at a private key in a process of its own, which is gone before anything else begins.
 
-A wrong passphrase must show before hours of training, not after them. But the conductor of a plan holds
+A wrong passphrase must show before hours of training, not after them. But the engine of a plan holds
 no key, and a run's supervisor opens one only when the sandbox is dead. So a child gets the passphrase
 through a pipe, opens the key, prints the public half and ends; the asking process never sees the key.
 

@@ -1,6 +1,6 @@
 """What no training may see: a private key, and what it will be measured with (TRUST.md rules 7 and 9).
 
-Stewards answer for data and base. Nobody seals code and configuration, and whoever writes the pipeline
+Stewards answer for data and base. Nobody seals code and configuration, and the author of the pipeline
 file chooses both; so they are looked through, in the snapshot that is mounted. What an author encodes, or
 puts together when the code runs, is not found: a policy that fixes code, configuration, command and
 environment is what helps against that (`trust.policy.Model.fixed`).

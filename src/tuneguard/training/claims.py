@@ -46,7 +46,7 @@ WRITTEN = "checkpoint"
 class Claimed:
     """A run id that is ours for ever, and the folders that go with it.
 
-    `identity` is the written folder's device and inode: whoever may write beside it can put another
+    `identity` is the written folder's device and inode: anyone who can write beside it can put another
     folder under its name, and no other is shown to the training or signed. `most` are the bytes that
     may be in it.
     """

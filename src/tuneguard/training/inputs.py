@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact import snapshot
-from tuneguard.artifact.tree import told_together
+from tuneguard.artifact.tree import reported_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance, verdict
 from tuneguard.display import counted, short, shown, signer_named, size
@@ -177,7 +177,7 @@ def _sealed(source: Path, target: Path, kind: str, project: Project, listed: Dat
     """A snapshot of a sealed tree, which the policy lists; one of a list is sealed under its very name."""
     what = kind if listed is None else f"{kind} {listed.name}"
     faults: list[Finding] = []
-    with told_together(faults, str(source)):
+    with reported_together(faults, str(source)):
         taken = _taken(source, target, project, faults)
         pieces = evidence.read(
             project.evidence_of(source) if project.evidence_option else evidence.folder_of(source)
@@ -256,7 +256,7 @@ def _base(source: Path, target: Path, project: Project) -> Input:
 
 def _promoted(source: Path, target: Path, models: list[str], project: Project) -> Input:
     faults: list[Finding] = []
-    with told_together(faults, str(source)):
+    with reported_together(faults, str(source)):
         taken = _taken(source, target, project, faults)
         pieces = evidence.read(evidence.folder_of(source))
         judged = {model: verify_promoted(taken.manifest, pieces, model, project, faults) for model in models}
@@ -331,7 +331,7 @@ def _check_listed(role: str, digest: str, allowed: tuple[str, ...] | None, sourc
 def _against_parent(
     body: provenance.Provenance, known: apart.Measure | None, same: tuple[Input, ...], project: Project
 ) -> Iterator[Finding]:
-    """What speaks against going on from a run. Its base is one that the policy lists, as this run's own."""
+    """The reasons not to resume from a run. Its base is one that the policy lists, as this run's own."""
     model, measured = project.policy.models[project.pipeline.name], () if known is None else (known.digest,)
     yield from lineage.faults_of_run(project.policy, model, body, measured)
     read = {(each.role, *each.digest.values()) for each in (*body.data, body.base)}
@@ -345,11 +345,11 @@ def _resumed(
 ) -> Input:
     """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean.
 
-    What was wrong with that run is wrong with this one too, whose provenance does not tell it again: so
+    What was wrong with that run is wrong with this one too, whose provenance does not repeat it: so
     it must have kept what the policy wants of a run, on the `same` data and base as this one.
     """
     faults: list[Finding] = []
-    with told_together(faults, str(source)):
+    with reported_together(faults, str(source)):
         taken = _taken(source, target, project, faults)
         pieces = evidence.read(evidence.folder_of(source))
         expectation = Expectation(purpose="resume", now=project.now, model=project.pipeline.name)

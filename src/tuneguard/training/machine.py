@@ -1,4 +1,4 @@
-"""What a machine offers to runs and promotions, and what mends what it lacks.
+"""What a machine offers to runs and promotions, and how to fix what it lacks.
 
 A check is one function that returns a `Check` or raises an error of ours, named in `CHECKS`. It asks nobody,
 reaches no network and leaves nothing behind.
@@ -59,7 +59,7 @@ def sandbox(project: Project) -> Check:
     reasons = {backend.name: probe(backend) for backend in backends()}
     works = [name for name, reason in reasons.items() if reason is None]
     if not works:
-        find_backend()  # raises, with the kernel's reason and what mends it
+        find_backend()  # raises, with the kernel's reason and how to fix it
     broken = [f"{name} does not work: {reason}" for name, reason in reasons.items() if reason is not None]
     found = [f"works: {', '.join(works)}", *broken]
     weak = [

@@ -77,7 +77,7 @@ def check_until(opened: Opened) -> Iterator[Fault]:
     """What a key signed before its time ended goes on counting for loading.
 
     Of a key whose time ran out, a verdict or a release counts that is dated before that. The date is the
-    signer's own and prints as claimed: whoever steals such a key later can write an earlier date, so a stolen
+    signer's own and prints as claimed: a thief of such a key can write an earlier date, so a stolen
     key is revoked, also when its time is over. What bears no date, or a later one, does not count.
     """
     identity = opened.identity
@@ -129,7 +129,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
             yield Fault(
                 "V22",
                 f"relies on {_kinds(named)} by {identity.name} ({identity.custodian}), who {fault}",
-                why="whoever holds that key could have signed it, under any date",
+                why="anyone who holds that key could have signed it, under any date",
                 fix="find out what the key was used for, and have the model made and promoted without it",
             )
 

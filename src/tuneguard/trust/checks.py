@@ -35,14 +35,14 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
     signature, a seal) is compared file by file in the next three steps, so that a person sees which
     ones; where only the tree's digest is known, the list's own digest is compared.
     """
-    spoken, digest = opened.spoken, opened.question.digest
-    if spoken != digest and not opened.difference:
+    named, digest = opened.about, opened.question.digest
+    if named != digest and not opened.difference:
         yield Fault(
             "V06",
-            f"is about another tree: {(spoken or 'none')[:12]}, here is {digest[:12]}",
-            why=f"signed {spoken}, found {digest}",
+            f"is about another tree: {(named or 'none')[:12]}, here is {digest[:12]}",
+            why=f"signed {named}, found {digest}",
             fix="find the evidence that belongs to this tree, or restore the tree that was signed",
-            tree=spoken,
+            tree=named,
         )
 
 
@@ -62,7 +62,7 @@ def check_changed(opened: Opened) -> Iterator[Fault]:
                 path,
                 why=f"signed {signed}, found {found}",
                 fix="restore it from the machine that made it, and find out who can write here",
-                tree=opened.spoken,
+                tree=opened.about,
             )
 
 
@@ -79,7 +79,7 @@ def check_missing(opened: Opened) -> Iterator[Fault]:
                 "missing: it is signed and not there",
                 path,
                 fix="restore it from the machine that made it",
-                tree=opened.spoken,
+                tree=opened.about,
             )
 
 
@@ -97,7 +97,7 @@ def check_added(opened: Opened) -> Iterator[Fault]:
                 "added: it is there and not signed",
                 path,
                 fix="find out who put it there, and remove it",
-                tree=opened.spoken,
+                tree=opened.about,
             )
 
 
@@ -306,7 +306,7 @@ def check_time(opened: Opened) -> Iterator[Fault]:
 def check_release(opened: Opened) -> Iterator[Fault]:
     """A release says that this tag of this model's repository names this very OCI manifest, now.
 
-    A tag alone proves nothing: whoever writes to the registry can point it at an older model with all its
+    A tag alone proves nothing: anyone who writes to the registry can point it at an older model with all its
     true evidence. A release cannot be moved to another tag, repository or manifest. It runs out by its own
     date or by the policy's `maxAge` after its issue, whichever is earlier, and `tuneguard renew` gives the
     tag a new one. None counts that is older than the newest that this machine or its ledger knows; of two

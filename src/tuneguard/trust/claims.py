@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 from tuneguard.findings import Verdict
-from tuneguard.typed import Said
+from tuneguard.typed import JsonStruct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tuneguard.findings import Finding, Skipped
     from tuneguard.trust.policy import Requirement
 
-Body = TypeVar("Body", bound=Said)
-Body_co = TypeVar("Body_co", bound=Said, covariant=True)
+Body = TypeVar("Body", bound=JsonStruct)
+Body_co = TypeVar("Body_co", bound=JsonStruct, covariant=True)
 
 Purpose = Literal["train", "resume", "base", "promote", "load", "release", "renew", "integrity"]
 Sealed = Literal["dataset", "evaluation", "base", "classifier"]
@@ -93,7 +93,7 @@ class Claim(Generic[Body_co]):
 
     @property
     def subject(self) -> str | None:
-        """The digest of the tree that it speaks of, where it names one."""
+        """The digest of the tree that it is about, where it names one."""
         digests = (resource.digest.get("dirHash") for resource in self.statement.subjects)
         return next((digest for digest in digests if digest is not None), None)
 
@@ -103,7 +103,7 @@ class Satisfied:
     """A requirement that is met, and every claim that counts towards it (any one of them will do)."""
 
     requirement: Requirement
-    claims: tuple[Claim[Said], ...]
+    claims: tuple[Claim[JsonStruct], ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Verification:
     digest: str
     findings: tuple[Finding, ...]
     skipped: tuple[Skipped, ...]
-    claims: tuple[Claim[Said], ...]
+    claims: tuple[Claim[JsonStruct], ...]
     satisfied: tuple[Satisfied, ...]
     unmet: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""From a file of evidence to a statement by somebody who may make it: steps V02 to V05 on one piece.
+"""From a file of evidence to a statement by a signer who is allowed to make it: steps V02 to V05.
 
 The order is the point. Nothing that a piece says is decoded before its signature has been checked
 by a key of the policy, and that key's owner has been found to be believable now.
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Difference
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Identity, Policy, Role
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A piece whose signer may say this kind of thing; what exactly it says is still to be judged."""
+    """A piece whose signer may sign this kind of evidence; its content is still to be checked."""
 
     question: Question
     piece: Piece
@@ -38,7 +38,7 @@ class Opened:
     roles: tuple[Role, ...]
     statement: Statement
     kind: str
-    body: Said
+    body: JsonStruct
 
     @cached_property
     def listed(self) -> Manifest | None:
@@ -56,8 +56,8 @@ class Opened:
                 return None
 
     @property
-    def spoken(self) -> str | None:
-        """The tree digest that it speaks of; of a list of files, the list's own."""
+    def about(self) -> str | None:
+        """The tree digest that it is about; of a list of files, the list's own."""
         return self.statement.tree if self.listed is None else self.listed.digest
 
     @cached_property
@@ -107,9 +107,8 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
     """The signature is by the key of an identity that the policy names.
 
     Each key of the policy is tried over the exact bytes. The key id and the hint in the bundle are
-    written by whoever wrote the bundle, so they choose nothing. What fails here was changed after it
-    was signed, or signed by somebody whom the policy does not name: `tuneguard policy explain` lists
-    those whom it does.
+    claims of the bundle's author and choose nothing. A piece that fails here was changed after it was
+    signed, or its signer is not in the policy: `tuneguard policy explain` lists the signers that are.
     """
     for identity in policy.identities.values():
         if bundle.signed_by(identity.key):
@@ -124,7 +123,7 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
 
 
 def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Question) -> Opened:
-    """A role lets the signer say this kind of thing about this model.
+    """A role lets the signer sign this kind of evidence about this model.
 
     Only now is the signed payload decoded: an in-toto statement whose predicate is of a kind that
     we read. The signer must be in a role whose `evidence` names this kind and whose `models` name the
@@ -146,7 +145,7 @@ def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Q
         raise Stop(
             Fault(
                 "V05",
-                f"no role lets {identity.name} ({identity.custodian}) say {predicate.id}{about}",
+                f"no role lets {identity.name} ({identity.custodian}) sign {predicate.id}{about}",
                 fix="have it signed by somebody whom the policy believes about this",
             )
         )

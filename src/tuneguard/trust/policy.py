@@ -118,14 +118,14 @@ class Identity:
         retired = None if self.revoked is None or self.compromised else self.revoked.at
         return min((each for each in (self.valid_until, retired) if each is not None), default=None)
 
-    def speaks(self, now: datetime | None) -> bool:
+    def counts(self, now: datetime | None) -> bool:
         """Whether it makes evidence that counts at `now` or later; None: at some time."""
         return not self.compromised and (now is None or self.ends is None or now < self.ends)
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Who may speak in a role, how many custodians must, what they may say, about which models."""
+    """The identities of a role, how many must agree, which evidence they may sign, about which models."""
 
     name: str
     any_of: tuple[str, ...]
@@ -287,9 +287,9 @@ class Policy:
         return any(each.compromised for each in self.identities.values())
 
     def custodians(self, role: str, now: datetime | None = None) -> frozenset[str]:
-        """Who keeps a key that may speak in `role` at `now`, or at some time."""
+        """The custodians of a key that counts in `role` at `now`, or at some time."""
         names = self.roles[role].any_of if role in self.roles else ()
-        return frozenset(each.custodian for name in names if (each := self.identities[name]).speaks(now))
+        return frozenset(each.custodian for name in names if (each := self.identities[name]).counts(now))
 
 
 # --- Reading it ------------------------------------------------------------------------------------

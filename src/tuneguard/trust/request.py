@@ -46,9 +46,9 @@ class Fault:
     """One thing that is wrong, by the step that saw it.
 
     `path` is a file of the tree; without it the fault is about the piece of evidence itself.
-    `aside` marks evidence that speaks of something else than this question, such as a scan for an
+    `aside` marks evidence that is about something else than this question, such as a scan for an
     earlier attempt: it does not count, and it is nobody's fault. `tree` is the digest that the
-    evidence speaks of, where that is the fault.
+    evidence is about, where that is the fault.
     """
 
     step: str
@@ -138,7 +138,7 @@ def check_question(question: Question) -> Iterator[Fault]:
     the tree is bound for, and the policy demands something for the purpose: for a promotion at
     least provenance, a scan and an evaluation, for loading a verdict, for training a seal, for
     following a tag a release. The tree holds at least one file, and this machine's clock has not gone
-    back behind a release that it has believed. No evidence can mend any of this.
+    back behind a release that it has believed. No evidence can correct any of this.
 
     The model, and the run where one is expected, come from the caller or from the policy by the
     target's repository, never from the tree, its folder's name or its evidence.

@@ -1,7 +1,7 @@
 """Do the claims that are left meet what the policy demands? Steps V17 to V19, on all pieces together.
 
 A requirement is met by any evidence that is good for it, whatever else lies beside it: that is what
-keeps a stranger's file from refusing a tree, and a deleted file from passing one. The exception
+keeps an added file from refusing a tree, and a deleted file from passing one. The exception
 are the results of a promotion attempt, which the ledger holds together (V19).
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuneguard.trust.claims import Claim
     from tuneguard.trust.policy import Requirement
     from tuneguard.trust.request import Question
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Demand:
     """
 
     requirement: Requirement
-    good: tuple[Claim[Said], ...]
-    counted: tuple[Claim[Said], ...]
+    good: tuple[Claim[JsonStruct], ...]
+    counted: tuple[Claim[JsonStruct], ...]
     faults: tuple[About, ...]
 
     @property
@@ -56,7 +56,9 @@ class Demand:
         return bool(self.counted)
 
 
-def check_requirement(question: Question, requirement: Requirement, claims: Sequence[Claim[Said]]) -> Demand:
+def check_requirement(
+    question: Question, requirement: Requirement, claims: Sequence[Claim[JsonStruct]]
+) -> Demand:
     """Each requirement of the purpose is met by enough custodians.
 
     A requirement names a kind of evidence and the roles of which one is enough. Within a role, as
@@ -80,7 +82,7 @@ def check_requirement(question: Question, requirement: Requirement, claims: Sequ
     return Demand(requirement, tuple(good), counted, tuple(faults))
 
 
-def unmet_fault(requirement: Requirement, claims: Iterable[Claim[Said]]) -> Fault:
+def unmet_fault(requirement: Requirement, claims: Iterable[Claim[JsonStruct]]) -> Fault:
     """The plain sentence for a requirement that nothing here meets."""
     others = sorted(
         {
@@ -98,7 +100,7 @@ def unmet_fault(requirement: Requirement, claims: Iterable[Claim[Said]]) -> Faul
     )
 
 
-def _too_old(question: Question, requirement: Requirement, claim: Claim[Said]) -> Fault | None:
+def _too_old(question: Question, requirement: Requirement, claim: Claim[JsonStruct]) -> Fault | None:
     if requirement.max_age is None:
         return None
     if claim.time is None:
@@ -114,12 +116,14 @@ def _too_old(question: Question, requirement: Requirement, claim: Claim[Said]) -
     )
 
 
-def _agreed(question: Question, claims: Sequence[Claim[Said]]) -> tuple[tuple[Claim[Said], ...], list[Fault]]:
+def _agreed(
+    question: Question, claims: Sequence[Claim[JsonStruct]]
+) -> tuple[tuple[Claim[JsonStruct], ...], list[Fault]]:
     """The claims that enough custodians of one role agree in; else how many are missing."""
-    groups: dict[tuple[str, bytes], list[Claim[Said]]] = defaultdict(list)
+    groups: dict[tuple[str, bytes], list[Claim[JsonStruct]]] = defaultdict(list)
     for claim in claims:
         groups[claim.role, _what_it_says(claim)].append(claim)
-    counted: list[Claim[Said]] = []
+    counted: list[Claim[JsonStruct]] = []
     short: list[Fault] = []
     for (role, _), group in groups.items():
         wanted = max(1, question.policy.roles[role].threshold)
@@ -133,11 +137,11 @@ def _agreed(question: Question, claims: Sequence[Claim[Said]]) -> tuple[tuple[Cl
     return tuple(counted), short
 
 
-def _what_it_says(claim: Claim[Said]) -> bytes:
+def _what_it_says(claim: Claim[JsonStruct]) -> bytes:
     """What custodians must agree in: the tree anyway, and what else their kind says of it.
 
     Everybody's own dates and remarks may differ where each looked for themselves (a seal, a verdict).
-    A provenance, a scan or an evaluation tells what happened once: there, every word.
+    A provenance, a scan or an evaluation records what happened once: there, every word.
     """
     match claim.body:
         case Signature():
@@ -150,18 +154,18 @@ def _what_it_says(claim: Claim[Said]) -> bytes:
             return claim.statement.encode()
 
 
-def check_separation(question: Question, claim: Claim[Said]) -> Fault | None:
+def check_separation(question: Question, claim: Claim[JsonStruct]) -> Fault | None:
     """No custodian gives evidence in two roles that the policy keeps apart.
 
-    Custodians count, not keys. Whoever keeps believed keys of both roles for this model counts in
-    neither: were only the evidence at hand compared, leaving a file away could hide that one person
-    both built and promoted. `builder` and `promoter` are apart in every policy.
+    The rule compares custodians, whatever keys they use. A custodian with believed keys of both roles
+    for this model counts in neither role: comparing only the evidence at hand would let a deleted file
+    hide that one person both built and promoted. Every policy separates `builder` and `promoter`.
     """
     for pair in question.policy.separation_of_duties:
         if claim.role not in pair:
             continue
         other = pair[1] if claim.role == pair[0] else pair[0]
-        if claim.custodian in _heard_in(question, other):
+        if claim.custodian in _custodians_in(question, other):
             return Fault(
                 "V18",
                 f"is by {claim.identity} as {claim.role}, and {claim.custodian} keeps a key of {other} too",
@@ -171,11 +175,11 @@ def check_separation(question: Question, claim: Claim[Said]) -> Fault | None:
     return None
 
 
-def _heard_in(question: Question, role: str) -> frozenset[str]:
-    """The custodians who keep a key of `role` for this model that is believed, or heard about earlier.
+def _custodians_in(question: Question, role: str) -> frozenset[str]:
+    """The custodians of the keys of `role` for this model that are believed, or count for earlier evidence.
 
-    A key whose time ran out is heard only where this question asks for what its role says: whoever built last
-    year and promotes now, with another key, is not heard in both.
+    A key whose time ran out counts only where this question asks for the evidence of its role: a custodian
+    who built last year and promotes now, with another key, does not count in both.
     """
     found = question.policy.roles.get(role)
     if found is None or not (question.integrity_only or question.expectation.model in found.models):
@@ -192,12 +196,14 @@ def _heard_in(question: Question, role: str) -> frozenset[str]:
 class Attempt:
     """What is left of the claims after the open attempt's own rules, and what refuses whatever is left."""
 
-    claims: tuple[Claim[Said], ...]
+    claims: tuple[Claim[JsonStruct], ...]
     aside: tuple[About, ...]
     refusing: tuple[About, ...]
 
 
-def check_recorded(question: Question, claims: Sequence[Claim[Said]], present: frozenset[str]) -> Attempt:
+def check_recorded(
+    question: Question, claims: Sequence[Claim[JsonStruct]], present: frozenset[str]
+) -> Attempt:
     """Of an attempt, all that the ledger recorded counts, and nothing else.
 
     The ledger records a scan or an evaluation before its file appears. A recorded file that is
@@ -209,7 +215,7 @@ def check_recorded(question: Question, claims: Sequence[Claim[Said]], present: f
         return Attempt(tuple(claims), (), ())
     kinds = ATTEMPT_BOUND & (question.kinds or frozenset())
     recorded = expected.recorded if expected.attempt is not None else None
-    left: list[Claim[Said]] = []
+    left: list[Claim[JsonStruct]] = []
     aside: list[About] = []
     for claim in claims:
         if recorded is not None and claim.kind in kinds and claim.sha256 not in recorded.get(claim.kind, ()):
@@ -225,7 +231,7 @@ def check_recorded(question: Question, claims: Sequence[Claim[Said]], present: f
     return Attempt(tuple(left), tuple(aside), tuple(refusing))
 
 
-def _contradictions(kind: str, claims: Sequence[Claim[Said]]) -> Iterator[About]:
+def _contradictions(kind: str, claims: Sequence[Claim[JsonStruct]]) -> Iterator[About]:
     files = {claim.statement.encode(): claim.file for claim in claims if claim.kind == kind}
     if len(files) > 1:
         names = ", ".join(sorted(files.values()))
@@ -234,7 +240,7 @@ def _contradictions(kind: str, claims: Sequence[Claim[Said]]) -> Iterator[About]
 
 
 def _lost(
-    kind: str, recorded: Sequence[str], claims: Sequence[Claim[Said]], present: frozenset[str]
+    kind: str, recorded: Sequence[str], claims: Sequence[Claim[JsonStruct]], present: frozenset[str]
 ) -> Iterator[About]:
     counting = {claim.sha256 for claim in claims if claim.kind == kind}
     for sha256 in recorded:

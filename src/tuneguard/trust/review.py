@@ -36,7 +36,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
     "P-CODE": "Code, command or environment of a model may be any; one alone fixes nothing.",
     "P-CONTROL": "An isolation control need not be proven.",
-    "P-RELEASE": "Nobody may say what a tag of a model names, so that it is pulled by digest only.",
+    "P-RELEASE": "No role may sign a release of a model, so that it is pulled by digest only.",
     "P-LOG": "No key of the ledger: the log heads in verdicts are not signed.",
 }
 """What each finding of `weaknesses` means; ``explain ID`` prints it."""
@@ -156,15 +156,15 @@ def _demands(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
                         "P-RELEASE",
                         Severity.LOW,
                         f"no tag of {name} can be followed: " + "; ".join(map(str, reasons)),
-                        "let the promoter say release, or pull by digest",
+                        "let the promoter sign release, or pull by digest",
                     )
                 elif all(reasons):
                     yield (
                         "P-UNMET",
                         Severity.HIGH,
-                        f"{purpose} of {name} demands a {requirement.kind} that nobody may give: "
+                        f"{purpose} of {name} demands a {requirement.kind} that nobody can sign: "
                         + "; ".join(reason for reason in reasons if reason),
-                        f"mend roles, or take the demand out of require.{purpose}",
+                        f"correct roles, or take the demand out of require.{purpose}",
                     )
     if not any(each.kind == "provenance" for each in policy.require["promote"]):
         yield (
@@ -183,19 +183,19 @@ def _cannot(
     if rules is None:
         return f"{role} is not in roles"
     if requirement.kind not in rules.evidence:
-        return f"{role} may not say {requirement.kind}"
+        return f"{role} may not sign {requirement.kind}"
     if model.name not in rules.models:
-        return f"{role} speaks about other models only"
+        return f"{role} gives evidence about other models only"
     named = [policy.identities[name] for name in rules.any_of if _named_by(model, role, name)]
-    custodians = {each.custodian for each in named if each.speaks(now)}
+    custodians = {each.custodian for each in named if each.counts(now)}
     if len(custodians) < rules.threshold:
         plural = "" if rules.threshold == 1 else "s"
-        return f"{role} needs {rules.threshold} custodian{plural}, and {len(custodians)} can speak"
+        return f"{role} needs {rules.threshold} custodian{plural}, and {len(custodians)} can sign"
     return None
 
 
 def _named_by(model: Model, role: str, identity: str) -> bool:
-    """Whether the model's own lists let this identity speak in this role."""
+    """Whether the model's own lists let this identity act in this role."""
     if role == "builder":
         return identity in model.builders
     if role == "data-steward":
@@ -251,22 +251,25 @@ def explain(policy: Policy) -> str:
         if policy.development
         else "A production policy: no verdict made under a development policy counts.",
         "",
-        "Who may speak:",
-        *(f"  {line}" for line in _said_of_roles(policy)),
-        *(f"  Nobody both speaks as {one} and as {other}." for one, other in policy.separation_of_duties),
-        *(f"  {line}" for line in _said_of_identities(policy)),
+        "Who can give evidence:",
+        *(f"  {line}" for line in _explain_roles(policy)),
+        *(
+            f"  No custodian gives evidence both as {one} and as {other}."
+            for one, other in policy.separation_of_duties
+        ),
+        *(f"  {line}" for line in _explain_identities(policy)),
     ]
     for model in policy.models.values():
         lines += [
             "",
             f"{model.name}, at {model.repository}:",
-            *(f"  {line}" for line in _said_of(policy, model)),
+            *(f"  {line}" for line in _explain_model(policy, model)),
         ]
-    lines += ["", "What is demanded:", *(f"  {line}" for line in _said_of_demands(policy))]
+    lines += ["", "What is demanded:", *(f"  {line}" for line in _explain_demands(policy))]
     return "\n".join(lines) + "\n"
 
 
-def _said_of_roles(policy: Policy) -> Iterator[str]:
+def _explain_roles(policy: Policy) -> Iterator[str]:
     if not policy.roles:
         yield "Nobody: there are no roles."
     for role in policy.roles.values():
@@ -275,7 +278,7 @@ def _said_of_roles(policy: Policy) -> Iterator[str]:
             continue
         who = ", ".join(_person(policy.identities[name]) for name in role.any_of)
         many = f" {role.threshold} custodians of" if role.threshold > 1 else ""
-        yield f"{role.name}:{many} {who} may say {_and(sorted(role.evidence))} about {_and(role.models)}."
+        yield f"{role.name}:{many} {who} may sign {_and(sorted(role.evidence))} about {_and(role.models)}."
 
 
 def _person(identity: Identity) -> str:
@@ -283,7 +286,7 @@ def _person(identity: Identity) -> str:
     return identity.name if same else f"{identity.name} ({identity.custodian})"
 
 
-def _said_of_identities(policy: Policy) -> Iterator[str]:
+def _explain_identities(policy: Policy) -> Iterator[str]:
     for identity in policy.identities.values():
         period = [
             f"{word} {moment:%Y-%m-%d %H:%M} UTC"
@@ -304,7 +307,7 @@ def _said_of_identities(policy: Policy) -> Iterator[str]:
             yield f"{identity.name} is believed {' '.join(period)}."
 
 
-def _said_of(policy: Policy, model: Model) -> Iterator[str]:
+def _explain_model(policy: Policy, model: Model) -> Iterator[str]:
     yield f"built by {_or(model.builders)}"
     for rule in model.data:
         yield f"trained on {rule.name}, as sealed by {_or(rule.stewards)}"
@@ -346,7 +349,7 @@ def _listed(each: str | SealedBy | Promoted) -> str:
     return each[:12] if isinstance(each, str) else described(each)
 
 
-def _said_of_demands(policy: Policy) -> Iterator[str]:
+def _explain_demands(policy: Policy) -> Iterator[str]:
     for purpose, requirements in policy.require.items():
         for each in requirements:
             age = "" if each.max_age is None else f", not older than {_age(each.max_age)}"

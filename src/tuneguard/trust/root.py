@@ -72,7 +72,7 @@ def find_root(
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a name exists. What cannot be told is not "no": the next root might be another's."""
+    """Whether a name exists. An unknown answer is not "no": the next root might be another's."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

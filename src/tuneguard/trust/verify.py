@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.attest.evidence import Piece
     from tuneguard.trust.policy import Policy
-    from tuneguard.typed import Said
+    from tuneguard.typed import JsonStruct
 
 __all__ = ["STEPS", "Claim", "Expectation", "Satisfied", "Step", "Verification", "verify"]
 
@@ -140,7 +140,7 @@ def verify(
 class _Examined:
     """One piece after V02 to V16: the claims that it makes, or what is wrong with it."""
 
-    claims: tuple[Claim[Said], ...] = ()
+    claims: tuple[Claim[JsonStruct], ...] = ()
     noted: tuple[About, ...] = ()
 
 
@@ -164,7 +164,7 @@ def _examine(question: Question, piece: Piece) -> _Examined:
     return _Examined(noted=tuple(About(kind, piece.name, fault) for fault in faults))
 
 
-def _claims(opened: Opened) -> tuple[Claim[Said], ...]:
+def _claims(opened: Opened) -> tuple[Claim[JsonStruct], ...]:
     """What the piece says, once for each role in which its signer may say it."""
     return tuple(
         Claim(
@@ -195,7 +195,7 @@ class _Judged:
     def __init__(
         self,
         question: Question,
-        claims: Sequence[Claim[Said]],
+        claims: Sequence[Claim[JsonStruct]],
         noted: Sequence[About],
         present: frozenset[str],
     ) -> None:
@@ -213,10 +213,10 @@ class _Judged:
         self.unmet = frozenset(lost | {each.requirement.kind for each in demands if not each.met})
         everything = [*noted, *attempt.aside, *(about for each in demands for about in each.faults)]
         reasons = [about for about in everything if self._matters(question, about)]
-        told = frozenset(about.fault.tree for about in reasons if about.fault.step in _FILE_BY_FILE)
+        reported = frozenset(about.fault.tree for about in reasons if about.fault.step in _FILE_BY_FILE)
         self.aside = [about for about in everything if not self._matters(question, about)]
-        self.aside += [about for about in reasons if _told_already(about.fault, told)]
-        self.refusing = [about for about in reasons if not _told_already(about.fault, told)]
+        self.aside += [about for about in reasons if _already_reported(about.fault, reported)]
+        self.refusing = [about for about in reasons if not _already_reported(about.fault, reported)]
         self.refusing += attempt.refusing
         explained = {about.kind for about in (*reasons, *attempt.refusing)}
         self.refusing += [
@@ -234,12 +234,12 @@ class _Judged:
 
 
 _FILE_BY_FILE = frozenset({"V07", "V08", "V09"})
-"""The steps that tell file by file how a tree differs from the one that was signed."""
+"""The steps that report file by file how a tree differs from the one that was signed."""
 
 
-def _told_already(fault: Fault, told: frozenset[str | None]) -> bool:
-    """Whether a fault says only that this is not the tree whose differences are told file by file."""
-    return fault.step == "V06" and fault.tree in told
+def _already_reported(fault: Fault, reported: frozenset[str | None]) -> bool:
+    """Whether a fault says only that this is not the tree whose differences are reported file by file."""
+    return fault.step == "V06" and fault.tree in reported
 
 
 _NOBODY = Fault(
@@ -249,9 +249,9 @@ _NOBODY = Fault(
 )
 
 
-def _listed_once(demands: Sequence[Demand]) -> tuple[Claim[Said], ...]:
+def _listed_once(demands: Sequence[Demand]) -> tuple[Claim[JsonStruct], ...]:
     """Each piece that is good for a requirement, once: in the first role that the requirement names."""
-    found: dict[tuple[str, str], Claim[Said]] = {}
+    found: dict[tuple[str, str], Claim[JsonStruct]] = {}
     for demand in demands:
         for claim in sorted(demand.good, key=lambda claim: demand.requirement.roles.index(claim.role)):
             found.setdefault((claim.file, claim.sha256), claim)

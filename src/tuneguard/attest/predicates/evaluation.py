@@ -12,7 +12,7 @@ from msgspec import field
 
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.statement import OnlyTree, TreeSet
-from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times, twice
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times, twice
 
 TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 KIND = "evaluation"
@@ -20,21 +20,21 @@ EXTENSION = "https://tuneguard.dev/evaluation"
 Outcome = Literal["PASSED", "WARNED", "FAILED"]
 
 
-class Configured(Said, frozen=True):
+class Configured(JsonStruct, frozen=True):
     """A tree that was used."""
 
     name: Text
     digest: OnlyTree
 
 
-class Measured(Said, frozen=True):
+class Measured(JsonStruct, frozen=True):
     """A file of the tree."""
 
     path: Text
     sha256: Sha256
 
 
-class SuiteResult(Said, frozen=True):
+class SuiteResult(JsonStruct, frozen=True):
     """What one suite counted."""
 
     id: Text
@@ -53,7 +53,7 @@ class SuiteResult(Said, frozen=True):
             raise ValueError("`count` is more than there were outputs")
 
 
-class Counts(Said, frozen=True, kw_only=True):
+class Counts(JsonStruct, frozen=True, kw_only=True):
     """What was counted."""
 
     finished: Time
@@ -72,7 +72,7 @@ class Counts(Said, frozen=True, kw_only=True):
             raise ValueError("`suites` holds a suite twice")
 
 
-class Evaluation(Said, frozen=True, kw_only=True):
+class Evaluation(JsonStruct, frozen=True, kw_only=True):
     """in-toto test-result v0.1 with an extension field that holds the raw counts.
 
     The statement's one subject is the tree.

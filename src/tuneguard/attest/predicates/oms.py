@@ -25,7 +25,7 @@ from tuneguard.nodes import shown
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.signing.key import KeyType
 from tuneguard.signing.signer import BundleSigner
-from tuneguard.typed import Said, Sha256, Text, twice, written
+from tuneguard.typed import JsonStruct, Sha256, Text, twice, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ ALWAYS_IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
 _SHARD = re.compile(r"(?s)(.+):(0|[1-9]\d{0,18}):([1-9]\d{0,18})")
 
 
-class Listed(Said, frozen=True):
+class Listed(JsonStruct, frozen=True):
     """A file, or with ``method`` ``shards`` a byte range of one, named ``path:start:end``."""
 
     name: Text
@@ -50,7 +50,7 @@ class Listed(Said, frozen=True):
     algorithm: Text
 
 
-class Serialization(Said, frozen=True, kw_only=True, rename=None):
+class Serialization(JsonStruct, frozen=True, kw_only=True, rename=None):
     """How the files are listed. Older bundles have no ``ignore_paths`` (section 11.2)."""
 
     method: Literal["files", "shards"]
@@ -70,7 +70,7 @@ class Serialization(Said, frozen=True, kw_only=True, rename=None):
         return None if self.shard_size is None or self.method == "files" else int(self.shard_size)
 
 
-class Signature(Said, frozen=True, dict=True):
+class Signature(JsonStruct, frozen=True, dict=True):
     """What an OMS predicate lists, in the order of the bundle, and how it was listed.
 
     With ``method`` ``shards`` empty files are not listed at all (section 6.3.2).

@@ -17,7 +17,7 @@ from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import TREE_DIGEST, TreeSet
 from tuneguard.sandbox.state import ControlState
-from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times, twice
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times, twice
 
 TYPE = "https://slsa.dev/provenance/v1"
 KIND = "provenance"
@@ -27,7 +27,7 @@ OLD_BUILD_TYPE = "https://tuneguard.dev/buildtypes/train/v1"
 Class = Literal["final", "intermediate"]
 
 
-class Annotations(Said, frozen=True):
+class Annotations(JsonStruct, frozen=True):
     """What a dependency was to the run."""
 
     role: Annotated[
@@ -45,7 +45,7 @@ class Annotations(Said, frozen=True):
     ] = None
 
 
-class Dependency(Said, frozen=True):
+class Dependency(JsonStruct, frozen=True):
     """Something that the run read."""
 
     name: Text
@@ -77,7 +77,7 @@ class Dependency(Said, frozen=True):
         return self.annotations.version
 
 
-class Control(Said, frozen=True):
+class Control(JsonStruct, frozen=True):
     """An isolation control."""
 
     name: Text
@@ -85,7 +85,7 @@ class Control(Said, frozen=True):
     how: Annotated[Text, about("How the state was found out.")]
 
 
-class Comparison(Said, frozen=True, kw_only=True):
+class Comparison(JsonStruct, frozen=True, kw_only=True):
     """Whether code and configuration were compared with the policy's evaluation set, and how it came out."""
 
     digest: Annotated[TreeSet, about("The policy's evaluation set when the run began.")]
@@ -98,7 +98,7 @@ class Comparison(Said, frozen=True, kw_only=True):
     how: Annotated[Text, about("What was looked through, or why nothing was.")]
 
 
-class Chosen(Said, frozen=True, kw_only=True):
+class Chosen(JsonStruct, frozen=True, kw_only=True):
     """What the person chose."""
 
     model: Text
@@ -118,7 +118,7 @@ class Chosen(Said, frozen=True, kw_only=True):
     ] = None
 
 
-class Observed(Said, frozen=True, kw_only=True):
+class Observed(JsonStruct, frozen=True, kw_only=True):
     """What the builder saw."""
 
     isolation: Annotated[Text, about("same-user: builder and training are the same user on one machine.")]
@@ -153,7 +153,7 @@ class OldObserved(Observed, frozen=True, kw_only=True):
     controls: tuple[Control, ...] = field(name="walls")
 
 
-class Definition(Said, frozen=True, kw_only=True, tag_field="buildType", tag=BUILD_TYPE):
+class Definition(JsonStruct, frozen=True, kw_only=True, tag_field="buildType", tag=BUILD_TYPE):
     """What was built, and from what."""
 
     chosen: Chosen = field(name="externalParameters")
@@ -188,13 +188,13 @@ class OldDefinition(Definition, frozen=True, kw_only=True, tag=OLD_BUILD_TYPE):
     observed: OldObserved = field(name="internalParameters")
 
 
-class Builder(Said, frozen=True):
+class Builder(JsonStruct, frozen=True):
     """Who built it, as a URI."""
 
     id: Text
 
 
-class Metadata(Said, frozen=True):
+class Metadata(JsonStruct, frozen=True):
     """Which run, and when."""
 
     run: Annotated[Text, about("The run id.")] = field(name="invocationId")
@@ -205,14 +205,14 @@ class Metadata(Said, frozen=True):
         check_times(startedOn=self.started, finishedOn=self.finished)
 
 
-class Details(Said, frozen=True):
+class Details(JsonStruct, frozen=True):
     """Who ran it, and when."""
 
     builder: Builder
     metadata: Metadata
 
 
-class Provenance(Said, frozen=True):
+class Provenance(JsonStruct, frozen=True):
     """SLSA provenance v1 with a build type of ours. The statement's one subject is the checkpoint's tree."""
 
     definition: Definition | OldDefinition = field(name="buildDefinition")

@@ -1,7 +1,7 @@
 """Release: a promoter's word about what a tag names, from when until when, above which earlier word.
 
-A tag is a name that whoever writes to the registry can move; a release pointer cannot be moved (TRUST.md
-rule 23). It speaks of the tree alone and names the manifest in its predicate: a subject would make
+A tag is a name that anyone who writes to the registry can move; a release pointer cannot be moved (TRUST.md
+rule 23). It is about the tree alone and names the manifest in its predicate: a subject would make
 ``cosign verify`` accept it as if it were the verdict (rule 22).
 
 The sequence grows with every pointer to a tag. Who has seen one believes none below it, so an old release
@@ -15,13 +15,13 @@ from typing import Annotated
 
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.statement import Sha256Set
-from tuneguard.typed import Count, Said, Text, Time, about, check_times
+from tuneguard.typed import Count, JsonStruct, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/release/v1"
 KIND = "release"
 
 
-class Release(Said, frozen=True, kw_only=True):
+class Release(JsonStruct, frozen=True, kw_only=True):
     """What a tag of a repository names, and until when.
 
     The statement's one subject is the tree.

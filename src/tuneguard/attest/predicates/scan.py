@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from tuneguard.attest.predicate import Predicate
 from tuneguard.findings import Severity
-from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/scan/v1"
 KIND = "scan"
@@ -17,7 +17,7 @@ KIND = "scan"
 _Remark = Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})]
 
 
-class _Finding(Said, frozen=True):
+class _Finding(JsonStruct, frozen=True):
     """What is demanded of a finding. It is kept as it was written, with fields of later versions."""
 
     rule: Text
@@ -33,25 +33,25 @@ _FINDING = msgspec.json.schema(_Finding)["$defs"]
 _FINDING["_Finding"]["properties"]["severity"] = _FINDING["Severity"]
 
 
-class _Findings(Said, frozen=True):
+class _Findings(JsonStruct, frozen=True):
     findings: tuple[_Finding, ...]
 
 
-class Skipped(Said, frozen=True):
+class Skipped(JsonStruct, frozen=True):
     """What could not be looked at, and why."""
 
     path: Text
     reason: Text
 
 
-class Scanner(Said, frozen=True):
+class Scanner(JsonStruct, frozen=True):
     """Our version, and the rule set."""
 
     version: Text
     rules: Annotated[Sha256, about("Digest of the rule set.")]
 
 
-class Scan(Said, frozen=True, kw_only=True):
+class Scan(JsonStruct, frozen=True, kw_only=True):
     """What a scanner found in a tree, and what it could not look at.
 
     The statement's one subject is the tree.

@@ -13,7 +13,7 @@ from tuneguard.attest.predicate import Predicate, only_tree
 from tuneguard.attest.statement import OnlySha256, Statement
 from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.files import printable
-from tuneguard.typed import Count, Said, Text, Time, about, check_times
+from tuneguard.typed import Count, JsonStruct, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/seal/v1"
 KIND = "seal"
@@ -21,14 +21,14 @@ Kind = Literal["dataset", "evaluation", "base"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class Rows(Said, frozen=True):
+class Rows(JsonStruct, frozen=True):
     """For data that has rows."""
 
     count: Count
     digest: Annotated[OnlySha256, about("SHA-256 of the sorted row hashes, 32 bytes each, as in rows-*.bin.")]
 
 
-class Seal(Said, frozen=True, kw_only=True):
+class Seal(JsonStruct, frozen=True, kw_only=True):
     """A data steward's word about a data set, an evaluation set or a base model.
 
     The statement's one subject is the tree of the files listed.

@@ -1,8 +1,8 @@
 """Verdict: a promoter's decision about a tree, for one repository, under one policy.
 
 A SLSA verification summary v1. Only a passed verdict names the OCI manifest as a second subject: tools such
-as ``cosign verify`` accept any predicate about a digest, so a refused verdict must never speak of one. Both
-refused and not-understood are written as FAILED; the reasons tell them apart.
+as ``cosign verify`` accept any predicate about a digest, so a refused verdict must never be about one. Both
+refused and not-understood are written as FAILED; the reasons distinguish them.
 
 Source: SLSA v1.0, "Verification Summary Attestation".
 """
@@ -19,7 +19,7 @@ from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import OnlySha256, Resource, Sha256Set, Statement, only_digest
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
-from tuneguard.typed import Count, Said, Sha256, Text, Time, about, check_times
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times
 
 TYPE = "https://slsa.dev/verification_summary/v1"
 KIND = "verdict"
@@ -40,41 +40,41 @@ class PolicyRef(NamedTuple):
     profile: Profile
 
 
-class Verifier(Said, frozen=True):
+class Verifier(JsonStruct, frozen=True):
     """Who decided, as a URI."""
 
     id: Text
 
 
-class PolicyFile(Said, frozen=True):
+class PolicyFile(JsonStruct, frozen=True):
     """The policy that was decided under."""
 
     uri: Text
     digest: Annotated[OnlySha256, about("SHA-256 of the policy's exact bytes.")]
 
 
-class Input(Said, frozen=True):
+class Input(JsonStruct, frozen=True):
     """A piece of evidence that was used."""
 
     name: Annotated[Text, about("The evidence file's name.")]
     digest: OnlySha256
 
 
-class PolicyVersion(Said, frozen=True):
+class PolicyVersion(JsonStruct, frozen=True):
     """The policy's name and version."""
 
     name: Text
     version: Count
 
 
-class Log(Said, frozen=True):
+class Log(JsonStruct, frozen=True):
     """The ledger's size and RFC 6962 root when it was decided."""
 
     size: Count
     root: Sha256
 
 
-class Decision(Said, frozen=True, kw_only=True):
+class Decision(JsonStruct, frozen=True, kw_only=True):
     """What was decided about."""
 
     model: Text
@@ -89,7 +89,7 @@ class Decision(Said, frozen=True, kw_only=True):
     ] = None
 
 
-class Verdict(Said, frozen=True, kw_only=True):
+class Verdict(JsonStruct, frozen=True, kw_only=True):
     """SLSA verification summary v1 with two extension fields.
 
     The statement's subjects are the tree and, only if it passed, the OCI manifest.

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 @click.option("--source", required=True, metavar="S", help="Record where it came from.")
 @click.option("--license", required=True, metavar="L", help="Record this licence, an SPDX expression.")
 @click.option(
-    "--classification", required=True, metavar="C", help="Record who may see it, for example confidential."
+    "--classification",
+    required=True,
+    metavar="C",
+    help="Record who is allowed to see it, for example confidential.",
 )
 @click.option(
     "--inside",

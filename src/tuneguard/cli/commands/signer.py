@@ -35,7 +35,7 @@ def COMMAND(
     """Sign for other users with the key that --key names, at a Unix socket, until a signal.
 
     They name it as --key unix:///SOCKET. It signs statements that it builds itself, of the kinds and about
-    the models that the policy lets the key's owner speak of, and nothing else.
+    the models that the policy allows to the key's owner, and nothing else.
     """
     from tuneguard.journey.signing_agent import listen as serve
 

@@ -62,13 +62,13 @@ class Persistent(Fact, frozen=True, eq=False):
 
 
 class Import(Fact, frozen=True, eq=False):
-    """A name that the stream imports, once a name, told when the stream ends or breaks."""
+    """A name that the stream imports, once a name, reported when the stream ends or breaks."""
 
     value: Global
 
 
 class Computed(Fact, frozen=True, eq=False):
-    """A name that only running the stream would tell, or that a registry elsewhere holds."""
+    """A name that only running the stream would show, or that a registry elsewhere holds."""
 
     what: str
     offset: int

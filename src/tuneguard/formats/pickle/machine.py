@@ -251,7 +251,7 @@ class Machine:
         self._pos = pos
 
     def _broken(self, reason: str) -> NotRead:
-        # The opcode itself stays unread: whoever asks what follows the pickle is told of it too.
+        # The opcode itself stays unread: what follows the pickle begins with it.
         name = opcodes.NAMES.get(self._data[self._at]) if 0 <= self._at < self._end else None
         where = f" in {name}" if name else ""
         return NotRead(f"the pickle breaks at byte {self._base + self._at:,}{where}: {reason}")

@@ -19,7 +19,7 @@ DICT_KEYS = 20_000
 class Global(msgspec.Struct, eq=False):
     """A name that the stream imports: ``offset`` is where it was first named.
 
-    ``called`` tells whether anything was done with it beyond naming it.
+    ``called`` is whether anything was done with it beyond naming it.
     """
 
     module: str

@@ -27,8 +27,8 @@ def tried(paths: list[str], uid: int) -> str | None:
     for process in _processes():
         if uid in _uids(process):
             return f"process {process} has the command's uid {uid}"
-    for stranger in (NOBODY, uid):
-        found = _reached(paths, stranger)
+    for other in (NOBODY, uid):
+        found = _reached(paths, other)
         if found is not None:
             return f"other users can get to {found}, and meet the command there"
     return None

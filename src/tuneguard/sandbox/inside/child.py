@@ -66,7 +66,7 @@ def _confine(plan: Plan, output: int, handshake: Handshake, *, dropped: bool) ->
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whatever whoever started us had blocked
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the process that started us may have blocked some
     kernel.bound_capabilities()
     if dropped:
         _drop_to(plan["uid"], handshake)

@@ -158,7 +158,7 @@ def drop_capabilities(keep: int = 0) -> None:
 
 
 def join_new_keyring() -> None:
-    """Leave the session keyring of whoever started us for a new, empty, nameless one."""
+    """Leave the session keyring of the user who started us for a new, empty, nameless one."""
     call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
 
 

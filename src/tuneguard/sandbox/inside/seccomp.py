@@ -180,7 +180,7 @@ def offline(machine: str, *, attributes: bool = True) -> bytes:
     """The filter for a step of a plan that needs no network: as `program`, and no socket of any family.
 
     A Unix socket would reach a signing agent, which holds the key that the step does not, or a service that
-    starts what it is told. Nor can the step type into its terminal, whose shell would run that.
+    starts any program. Nor can the step type into its terminal, whose shell would run that.
 
     Without `attributes` it changes no file's mode, owner, attributes or times, either: fchmod(2), which every
     writer of files calls, succeeds and does nothing.

@@ -1,6 +1,6 @@
 """The first process of the sandbox: finishes the controls, starts the command, outlives it by a breath.
 
-The supervisor speaks with it over one Unix socket, a JSON object a line:
+The supervisor and it exchange messages over one Unix socket, a JSON object a line:
 
 ==================  ========================================================================
 ``hello``           from here: we are up. The kernel stamps it with our process id
@@ -120,7 +120,7 @@ def _wait(command: int, line: Line, wake: int) -> list[int | None]:
 
 
 def _reap(command: int) -> int | None:
-    """Collect every ended child, strangers too: orphans come to us. The command's status, if it ended."""
+    """Collect every ended child, adopted ones too: orphans come to us. The command's status, if it ended."""
     found = None
     while True:
         try:

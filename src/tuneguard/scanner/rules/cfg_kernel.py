@@ -42,6 +42,6 @@ RULE = Rule(
     looks_at=(Object,),
     check=_check,
     why="a kernel is binary code that runs in the process that loads the model",
-    fix="remove the entry; whoever loads the model chooses the implementation",
+    fix="remove the entry; the user who loads the model chooses the implementation",
     reference="CWE-829",
 )

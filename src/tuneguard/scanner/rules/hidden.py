@@ -1,7 +1,7 @@
 """The file holds bytes that no reader of its format looks at.
 
 Between the members of an archive, behind the last tensor, after the end mark of a picture: bytes there
-change nothing for whoever loads the file, so a payload, another file or stolen data can travel in them.
+change nothing for the loader of the file, so a payload, another file or stolen data can travel in them.
 
 What to do: write the file again with the tool that it belongs to; the bytes are gone then.
 """

@@ -36,7 +36,7 @@ def _check(fact: Call, context: Context) -> Iterator[tuple[str, Location]]:
             return
     place = context.at(offset=fact.offset, opcode=fact.opcode)
     if isinstance(target, Made) and target.source is None:
-        return  # the name itself is computed: TG-PKL-COMPUTED has told
+        return  # the name itself is computed: TG-PKL-COMPUTED reports it
     if isinstance(target, Global):
         arguments = fact.arguments if isinstance(fact.arguments, tuple) else (fact.arguments,)
         called = f"{printable(target.path)}{describe(arguments).replace(',)', ')')}"

@@ -1,4 +1,4 @@
-"""A pickle imports a name that only running it would tell.
+"""A pickle imports a name that only running it would show.
 
 The name is the result of a call, comes from outside the stream, or is a number in a registry of the
 loading process (extension codes of `copyreg`). Picklers write names as plain text.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def _check(fact: Computed, context: Context) -> Iterator[tuple[str, Location]]:
     place = context.at(offset=fact.offset, opcode=fact.opcode)
-    yield f"would import {printable(fact.what)}, which only loading would tell", place
+    yield f"would import {printable(fact.what)}, which only loading would show", place
 
 
 RULE = Rule(
@@ -32,7 +32,7 @@ RULE = Rule(
     title="a pickle imports a computed name",
     looks_at=(Computed,),
     check=_check,
-    why="a name that is put together at load time is hidden from whoever reads the file",
+    why="a name that is put together at load time is hidden from a reader of the file",
     fix="do not load it; find out who could write the file",
     reference="CWE-502",
 )

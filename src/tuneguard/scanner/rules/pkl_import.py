@@ -26,7 +26,7 @@ def _check(fact: Import | Hold, context: Context) -> Iterator[tuple[str, Locatio
     entry = allowed(fact.value)
     path = printable(fact.value.path)
     if isinstance(fact, Import):
-        # A name that is called as well is told once, by TG-PKL-CALL.
+        # A name that is called as well is reported once, by TG-PKL-CALL.
         if entry is None and not fact.value.called:
             place = context.at(offset=fact.value.offset, opcode=fact.value.opcode)
             yield f"would import {path} when the file is loaded", place

@@ -1,8 +1,8 @@
 """A key that a process of another uid keeps: ``unix:///PATH[?uid=USER]``, where ``tuneguard signer`` listens.
 
 It signs statements only, which it builds itself (`tuneguard.signing.agent_protocol`): not policies, not the
-ledger's heads, not raw files. With ``uid`` (a number or a name) the agent must run as that user. Whoever
-listens there, a signature counts only by a key that the policy lists.
+ledger's heads, not raw files. With ``uid`` (a number or a name) the agent must run as that user. A
+signature counts only by a key that the policy lists, whatever process listens there.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``VAULT_ADDR`` says where, ``VAULT_TOKEN`` or ``~/.vault-token`` who, ``TRANSIT_SECRET_ENGINE_PATH`` the mount
 (``transit``), ``VAULT_NAMESPACE`` the namespace, ``VAULT_CACERT`` the authorities to believe. Without TLS it
-is spoken to on this machine only, and no redirect is followed: the token goes to the address named.
+is used on this machine only, and no redirect is followed: the token goes to the address named.
 
 The latest version of the key at opening is the one that signs. Two calls, with ``read`` on
 ``transit/keys/KEY`` and ``update`` on ``transit/sign/KEY`` (Vault API, "Transit secrets engine").
@@ -192,12 +192,13 @@ class _Vault:
             404: ("there is no such key", "check the key, TRANSIT_SECRET_ENGINE_PATH and VAULT_NAMESPACE"),
             307: ("points to another node", "set VAULT_ADDR to the active node, or to the load balancer"),
         }.get(
-            status, (f"refuses ({status}): {_said(data)}", "see Vault's documentation of the transit engine")
+            status,
+            (f"refuses ({status}): {_reason(data)}", "see Vault's documentation of the transit engine"),
         )
         return UsageError(what, where=self.where, help=help)
 
 
-def _said(data: bytes) -> str:
+def _reason(data: bytes) -> str:
     """The first of Vault's own errors."""
     try:
         errors = read_json(data, "Vault's answer", limit=ANSWER_BYTES)["errors"]

@@ -2,7 +2,7 @@
 
 ``cosign.key`` is the private key (cosign's form or PKCS#8), ``cosign.password`` its passphrase, and
 ``cosign.pub`` the public key, which must be the private one's. The cluster and who we are come from the
-kubeconfig, or from the pod. Needs ``get`` on this one secret. Whoever may read the secret may sign: a key
+kubeconfig, or from the pod. Needs ``get`` on this one secret. Anyone who can read the secret can sign: a key
 service is better.
 """
 

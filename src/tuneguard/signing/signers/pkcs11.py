@@ -151,7 +151,7 @@ def _module(place: _Place) -> Any:
         raise UsageError(
             "the PKCS#11 module is no file that only root or you may write, named by its whole path",
             where=shown,
-            help="whoever writes it runs in the process that signs: name the one that the system installed",
+            help="its author's code runs in the process that signs: name the one that the system installed",
         )
     try:
         return pkcs11.lib(path)

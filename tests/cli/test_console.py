@@ -195,7 +195,7 @@ def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
 
 
 def test_our_own_bug_is_one_line_and_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
-    assert console.Voice().error(RuntimeError("two\nlines")) == 3
+    assert console.Console().error(RuntimeError("two\nlines")) == 3
 
     said = capsys.readouterr().err
     assert said.startswith("error: a bug in Tuneguard: RuntimeError: two lines\n")
@@ -208,7 +208,7 @@ def test_debug_shows_the_traceback(
 ) -> None:
     monkeypatch.setenv("TUNEGUARD_DEBUG", "1")
 
-    console.Voice().error(RuntimeError("two"))
+    console.Console().error(RuntimeError("two"))
 
     assert "RuntimeError: two" in capsys.readouterr().err
 
@@ -216,7 +216,7 @@ def test_debug_shows_the_traceback(
 def test_every_problem_of_a_configuration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     problems = [Problem("unknown key `a`", "t.yaml:1:1", "remove it"), Problem("missing `b`", "t.yaml:2:1")]
 
-    assert console.Voice().error(ConfigurationError(problems)) == 2
+    assert console.Console().error(ConfigurationError(problems)) == 2
 
     assert capsys.readouterr().err == (
         "error: t.yaml:1:1: unknown key `a`\nhelp: remove it\nerror: t.yaml:2:1: missing `b`\n"
