@@ -8,6 +8,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 QUICK_TESTS := tests --ignore=tests/journey --ignore-glob='tests/attacks/test_*.py' --ignore=tests/attacks/sandbox \
   --ignore=tests/interop --ignore=tests/sandbox
 QUICK := -m "not torch and not slow and not sandbox" $(QUICK_TESTS)
+MEASURED := -m "not torch and not sandbox" $(QUICK_TESTS)
 
 .PHONY: demo test test-peers test-frameworks check coverage lint docs bench accept accept-peers accept-frameworks lock clean help
 
@@ -30,10 +31,10 @@ test-frameworks: ## set up the training frameworks once, then what each really w
 	@.venv-frameworks/bin/python -m pytest -q -n 2 --dist loadfile tests/frameworks
 
 check: .check lint  ## the inner loop, under two minutes: lint, types, import contract, the tests of each package
-	@$(BIN)/python -m pytest -q $(PARALLEL) $(QUICK)
+	@$(BIN)/python -m pytest -q $(PARALLEL) --hypothesis-profile=quick $(QUICK)
 
-coverage: .check ## the tests of `make check`, measured: fails below the floor in pyproject.toml
-	@$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report= $(QUICK)
+coverage: .check ## the tests of `make check` and the slow ones beside them, measured: fails below the floor in pyproject.toml
+	@$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report= $(MEASURED)
 
 lint: .check     ## ruff, mypy, the import contract, links and navigation of the documents
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
+from itertools import count
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile(
     "tuneguard", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("tuneguard"), max_examples=20
+)  # `make check`
 hypothesis.settings.load_profile("tuneguard")
 
 
@@ -34,10 +38,19 @@ def pytest_configure(config: pytest.Config) -> None:
                 signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders of their own, one a test."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """TUNEGUARD_HOME is a fresh folder; policy and root variables are unset."""
-    home = tmp_path_factory.mktemp("home") / "tuneguard"
+    parent = next(homes)
+    parent.mkdir()
+    home = parent / "tuneguard"
     monkeypatch.setenv("TUNEGUARD_HOME", str(home))
     for name in ("TUNEGUARD_POLICY", "TUNEGUARD_ROOT", "TUNEGUARD_FAULT_AT", "TUNEGUARD_DEBUG"):
         monkeypatch.delenv(name, raising=False)

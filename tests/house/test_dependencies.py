@@ -7,9 +7,12 @@ import importlib.metadata
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from world.sources import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "tuneguard"
@@ -31,11 +34,12 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
 def imported() -> dict[str, set[str]]:
     """Where each module of another package is imported, by its top name; by `library` too."""
     found: dict[str, set[str]] = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             match node:
                 case ast.Import(names=names):
                     modules = [each.name for each in names]
@@ -51,8 +55,11 @@ def imported() -> dict[str, set[str]]:
     return {name: files for name, files in found.items() if name not in ours}
 
 
+installed_packages = cache(importlib.metadata.packages_distributions)
+
+
 def packages_of(module: str) -> set[str]:
-    return {normalised(name) for name in importlib.metadata.packages_distributions().get(module, ())}
+    return {normalised(name) for name in installed_packages().get(module, ())}
 
 
 @pytest.mark.parametrize("module", imported())
@@ -70,7 +77,7 @@ def test_what_is_imported_is_declared(module: str) -> None:
     [
         (node.args[0].value, node.args[1].value, path.name)
         for path in sorted(SOURCE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "library"

@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from world import results
+from world.sources import parsed
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
@@ -49,7 +50,7 @@ def test_no_test_sets_a_deadline_of_its_own() -> None:
     """`tests/conftest.py` has the one profile of Hypothesis."""
     stray = []
     for path in sorted(TESTS.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("settings", "hypothesis.settings"):
                 stray += [f"{path}:{node.lineno}" for each in node.keywords if each.arg == "deadline"]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import peers
+from world.sources import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def commands(tree: ast.AST) -> Iterator[object]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / "tests")))
 def test_a_module_that_runs_a_program_asks_for_it_by_the_one_helper(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     asked = {name for call, names in calls(tree) if call in ("need", "needs") for name in names}
     run = {command for command in commands(tree) if command in PROGRAMS}
 
@@ -67,6 +68,7 @@ TESTS = "tests/interop/test_openssl.py"
 
 
 @pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="only Debian says what is bare")
+@pytest.mark.slow
 def test_without_a_program_its_tests_are_skipped_and_told_last_by_name(tmp_path: Path) -> None:
     done = outcome(tmp_path, TESTS, TUNEGUARD_PEERS="")
 
@@ -77,6 +79,7 @@ def test_without_a_program_its_tests_are_skipped_and_told_last_by_name(tmp_path:
 
 
 @pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="only Debian says what is bare")
+@pytest.mark.slow
 def test_where_programs_are_required_a_missing_one_fails(tmp_path: Path) -> None:
     done = outcome(tmp_path, TESTS, "-x", TUNEGUARD_PEERS="required")
 

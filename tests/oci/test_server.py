@@ -22,6 +22,8 @@ from tuneguard.oci.server import Server
 from world.layouts import EVIDENCE, FILES, MODEL
 from world.registries import INDEX, asked_range, serving
 
+pytestmark = pytest.mark.slow
+
 FAST = Timing(idle=3600, whole=3600, wait=0, sleep=lambda _: None)
 DATA = b"weights" * 1000
 DIGEST = digest_of(DATA)

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -383,22 +384,30 @@ def _pool(ca: Path | None, timing: Timing) -> Any:
 
         return Connection
 
-    try:
-        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except OSError as error:
-        raise UsageError(
-            "holds no authorities' certificates", where=printable(str(ca)), help="give a file in PEM"
-        ) from error
+    @cache
+    def context() -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=None if ca is None else str(ca))
+        except OSError as error:
+            raise UsageError(
+                "holds no authorities' certificates", where=printable(str(ca)), help="give a file in PEM"
+            ) from error
+
+    class Secure(watched(HTTPSConnection)):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **{**more, "ssl_context": context()})
+
+    if ca is not None:
+        context()
     manager = urllib3.PoolManager(
         num_pools=8,
         maxsize=8,
         timeout=urllib3.Timeout(connect=timing.connect, read=timing.idle),
-        ssl_context=context,
         blocksize=BLOCK,
     )
     manager.pool_classes_by_scheme = {
         "http": type("Plain", (HTTPConnectionPool,), {"ConnectionCls": watched(HTTPConnection)}),
-        "https": type("Secure", (HTTPSConnectionPool,), {"ConnectionCls": watched(HTTPSConnection)}),
+        "https": type("Secure", (HTTPSConnectionPool,), {"ConnectionCls": Secure}),
     }
     return manager
 

@@ -27,7 +27,7 @@ from world.keys import signer
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("openssl")
+pytestmark = [pytest.mark.needs("openssl"), pytest.mark.slow]
 
 OURS = ("With Tuneguard", "The verdict, with cosign")
 """Blocks that need a program that is not part of every system: here they only say what they were given."""

@@ -16,6 +16,8 @@ from jinja2 import Environment
 from tuneguard.errors import NotUnderstood
 from tuneguard.formats.jinja import read_template
 
+pytestmark = pytest.mark.slow
+
 TEMPLATES = 500
 """Templates of one seed: a few seconds."""
 
