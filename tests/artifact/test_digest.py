@@ -82,6 +82,16 @@ def test_each_file_has_its_size_and_hash(tree):
     )
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Few files are enough for worker processes: `MANY` are."""
+    monkeypatch.setattr(parallel, "BLOCK_FILES", 64)
+    monkeypatch.setattr(parallel, "WORTH_PROCESSES", 128)
+
+
+MANY = 300
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_the_number_of_lanes_does_not_matter(tree, workers):
     root = tree({**many(300), "w": os.urandom(LARGE), "v": os.urandom(LARGE * 2)})
@@ -99,8 +109,8 @@ def test_many_small_files_are_hashed_by_processes_with_the_same_result(tree):
     }
 
 
-@pytest.mark.parametrize("count", [3, parallel.WORTH_PROCESSES + 700])
-def test_progress_is_told_in_bytes_and_ends_at_the_total(tree, count):
+@pytest.mark.parametrize("count", [3, MANY])
+def test_progress_is_told_in_bytes_and_ends_at_the_total(tree, small_blocks, count):
     files = {**many(count), "w": os.urandom(LARGE)}
     meddler = Meddler()
 
@@ -160,8 +170,8 @@ def test_a_change_names_the_file_and_says_what_to_do(tree):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_one_changed_file_among_thousands_in_worker_processes_refuses(tree, moment):
-    root = tree(many(parallel.WORTH_PROCESSES + 700))
+def test_one_changed_file_among_many_in_worker_processes_refuses(tree, small_blocks, moment):
+    root = tree(many(MANY))
     meddler = Meddler(**{moment: lambda: (root / "rows/3/10.json").write_bytes(b"xx")})
 
     with pytest.raises(ChangedWhileRead, match=r"rows/3/10\.json"):
@@ -217,8 +227,8 @@ def test_a_file_that_holds_more_or_less_than_it_says_is_not_hashed(tmp_path, mon
         hasher.Hasher(-1).hash_open(file.fileno())
 
 
-@pytest.mark.parametrize("count", [1, parallel.WORTH_PROCESSES + 700])
-def test_an_unreadable_file_is_told_as_such(tree, count):
+@pytest.mark.parametrize("count", [1, MANY])
+def test_an_unreadable_file_is_told_as_such(tree, small_blocks, count):
     root = tree({"a": b"", **many(count)})
     (root / "rows/0/0.json").chmod(0)
     with directory(root) as descriptor, as_nobody(), pytest.raises(CannotLook) as caught:
@@ -227,8 +237,8 @@ def test_an_unreadable_file_is_told_as_such(tree, count):
     assert str(caught.value) == "permission denied at tree/rows/0/0.json"
 
 
-def test_an_interrupt_ends_all_lanes_and_processes(tree):
-    root = tree({**many(parallel.WORTH_PROCESSES + 700), "w": os.urandom(LARGE)})
+def test_an_interrupt_ends_all_lanes_and_processes(tree, small_blocks):
+    root = tree({**many(MANY), "w": os.urandom(LARGE)})
 
     def interrupt() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -239,8 +249,8 @@ def test_an_interrupt_ends_all_lanes_and_processes(tree):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("hash")]
 
 
-def test_a_refused_tree_ends_the_processes_that_began_early(tree):
-    root = tree(many(parallel.WORTH_PROCESSES + 700))
+def test_a_refused_tree_ends_the_processes_that_began_early(tree, small_blocks):
+    root = tree(many(MANY))
     (root / "rows/6/link").symlink_to("/etc/passwd")
 
     with pytest.raises(ForbiddenTree):

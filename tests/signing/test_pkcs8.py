@@ -34,6 +34,12 @@ def test_the_derivation_is_scrypt_and_nothing_of_the_key_is_readable():
     assert private[-20:] not in der
 
 
+def test_a_guess_costs_sixteen_mebibytes_and_is_repeated(shipped_work):
+    n, r, p = shipped_work
+
+    assert (128 * n * r, p) == (16 << 20, 5)
+
+
 @given(st.integers(min_value=0, max_value=1 << 40))
 def test_integers_are_der_with_the_fewest_bytes_and_never_negative(value):
     encoded = _integer(value)

@@ -18,9 +18,10 @@ from tuneguard.signing.bundle import make_bundle, read_bundle
 from tuneguard.signing.key import PublicKey
 from tuneguard.signing.signer import kinds_by_scheme, needs_passphrase, open_signer
 from world.keys import no_passphrase
+from world.signers import pkcs11
 
 MODULES = sorted(module.name for module in pkgutil.iter_modules(folder_of_signers.__path__))
-MARKS = {"pkcs11": pytest.mark.needs("softhsm2-util", "pkcs11-tool")}
+MARKS = {"pkcs11": pkcs11.MARKS}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in MODULES], scope="module")

@@ -17,11 +17,9 @@ from world import certificates
 from world.keys import no_passphrase
 from world.services import environment
 from world.signers import pkcs11 as world
+from world.signers.pkcs11 import on_token, with_library
 
 PIN = world.PASSPHRASE.decode()
-
-
-on_token = pytest.mark.needs("softhsm2-util", "pkcs11-tool")
 
 
 def opened(uri, pin=world.PASSPHRASE):
@@ -142,6 +140,7 @@ def test_a_uri_that_says_too_little_or_what_we_do_not_know_is_refused(uri):
         opened(uri)
 
 
+@with_library
 @pytest.mark.parametrize("mode", [0o777, 0o664])
 def test_attack_a_module_that_others_may_write_is_not_loaded(tmp_path, mode):
     planted = tmp_path / "module.so"
@@ -152,6 +151,7 @@ def test_attack_a_module_that_others_may_write_is_not_loaded(tmp_path, mode):
         opened(f"pkcs11:object=a?module-path={planted}")
 
 
+@with_library
 def test_a_module_that_is_none_is_said(tmp_path):
     planted = tmp_path / "module.so"
     planted.write_bytes(b"inert")

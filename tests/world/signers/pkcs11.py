@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import tempfile
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from world.needs import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PASSPHRASE = b"correct-1234"
 LABEL = "tuneguard"
@@ -33,6 +36,18 @@ TYPES = {
     "ed25519": ("EC:edwards25519", "03"),
     "rsa": ("rsa:2048", "04"),
 }
+
+
+with_library = pytest.mark.skipif(find_spec("pkcs11") is None, reason="the extra hsm is not installed")
+MARKS = (pytest.mark.needs("softhsm2-util", "pkcs11-tool"), with_library)
+"""Of each test that signs in the token."""
+
+
+def on_token(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that signs in the token."""
+    for mark in MARKS:
+        test = mark(test)
+    return test
 
 
 def module() -> str:
