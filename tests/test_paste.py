@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import tuneguard
 from tuneguard import paste
-from world.sources import parsed
 
 NAMES = (
     "$(touch PWNED)",
@@ -84,7 +83,7 @@ def test_no_sentence_puts_a_value_into_a_command_by_itself():
     command = re.compile(r"\b(?:tuneguard [a-z-]+|chmod)\b")
     found = []
     for path in Path(tuneguard.__file__).parent.rglob("*.py"):
-        for node in ast.walk(parsed(path)):
+        for node in ast.walk(ast.parse(path.read_text())) if command.search(path.read_text()) else ():
             if isinstance(node, ast.JoinedStr) and any(
                 isinstance(part, ast.FormattedValue) for part in node.values
             ):

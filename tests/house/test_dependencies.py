@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from world.sources import parsed
-
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "tuneguard"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = "core"
 RUN_BY_OTHERS = {"evaluation"}
 """Extras whose packages the sandboxed evaluation loads."""
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def declared() -> dict[str, set[str]]:
@@ -62,20 +65,17 @@ def packages_of(module: str) -> set[str]:
     return {normalised(name) for name in installed_packages().get(module, ())}
 
 
-@pytest.mark.parametrize("module", imported())
-def test_what_is_imported_is_declared(module: str) -> None:
+def test_what_is_imported_is_declared() -> None:
     everything = set().union(*declared().values())
-    names = packages_of(module)
-    if not names:
-        pytest.skip(f"{module} is not installed here")
+    names = {module: packages_of(module) for module in imported()}
 
-    assert names & everything, f"{module} ({', '.join(names)}) is imported by {imported()[module]}"
+    assert {module: imported()[module] for module, of in names.items() if of and not of & everything} == {}
+    skip_missing(names)
 
 
-@pytest.mark.parametrize(
-    ("module", "extra", "path"),
-    [
-        (node.args[0].value, node.args[1].value, path.name)
+def test_the_extra_that_an_error_names_installs_the_library() -> None:
+    named = {
+        (node.args[0].value, node.args[1].value)
         for path in sorted(SOURCE.rglob("*.py"))
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
@@ -83,14 +83,22 @@ def test_what_is_imported_is_declared(module: str) -> None:
         and node.func.id == "library"
         and len(node.args) == 2
         and all(isinstance(each, ast.Constant) for each in node.args)
-    ],
-)
-def test_the_extra_that_an_error_names_installs_the_library(module: str, extra: str, path: str) -> None:
-    names = packages_of(module.partition(".")[0])
-    if not names:
-        pytest.skip(f"{module} is not installed here")
+    }
+    names = {module: packages_of(module.partition(".")[0]) for module, _ in named}
+    brought = declared()
 
-    assert names & (declared()[CORE] | declared()[extra]), path
+    assert {
+        (module, extra)
+        for module, extra in named
+        if names[module] and not names[module] & (brought[CORE] | brought[extra])
+    } == set()
+    skip_missing(names)
+
+
+def skip_missing(names: dict[str, set[str]]) -> None:
+    """Say of which modules nothing could be known."""
+    if missing := sorted(module for module, of in names.items() if not of):
+        pytest.skip(f"not installed here: {', '.join(missing)}")
 
 
 def test_what_is_declared_is_imported() -> None:
