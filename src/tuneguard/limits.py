@@ -45,6 +45,10 @@ PROBLEMS = 50
 DATA_SETS = 64
 """Training data sets of one run: each is a mount of the sandbox."""
 
+SAVED_ENTRIES = 1_000
+"""Files of data sets that ``save_to_disk`` left and that are mounted one by one; the folders of further ones
+are read-only."""
+
 GENERATIONS = 64
 """Trees that `trace` follows back from a checkpoint to those that it began from."""
 

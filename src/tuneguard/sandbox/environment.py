@@ -66,6 +66,27 @@ def clean_environment(
     }
 
 
+def caches(scratch: str) -> dict[str, str]:
+    """Where libraries keep what they compute or fetch, below the folder `scratch`.
+
+    By default some of these lie in ``/tmp``, which is memory, and some beside the home folder's other files.
+    """
+    cache = f"{scratch}/.cache"
+    return {
+        "XDG_CACHE_HOME": cache,
+        "HF_HOME": f"{cache}/huggingface",
+        "HF_HUB_CACHE": f"{cache}/huggingface/hub",
+        "HF_DATASETS_CACHE": f"{cache}/huggingface/datasets",
+        "TORCH_HOME": f"{cache}/torch",
+        "TORCH_EXTENSIONS_DIR": f"{cache}/torch_extensions",
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
+        "TRITON_CACHE_DIR": f"{cache}/triton",
+        "CUDA_CACHE_PATH": f"{cache}/cuda",
+        "NUMBA_CACHE_DIR": f"{cache}/numba",
+        "MPLCONFIGDIR": f"{cache}/matplotlib",
+    }
+
+
 def own_package() -> tuple[Path, ...]:
     """The folder to import ``tuneguard`` from, for `Confinement.packages`.
 

@@ -26,6 +26,8 @@ _SECRET = re.compile(
     r"|(^|_)(AUTH|AUTHORIZATION|KEY|KEYS|PASS|PAT|PWD|TOKEN)(_|$)|TOKEN$"
 )
 _LOADERS = ("LD_", "PYTHON")
+PREFIX = "TUNEGUARD_"
+"""How the names of the variables begin that tell a training where its things are."""
 _OURS = frozenset(clean_environment())
 _LONGEST = 4096
 
@@ -37,7 +39,7 @@ def fault_of(name: str) -> str | None:
         return "is not the name of a variable"
     if large.startswith(_LOADERS):
         return "has the loader or the interpreter run other code"
-    if large in _OURS:
+    if large in _OURS or large.startswith(PREFIX):
         return "is set by Tuneguard"
     if _SECRET.search(large):
         return "looks like the name of a secret"

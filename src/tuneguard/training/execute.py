@@ -14,13 +14,13 @@ from tuneguard.artifact import snapshot
 from tuneguard.attest.predicates import provenance
 from tuneguard.display import rfc3339, shown
 from tuneguard.errors import Interrupted, Refused
-from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
-from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Confinement
+from tuneguard.sandbox.environment import caches, clean_environment
 from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.training import claims, controls, environment
+from tuneguard.training import claims, controls, environment, mounts
 from tuneguard.training.handover import Handover
-from tuneguard.training.inputs import DATA, INSIDE, still_the_same
+from tuneguard.training.inputs import still_the_same
 from tuneguard.training.prepare import bounds_of
 from tuneguard.training.transcript import Transcript
 
@@ -65,17 +65,8 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
     pipeline, claimed = project.pipeline, prepared.claimed
     scratch = claimed.work / "scratch"
     scratch.mkdir(mode=0o700)
-    by_role = {item.role: item for item in prepared.inputs}
-    values = {
-        "code": by_role["code"].inside,
-        "config": f"{by_role['config'].inside}/{by_role['config'].dependency.name}",
-        "data": DATA,
-        "base": by_role["base"].inside,
-        "checkpoint": f"{INSIDE}/checkpoint",
-        "scratch": f"{INSIDE}/scratch",
-        "run": claimed.run,
-    }
-    command = spec.fill(pipeline.train.command, values, python=sys.executable)
+    command = spec.fill(pipeline.train.command, mounts.values(prepared), python=sys.executable)
+    own = mounts.variables(prepared, project)
     deadline, bounds = pipeline.train.deadline.total_seconds(), bounds_of(project)
     project.reporter.emit(
         "Training",
@@ -87,13 +78,11 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
         outcome = prepared.backend.run(
             Confinement(
                 command=command,
-                binds=(
-                    *(Bind(path, inside) for path, inside in prepared.gathered.mounted()),
-                    Bind(claimed.written, values["checkpoint"], writable=True, identity=claimed.identity),
-                    Bind(scratch, values["scratch"], writable=True),
+                binds=mounts.binds(prepared, scratch),
+                workdir=mounts.SCRATCH,
+                environment=clean_environment(
+                    home=mounts.SCRATCH, more={**caches(mounts.SCRATCH), **pipeline.train.env, **own}
                 ),
-                workdir=values["scratch"],
-                environment=clean_environment(home=values["scratch"], more=pipeline.train.env),
                 deadline=deadline,
                 blocks=transcript.hear,
                 file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
