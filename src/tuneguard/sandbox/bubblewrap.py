@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard.errors import UsageError
 from tuneguard.sandbox.launch import ENVIRONMENT, Launch
-from tuneguard.sandbox.layout import UID
+from tuneguard.sandbox.layout import HOST, UID
 from tuneguard.sandbox.supervise import supervise
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NAMESPACES = (
         "--unshare-uts",
         "--unshare-cgroup-try",
     ),
-    *("--hostname", "sandbox"),
+    *("--hostname", HOST),
     *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
 )
 

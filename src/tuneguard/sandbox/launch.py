@@ -80,6 +80,7 @@ def plan_of(
         "drop": layout.DROPPED + process if launch.drops else None,
         "given": [os.path.realpath(bind.source) for bind in confinement.binds],
         "uid": layout.UID,
+        "host": layout.HOST,
         "top": layout.top(places),
         "readonly": [place.target for place in shown if not place.writable],
         "writable": [place.target for place in shown if place.writable],

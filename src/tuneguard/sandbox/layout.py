@@ -62,10 +62,13 @@ containers are given (up to 0x6FFFFFFF) and below what systemd keeps for itself 
 
 SCRATCH = "/scratch"
 
+HOST = "sandbox"
+"""The host's name inside. It leads to loopback, where the processes of a training look for each other."""
+
 MADE = {
     "passwd": f"tuneguard:x:{UID}:{UID}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
     "group": f"tuneguard:x:{UID}:\nnogroup:x:65534:\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "hosts": f"127.0.0.1 localhost {HOST}\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """Files of ``/etc`` that are made up."""

@@ -51,7 +51,7 @@ def _run(plan: Plan, line: Line, output: int) -> None:
         if plan["root"] is not None:
             dropped = root.build(plan["root"], plan["drop"])
             kernel.raise_loopback()
-            socket.sethostname("sandbox")
+            socket.sethostname(plan["host"])
         if dropped:
             os.fchown(output, plan["drop"], plan["drop"])  # so that /dev/stdout can be opened
     except OSError as error:
