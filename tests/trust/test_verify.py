@@ -882,14 +882,16 @@ def test_steps_are_numbered_in_order_and_each_explains_itself() -> None:
 def test_the_page_about_verification_is_what_the_steps_say() -> None:
     head = """# Verification
 
-Evidence lies beside a tree in its evidence folder. Verification reads all of it and answers one
-question: does it meet what the signed policy demands for this purpose, this model and this run? The
-steps below are taken in this order, and every fault is reported under its step's number, not the
-first one only. `tuneguard explain V07` prints one of these sections; `make accept` rewrites this page.
+The evidence of a tree lies beside it in its evidence folder. Verification reads all of it and answers
+one question: does it meet the signed policy's demands for this purpose, this model and this run? The
+steps below are taken in this order, and every fault is reported under its step's number.
+`tuneguard explain V07` prints one of these sections; `make accept` rewrites this page.
 
-Two laws hold. Adding evidence never refuses what would pass, so deleting a file never passes what
-would be refused: a fault of one piece matters only where nothing else meets the requirement. And
-nothing is dropped in silence: what does not count is listed with the step that says why.
+Two properties hold:
+
+- Adding evidence never refuses what would pass, so deleting a file never passes what would be refused. A
+  fault of one piece matters only where no other piece meets the requirement.
+- Every piece that does not count is listed with the step and the reason.
 """
     sections = [f"## {step.id} {step.title}\n\n{step.text}\n" for step in STEPS]
 

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 def check_identity(identity: Identity, question: Question) -> None:
     """The signer is believed: the key's time has come, has not run out, and it is not revoked.
 
-    A key that the policy marks ``format: blob`` signs raw bytes, as ``cosign sign-blob`` does, and is
-    believed about no statement: what was signed as one is never read as the other.
+    A key that the policy marks ``format: blob`` signs raw bytes, as ``cosign sign-blob`` does. It is
+    believed about no statement: bytes that were signed as one type are never read as the other.
 
     A signer's own date proves nothing, so validity is judged at the time of verification. A revocation
-    ends everything that the key ever signed, whatever date it bears, unless its reason is `retired` or
-    `superseded`: that is the same as `validUntil`. For loading, for following a tag and for renewing it,
-    a key whose time ran out still counts for what it signed before (V21). For everything else its evidence
-    has ended, and somebody whose key is believed makes it anew.
+    ends everything that the key ever signed, whatever its date. A revocation with the reason `retired`
+    or `superseded` is the same as `validUntil`. For loading, for following a tag and for renewing it,
+    evidence that an expired key signed before its end still counts (V21). For every other purpose it
+    has ended, and a signer whose key is believed makes it again.
     """
     if identity.form == "blob":
         raise Stop(
@@ -76,9 +76,9 @@ def has_ended(identity: Identity, now: datetime) -> bool:
 def check_until(opened: Opened) -> Iterator[Fault]:
     """What a key signed before its time ended goes on counting for loading.
 
-    Of a key whose time ran out, a verdict or a release counts that is dated before that. The date is the
-    signer's own and prints as claimed: a thief of such a key can write an earlier date, so a stolen
-    key is revoked, also when its time is over. What bears no date, or a later one, does not count.
+    A verdict or a release by an expired key counts if its date is before the key's end. The date is the
+    signer's own and prints as claimed: a thief of such a key can write an earlier date, so revoke a
+    stolen key even if it has expired. Evidence without a date, or with a later one, does not count.
     """
     identity = opened.identity
     if identity.ends is None or not has_ended(identity, opened.question.expectation.now):
@@ -94,15 +94,16 @@ def check_until(opened: Opened) -> Iterator[Fault]:
 def check_relied(opened: Opened) -> Iterator[Fault]:
     """Nobody whose evidence it relies on is revoked for compromise.
 
-    A verdict names all whose evidence counted when it was decided: who signed, built, scanned and evaluated,
-    who sealed data, base, evaluation set and classifier. A provenance names those who vouched for the run
-    that it resumed; and who sealed its base, which is the provenance gate's to judge. The key counts, not the
-    name: a renamed identity is the same one, and a name that was given to another key is not. A key whose
-    time ran out, or that was retired, ends nothing here.
+    A verdict names everyone whose evidence counted when it was decided: those who signed, built,
+    scanned and evaluated, and those who sealed data, base, evaluation set and classifier. A provenance
+    names those who vouched for the run that it resumed, and the steward who sealed its base, which the
+    provenance gate checks. Identities are compared by key: a renamed identity is the same one, and a
+    name that now belongs to another key is a different one. A key that expired or was retired ends
+    nothing here.
 
-    A key that the policy does not name any more refuses: whether it was given up in good order or stolen
-    is not known. So a policy keeps the keys that it once believed, with `validUntil` or `revoked`. A verdict
-    that names nobody, as verdicts did at first, refuses under a policy that has a compromised key.
+    A key that the policy no longer names refuses, because the reason for its removal is unknown. So a
+    policy keeps the keys that it once believed, with `validUntil` or `revoked`. A verdict of the first
+    format, which names no identities, refuses under a policy that has a compromised key.
     """
     body, policy = opened.body, opened.question.policy
     if not isinstance(body, Verdict | Provenance) or (isinstance(body, Verdict) and not body.passed):

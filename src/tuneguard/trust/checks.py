@@ -32,8 +32,8 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
     """The statement is about exactly this tree.
 
     Its subject is the tree digest that was computed here. A statement that lists the files (a
-    signature, a seal) is compared file by file in the next three steps, so that a person sees which
-    ones; where only the tree's digest is known, the list's own digest is compared.
+    signature, a seal) is compared file by file in the next three steps, so that the report names the
+    files. Where only the tree's digest is known, the list's own digest is compared.
     """
     named, digest = opened.about, opened.question.digest
     if named != digest and not opened.difference:
@@ -49,10 +49,9 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
 def check_changed(opened: Opened) -> Iterator[Fault]:
     """Every listed file has its digest.
 
-    A file with other bytes than those that were signed is reported with both digests: the one that
-    was signed and the one that was found. Somebody, or a failing disk, changed it after the signature.
-    Restore the file from the machine that made it, or train again under a new run id, and find out who
-    can write where it lay.
+    A file whose bytes differ from the signed ones is reported with both digests: the signed one and the
+    found one. A person or a failing disk changed it after the signature. Restore the file from the
+    machine that made it, or train again under a new run id, and find out who can write to its folder.
     """
     if opened.difference:
         for path, signed, found in opened.difference.changed:
@@ -69,8 +68,8 @@ def check_changed(opened: Opened) -> Iterator[Fault]:
 def check_missing(opened: Opened) -> Iterator[Fault]:
     """Every listed file is there.
 
-    A tree from which something was taken away is not the tree that was signed, even if what is left
-    loads. Restore the file; evidence is never cut down to fit.
+    A tree without one of its files is another tree than the signed one, even if the rest loads. Restore
+    the file; evidence is never reduced to fit a tree.
     """
     if opened.difference:
         for path in opened.difference.missing:
@@ -86,9 +85,9 @@ def check_missing(opened: Opened) -> Iterator[Fault]:
 def check_added(opened: Opened) -> Iterator[Fault]:
     """Every file that is there is listed.
 
-    The world is closed: there is no list of names that may be overlooked, and what a foreign
-    signature says it ignores is not ignored here. A file beside the weights can be code that a loader
-    runs. Find out who put it there, and remove it.
+    Every file counts. There is no list of ignored names, and files that a foreign signature declares as
+    ignored count here. A file beside the weights can be code that a loader runs. Find out who put it
+    there, and remove it.
     """
     if opened.difference:
         for path in opened.difference.added:
@@ -104,8 +103,8 @@ def check_added(opened: Opened) -> Iterator[Fault]:
 def check_names(opened: Opened) -> Iterator[Fault]:
     """Provenance and verdict name the expected model, and the expected run.
 
-    An old checkpoint with all its true evidence, put where a new run's should be, is found here: each
-    file and each signature is right, and it is still not what was asked for.
+    This step finds an old checkpoint that lies, with all its true evidence, in the place of a new
+    run's: each file and each signature is right, and the checkpoint is another one than expected.
     """
     body, expected = opened.body, opened.question.expectation
     if not isinstance(body, Provenance | Verdict) or opened.question.integrity_only:
@@ -122,8 +121,8 @@ def check_names(opened: Opened) -> Iterator[Fault]:
 def check_class(opened: Opened) -> Iterator[Fault]:
     """Only a final checkpoint is promoted, and only one is the promoted base of another run.
 
-    A run that was stopped by its deadline or a signal may be signed as `intermediate`. One can resume
-    from it (`tuneguard run --resume`), and not promote it.
+    The checkpoint of a run that was stopped by its deadline or a signal may be signed as
+    `intermediate`. A run can resume from it (`tuneguard run --resume`); a promotion refuses it.
     """
     if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose not in (
         "promote",
@@ -156,10 +155,10 @@ def check_builder(opened: Opened) -> Iterator[Fault]:
 def check_seal(opened: Opened) -> Iterator[Fault]:
     """A seal makes the tree what it is to be used as.
 
-    A data set bears a name that the policy lists for the model, sealed by one of the stewards
-    listed beside that name. An evaluation set, a base or a classifier is sealed as such, and its
-    tree digest is one that the policy lists; or the policy lists a name, and one of the stewards beside
-    it sealed the tree under that name. Empty lists allow nothing.
+    A data set has a name that the policy lists for the model, and one of the stewards listed for that
+    name sealed it. An evaluation set, a base or a classifier is sealed as such, and the policy lists
+    its tree digest; or the policy lists a name, and one of the stewards listed for it sealed the tree
+    under that name. Empty lists allow nothing.
     """
     body, question = opened.body, opened.question
     model = question.model
@@ -226,8 +225,9 @@ def _check_listed(opened: Opened, body: Seal, sealed: str) -> Iterator[Fault]:
 def check_attempt(opened: Opened) -> Iterator[Fault]:
     """A scan and an evaluation name the open promotion attempt.
 
-    Results of earlier attempts are left aside: they count neither for nor against, so that nobody
-    can choose the luckiest. Of each kind one result counts for an attempt; two different ones refuse.
+    Results of earlier attempts are ignored: they count neither for nor against, so that nobody can
+    choose the best of several results. One result of each kind counts for an attempt; two different
+    ones refuse.
     """
     body, expected = opened.body, opened.question.expectation
     if (
@@ -246,11 +246,11 @@ def check_attempt(opened: Opened) -> Iterator[Fault]:
 def check_verdict(opened: Opened) -> Iterator[Fault]:
     """A verdict says that this tree passed, for this model's repository, as this very OCI manifest.
 
-    The manifest's digest is computed from the tree and the repository is taken from the policy;
-    the verdict must name both. For a base whose files are not at hand, the tree's digest is compared alone.
-    It was made under a policy of the same name, of any version: a verdict outlives a newer policy while
-    that still believes the signer and keeps the repository. A production policy accepts no verdict that
-    was made under a development policy.
+    The manifest's digest is computed from the tree and the repository is taken from the policy; the
+    verdict must name both. For a base whose files are not at hand, only the tree's digest is compared.
+    The verdict was made under a policy of the same name, of any version: it stays valid under a newer
+    policy that still believes the signer and keeps the repository. A production policy refuses a
+    verdict that was made under a development policy.
     """
     body, question = opened.body, opened.question
     if not isinstance(body, Verdict) or question.model is None:
@@ -290,8 +290,8 @@ def _check_policy(opened: Opened, body: Verdict) -> Iterator[Fault]:
 def check_time(opened: Opened) -> Iterator[Fault]:
     """No date lies in the future.
 
-    The date is the signer's own and prints as claimed. It can make evidence too old for a
-    requirement's `maxAge`; it cannot make it valid.
+    The date is the signer's own and prints as claimed. A date can make evidence too old for a
+    requirement's `maxAge`; no date makes evidence valid.
     """
     now = opened.question.expectation.now
     for claimed in times_of(opened.body):
@@ -306,11 +306,12 @@ def check_time(opened: Opened) -> Iterator[Fault]:
 def check_release(opened: Opened) -> Iterator[Fault]:
     """A release says that this tag of this model's repository names this very OCI manifest, now.
 
-    A tag alone proves nothing: anyone who writes to the registry can point it at an older model with all its
-    true evidence. A release cannot be moved to another tag, repository or manifest. It runs out by its own
-    date or by the policy's `maxAge` after its issue, whichever is earlier, and `tuneguard renew` gives the
-    tag a new one. None counts that is older than the newest that this machine or its ledger knows; of two
-    that say different things under one number, the one that came second refuses.
+    A tag alone proves nothing: anyone who writes to the registry can point it at an older model with
+    all its true evidence. A release cannot be moved to another tag, repository or manifest. It expires
+    at its own date or at the policy's `maxAge` after its issue, whichever is earlier, and `tuneguard
+    renew` gives the tag a new one. A release that is older than the newest one known to this machine or
+    its ledger does not count. Of two releases with one number and different content, the second one
+    refuses.
     """
     body, question = opened.body, opened.question
     expected, model = question.expectation, question.model

@@ -86,8 +86,8 @@ def _listed_by(signature: Signature) -> Manifest:
 def open_bundle(piece: Piece) -> Bundle:
     """A piece of evidence is a Sigstore bundle with one DSSE signature over an in-toto statement.
 
-    Anything else in the evidence folder, a file that does not parse, a link, an envelope of
-    another payload type (a policy's signature, say), counts for nothing. It is listed, and it can
+    Any other entry of the evidence folder counts for nothing: a file that does not parse, a link, an
+    envelope of another payload type (for example a policy's signature). It is listed, and it can
     neither pass nor refuse a tree.
     """
     if piece.fault is not None:
@@ -125,10 +125,10 @@ def find_signer(bundle: Bundle, policy: Policy) -> Identity:
 def open_statement(bundle: Bundle, identity: Identity, piece: Piece, question: Question) -> Opened:
     """A role lets the signer sign this kind of evidence about this model.
 
-    Only now is the signed payload decoded: an in-toto statement whose predicate is of a kind that
-    we read. The signer must be in a role whose `evidence` names this kind and whose `models` name the
-    expected model. An honest key in another role, or for another model, counts for nothing here. The
-    predicate is then read strictly; fields that we do not know are ignored.
+    The signed payload is decoded at this step: an in-toto statement whose predicate is of a kind that
+    Tuneguard reads. The signer must be in a role whose `evidence` names this kind and whose `models`
+    name the expected model. An honest key in another role, or for another model, counts for nothing
+    here. The predicate is then read strictly; unknown fields are ignored.
     """
     where = printable(piece.name)
     try:

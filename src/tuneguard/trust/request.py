@@ -133,15 +133,15 @@ class Question:
 def check_question(question: Question) -> Iterator[Fault]:
     """The question itself can be answered.
 
-    The policy has not run out (for loading and following a tag, nor has the `gracePeriod` that it may
-    grant them), it knows the expected model, the model's repository is the one that
-    the tree is bound for, and the policy demands something for the purpose: for a promotion at
-    least provenance, a scan and an evaluation, for loading a verdict, for training a seal, for
-    following a tag a release. The tree holds at least one file, and this machine's clock has not gone
-    back behind a release that it has believed. No evidence can correct any of this.
+    The policy has not expired, or, for loading and following a tag, its `gracePeriod` has not. The
+    policy knows the expected model, and the model's repository is the tree's destination. The policy
+    demands evidence for the purpose: at least provenance, a scan and an evaluation for a promotion, a
+    verdict for loading, a seal for training, a release for following a tag. The tree holds at least one
+    file. This machine's clock is not behind a release that the machine has believed. No evidence
+    corrects a fault of this step.
 
     The model, and the run where one is expected, come from the caller or from the policy by the
-    target's repository, never from the tree, its folder's name or its evidence.
+    target's repository. The tree, its folder's name and its evidence never supply them.
     """
     policy, expected = question.policy, question.expectation
     if policy.expired(expected.now, loading=expected.purpose in ("load", "release")):

@@ -61,10 +61,10 @@ def check_requirement(
 ) -> Demand:
     """Each requirement of the purpose is met by enough custodians.
 
-    A requirement names a kind of evidence and the roles of which one is enough. Within a role, as
-    many different custodians as its threshold says must have said the same: one custodian's two
-    keys count once. Evidence that is older than the requirement's `maxAge`, or that has no date
-    where one is demanded, does not count for it (V16).
+    A requirement names a kind of evidence and the roles that can give it; one of the roles is enough.
+    Within a role, as many different custodians as its threshold demands must have signed the same: two
+    keys of one custodian count once. Evidence that is older than the requirement's `maxAge`, or that
+    has no date where one is demanded, does not count for it (V16).
     """
     faults: list[About] = []
     good = []
@@ -206,9 +206,9 @@ def check_recorded(
 ) -> Attempt:
     """Of an attempt, all that the ledger recorded counts, and nothing else.
 
-    The ledger records a scan or an evaluation before its file appears. A recorded file that is
-    missing or does not count refuses: otherwise deleting a bad result would be a way to pass. A
-    file that the ledger did not record is left aside. Two different results of one kind refuse.
+    The ledger records a scan or an evaluation before its file appears. A recorded file that is missing
+    or does not count refuses: otherwise deleting a bad result would be a way to pass. A file that is
+    not in the ledger is ignored. Two different results of one kind refuse.
     """
     expected = question.expectation
     if expected.purpose != "promote" or question.integrity_only:

@@ -1,23 +1,23 @@
-"""Whom we believe about a tree: evidence, a policy and an expectation in, every fault out.
+"""Verifies the evidence of a tree: evidence, a policy and an expectation in, every fault out.
 
 Pure: no clock, no file, no network. The caller hashes the tree, reads the evidence folder, loads
-the signed policy (`trust.policy.load_signed`) and says what it expects. Then, in this order:
+the signed policy (`trust.policy.load_signed`) and states what it expects. Then, in this order:
 
     V01         can the question be answered at all?
-    V02 … V05   each piece: a bundle, by a key of the policy, believed now, in a role that may say this
-    V06 … V16   each piece: about exactly this tree, and what its kind has to say
-    V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing lost?
+    V02 … V05   each piece: a bundle, by a key of the policy, believed now, in a role that may sign this
+    V06 … V16   each piece: about exactly this tree, and the rules of its kind
+    V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing missing?
     V20         each piece, with V06 … V16: is this what the tag names now?
-    V21, V22    each piece, with them: is it older than its key's end, and does nothing stolen bear it?
+    V21, V22    each piece, with them: is it older than its key's end, and does it rely on no stolen key?
 
 Every step's docstring is what ``tuneguard explain V07`` prints and ``docs/verification.md`` holds.
 
-Two laws, which tests hold it to. Adding evidence never refuses what would pass, and so deleting a
+Two properties, which tests check. Adding evidence never refuses what would pass, and so deleting a
 file never passes what would be refused; the results of an open attempt obey this through the ledger
-(V19). And what does not count, for whatever reason, is listed, never silently dropped.
+(V19). And every piece that does not count, for whatever reason, is listed.
 
-What the caller still owes: the gates (`tuneguard.gates`), which judge what the claims say in numbers,
-and the same bytes afterwards.
+The caller's part: the gates (`tuneguard.gates`), which judge the numbers in the claims, and the same bytes
+afterwards.
 """
 
 from __future__ import annotations
