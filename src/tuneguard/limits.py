@@ -160,6 +160,14 @@ SCAN_PICTURE_BLOCKS = 500_000
 """Blocks of a picture: seconds of walking. A GIF of 64 MiB has 263,000 full ones."""
 SCAN_TOKENIZER_BYTES = 32 * MIB
 """Bytes of a SentencePiece model. The largest have 5 MB."""
+SCAN_SETTINGS_BYTES = MIB
+"""Bytes of a YAML or TOML document: its parser is in Python, five seconds for so many."""
+SCAN_SETTINGS_VALUES = 200_000
+"""Values of a YAML document, those that an alias repeats counted each time."""
+SCAN_EVENTS_BYTES = 256 * MIB
+"""Bytes of a file of TensorBoard or W&B: ten seconds of checksums."""
+SCAN_EVENTS = 2_000_000
+"""Records of such a file: a scalar each second makes 600,000 in a week."""
 TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
 TEMPLATE_NODES = 20_000

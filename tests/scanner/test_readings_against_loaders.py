@@ -21,40 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneguard.findings import Verdict, judge
+from tuneguard.findings import Verdict
 from tuneguard.formats import pickle_file, safetensors, tar
 from tuneguard.formats import zip as zipped
-from tuneguard.formats.reader import TAIL, Reader
-from tuneguard.scanner.examine import examine
+from tuneguard.formats.reader import TAIL
 from tuneguard.scanner.identify import Kind, identify
-from tuneguard.scanner.report import Report
-from tuneguard.scanner.rule import Context
 from world import pickles as p
 from world import tars, zips
+from world.scans import nearly, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-def verdict(name: str, data: bytes) -> Verdict:
-    report = Report()
-    examine(Reader.of_bytes(data), name, Context(name), report)
-    assert not any("Tuneguard failed" in skipped.reason for skipped in report.skipped)
-    return judge(report.findings, report.skipped)
-
-
-def nearly(seeds: list[bytes], count: int, *, seed: int, reach: int = 1 << 20) -> Iterator[bytes]:
-    """So many files that differ from one of the seeds in a few bytes among its first `reach`."""
-    chance = random.Random(seed)
-    for _ in range(count):
-        data = bytearray(chance.choice(seeds))
-        for _ in range(chance.randint(0, 4)):
-            at = chance.randrange(min(len(data), reach)) if data else 0
-            new = chance.choice(
-                (b"", b"\0", b" ", b"\x80", b"\xff", b"0", chance.randbytes(chance.randint(1, 9)))
-            )
-            data[at : at + chance.choice((0, len(new), 1))] = new
-        yield bytes(data)
 
 
 def taken(loader: Callable[[], Any], *refusals: type[Exception]) -> bool:

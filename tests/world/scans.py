@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tuneguard.findings import Verdict, judge
+from tuneguard.formats.reader import Reader
 from tuneguard.scanner.engine import Scan, scan_tree
+from tuneguard.scanner.examine import examine
+from tuneguard.scanner.report import Report
+from tuneguard.scanner.rule import Context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Look = Callable[..., Scan]
@@ -28,3 +35,25 @@ def scan(tmp_path: Path) -> Look:
         return scan_tree(root)
 
     return look
+
+
+def verdict(name: str, data: bytes) -> Verdict:
+    """What a scan says about one file, which none of our readers may fail on."""
+    report = Report()
+    examine(Reader.of_bytes(data), name, Context(name), report)
+    assert not any("Tuneguard failed" in skipped.reason for skipped in report.skipped)
+    return judge(report.findings, report.skipped)
+
+
+def nearly(seeds: list[bytes], count: int, *, seed: int, reach: int = 1 << 20) -> Iterator[bytes]:
+    """So many files that differ from one of the seeds in a few bytes among its first `reach`."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        data = bytearray(chance.choice(seeds))
+        for _ in range(chance.randint(0, 4)):
+            at = chance.randrange(min(len(data), reach)) if data else 0
+            new = chance.choice(
+                (b"", b"\0", b" ", b"\x80", b"\xff", b"0", chance.randbytes(chance.randint(1, 9)))
+            )
+            data[at : at + chance.choice((0, len(new), 1))] = new
+        yield bytes(data)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
-from tuneguard.formats import image, sentencepiece, text
+from tuneguard.formats import image, log, sentencepiece, tensorboard, wandb
 from tuneguard.formats.json_document import parse
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ HEAD = 4096
 
 _WITHOUT = re.compile(
     r".*\.(?:json|jsonl|jinja2?|j2|txt|md|rst|csv|tsv|ya?ml|py|vocab|merges|bpe|tiktoken|spm|bib|cff|log|sha256|"
-    r"sig|pem|png|jpe?g|gif|webp)|(?:.*(?:tokenizer|spiece|spm|bpe|tiktoken|unigram).*)\.model(?:\.v[0-9a-z]+)?|"
+    r"sig|pem|png|jpe?g|gif|webp|toml|ipynb|html?|out|err|ini|cfg|diff|patch|prom|wandb)|.*\.tfevents\..*|"
+    r"(?:.*(?:tokenizer|spiece|spm|bpe|tiktoken|unigram).*)\.model(?:\.v[0-9a-z]+)?|"
     r"licen[sc]e.*|copying.*|notice.*|readme.*|authors|changelog|citation|vocab|merges|latest|"
-    r"\.git(?:attributes|ignore)",
+    r"version|commit_hash|\.done|_success|\.git(?:attributes|ignore)",
     re.ASCII | re.IGNORECASE,
 )
 """Names of files that hold no weights."""
@@ -136,7 +137,12 @@ class _Tree:
         if not _WITHOUT.fullmatch(posixpath.basename(file.path)):
             return False
         head = self._read(file.path, HEAD)
-        return text.looks_like(head) or sentencepiece.looks_like(head) or head.startswith(_PICTURES)
+        return (
+            log.looks_like(head)
+            or sentencepiece.looks_like(head)
+            or tensorboard.looks_like(head, file.size)
+            or head.startswith((*_PICTURES, wandb.MARK))
+        )
 
     def checkpoints(self) -> Iterator[str]:
         """Folders at the top in which Trainer saved a complete checkpoint."""

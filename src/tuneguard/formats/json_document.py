@@ -120,11 +120,14 @@ def read(reader: Reader) -> Iterator[Fact]:
     document = parse(reader.read(reader.remaining))
     for key in document.duplicates:
         yield TwoReadings(f"the key {key} comes twice: readers take different ones")
-    yield from _objects(document)
+    yield from objects(document)
 
 
-def _objects(document: Parsed) -> Iterator[Object]:
-    """Without recursion, and without a step for each scalar: a tokenizer has half a million of them."""
+def objects(document: Parsed) -> Iterator[Object]:
+    """Every object of a document, from the outside in.
+
+    Without recursion, and without a step for each scalar: a tokenizer has half a million of them.
+    """
     waiting: list[tuple[Step | None, Any]] = [(None, document.value)]
     while waiting:
         step, value = waiting.pop()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood
+from tuneguard.formats import protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from tuneguard.formats.facts import Fact
     from tuneguard.formats.reader import Reader
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES, _FIXED32 = protobuf.VARINT, protobuf.BYTES, protobuf.FIXED32
+_WHAT = "a tokenizer model"
 
 _PIECE = {1: _BYTES, 2: _FIXED32, 3: _VARINT}
 _NORMALIZER = {1: _BYTES, 2: _BYTES, 3: _VARINT, 4: _VARINT, 5: _VARINT, 6: _BYTES}
@@ -46,9 +48,9 @@ def read(reader: Reader) -> Iterator[Fact]:
     if reader.size > limits.SCAN_TOKENIZER_BYTES:
         raise NotUnderstood(f"is a tokenizer model of over {limits.SCAN_TOKENIZER_BYTES:,} bytes")
     data = reader.read(reader.remaining)
-    for number, kind, begin, end in _fields(data, 0, len(data)):
+    for number, kind, begin, end in protobuf.fields(data, 0, len(data), _WHAT):
         if number not in _MODEL or kind != _BYTES:
-            raise NotUnderstood(f"is a tokenizer model with the unknown field {number}")
+            raise NotUnderstood(f"is {_WHAT} with the unknown field {number}")
         schema = _MODEL[number]
         if schema is not None:
             _check(data, begin, end, schema)
@@ -56,39 +58,6 @@ def read(reader: Reader) -> Iterator[Fact]:
 
 
 def _check(data: bytes, begin: int, end: int, schema: dict[int, int]) -> None:
-    for number, kind, _, _ in _fields(data, begin, end):
+    for number, kind, _, _ in protobuf.fields(data, begin, end, _WHAT):
         if schema.get(number) != kind:
-            raise NotUnderstood(f"is a tokenizer model with the unknown field {number} at byte {begin:,}")
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(number, wire type, begin, end) of each field."""
-    while at < end:
-        tag, at = _varint(data, at, end)
-        kind = tag & 7
-        begin = at
-        if kind == _VARINT:
-            _, at = _varint(data, at, end)
-        elif kind == _BYTES:
-            length, begin = _varint(data, at, end)
-            at = begin + length
-        elif kind in (_FIXED32, _FIXED64):
-            at += 4 if kind == _FIXED32 else 8
-        else:
-            raise NotUnderstood("is a tokenizer model with a broken field")
-        if at > end:
-            raise NotUnderstood("is a tokenizer model that is cut short")
-        yield tag >> 3, kind, begin, at
-
-
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise NotUnderstood("is a tokenizer model that is cut short")
+            raise NotUnderstood(f"is {_WHAT} with the unknown field {number} at byte {begin:,}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tuneguard.formats.facts import Fact
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def looks_like(head: bytes) -> bool:
@@ -23,7 +23,7 @@ def looks_like(head: bytes) -> bool:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
-    return not _CONTROL.search(text)
+    return not CONTROL.search(text)
 
 
 def read(reader: Reader) -> Iterator[Fact]:
@@ -32,17 +32,26 @@ def read(reader: Reader) -> Iterator[Fact]:
     Raises:
         NotUnderstood: it is not text throughout.
     """
+    for piece in decoded(reader):
+        if found := CONTROL.search(piece):
+            raise NotUnderstood(f"begins like text and holds the control character {ord(found[0])}")
+    yield from ()
+
+
+def decoded(reader: Reader) -> Iterator[str]:
+    """The characters of a text, piece by piece.
+
+    Raises:
+        NotUnderstood: it is not UTF-8.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     while reader.remaining:
         at = reader.offset
         try:
-            text = decoder.decode(reader.take(CHUNK), final=not reader.remaining)
+            yield decoder.decode(reader.take(CHUNK), final=not reader.remaining)
         except UnicodeDecodeError as error:
             place = f"near byte {at + error.start:,}"
             raise NotUnderstood(f"begins like text and is not UTF-8 {place}") from None
-        if found := _CONTROL.search(text):
-            raise NotUnderstood(f"begins like text and holds the control character {ord(found[0])}")
-    yield from ()
 
 
 def read_whole(reader: Reader, limit: int) -> str:
@@ -57,6 +66,6 @@ def read_whole(reader: Reader, limit: int) -> str:
         text = reader.read(reader.remaining).decode("utf-8")
     except UnicodeDecodeError:
         raise NotUnderstood("is not UTF-8") from None
-    if found := _CONTROL.search(text):
+    if found := CONTROL.search(text):
         raise NotUnderstood(f"holds the control character {ord(found[0])}")
     return text

@@ -11,7 +11,7 @@ from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
 from tuneguard.formats.reader import Reader
 from tuneguard.scanner import readings
-from tuneguard.scanner.identify import HEAD, Identified, Kind, identify
+from tuneguard.scanner.identify import HEAD, UNNAMED, Identified, Kind, identify
 from tuneguard.scanner.readers import READERS
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, Rule, rules_for
@@ -152,6 +152,8 @@ class _Look:
 def _not_read(known: Identified) -> str:
     if known.kind is Kind.POINTER:
         return f"is no file but {known.what}"
+    if known.what == UNNAMED:
+        return "is text whose name does not say what it is for: call it .txt, or leave it out"
     if known.what:
         return f"is {known.what}, which is not read yet"
     return "its content is of no known kind"

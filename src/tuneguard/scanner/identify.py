@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tuneguard.formats import image, pickle_file, safetensors, sentencepiece, text
+from tuneguard.formats import image, log, pickle_file, safetensors, sentencepiece, tensorboard, text, wandb
 from tuneguard.formats.executable import program_of
 from tuneguard.formats.facts import Fact
 from tuneguard.formats.pointer import pointer_of
@@ -32,6 +32,13 @@ class Kind(StrEnum):
     SITE = "a site path file, which Python runs at start-up"
     SCRIPT = "a script"
     TEXT = "text"
+    LOG = "a log"
+    YAML = "YAML"
+    TOML = "TOML"
+    NOTEBOOK = "a notebook"
+    HTML = "a web page"
+    EVENTS = "TensorBoard events"
+    WANDB = "the file of a W&B run"
     TOKENIZER = "a SentencePiece model"
     PNG = "a PNG picture"
     JPEG = "a JPEG picture"
@@ -50,6 +57,8 @@ class Identified(Fact, frozen=True, eq=False):
     what: str = ""
 
 
+UNNAMED = "text"
+"""What is said of text whose name does not tell its use."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How HDF5 begins."""
 _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
@@ -59,6 +68,7 @@ _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
     (0, b"GIF89a", Kind.GIF, ""),
     (8, b"WEBP", Kind.WEBP, ""),
     (0, b"GGUF", Kind.OTHER, "GGUF"),
+    (0, wandb.MARK, Kind.WANDB, ""),
     (0, b"\x93NUMPY", Kind.OTHER, "a NumPy array"),
     (0, HDF5, Kind.OTHER, "HDF5"),
     (0, b"\x1f\x8b", Kind.OTHER, "gzip"),
@@ -89,7 +99,12 @@ _BY_NAME: dict[str, Kind] = {
     ".py": Kind.PYTHON,
     ".pyi": Kind.PYTHON,
     ".pyx": Kind.PYTHON,
-    ".ipynb": Kind.SCRIPT,
+    ".ipynb": Kind.NOTEBOOK,
+    ".yaml": Kind.YAML,
+    ".yml": Kind.YAML,
+    ".toml": Kind.TOML,
+    ".html": Kind.HTML,
+    ".htm": Kind.HTML,
     ".pth": Kind.SITE,
     ".egg-link": Kind.SITE,
 } | dict.fromkeys(
@@ -101,10 +116,13 @@ _BY_NAME: dict[str, Kind] = {
 )
 """What text is used for, by the end of its name."""
 
-_PLAIN_ENDS = _words(".txt .md .rst .csv .tsv .jsonl .vocab .merges .bib .cff .tiktoken .log .sha256")
+_LOG_ENDS = _words(".log .out .err")
+_PLAIN_ENDS = _words(
+    ".txt .md .rst .csv .tsv .jsonl .vocab .merges .bib .cff .tiktoken .sha256 .ini .cfg .diff .patch .prom",
+)
 _PLAIN_NAMES = _words(
     "license licence notice readme authors changelog copying citation vocab merges .gitattributes",
-    ".gitignore latest",
+    ".gitignore latest version commit_hash .done _success",
 )
 
 
@@ -118,8 +136,10 @@ def identify(head: bytes, size: int, name: str) -> Identified:
         return Identified(marked[0], name, marked[1])
     if (pointer := pointer_of(head, size)) is not None:
         return Identified(Kind.POINTER, name, pointer.what)
-    if text.looks_like(head):
-        return Identified(_text_kind(head, size, lower), name)
+    end = _end(lower)
+    if text.looks_like(head) or (end in _LOG_ENDS and log.looks_like(head)):
+        kind = _text_kind(head, size, lower)
+        return Identified(kind, name, UNNAMED if kind is Kind.UNKNOWN else "")
     if pickle_file.probe(head, size):
         return Identified(Kind.PICKLE, name)
     return Identified(Kind.UNKNOWN, name)
@@ -140,6 +160,8 @@ def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
             return kind, what
     if sentencepiece.looks_like(head):
         return Kind.TOKENIZER, ""
+    if tensorboard.looks_like(head, size):
+        return Kind.EVENTS, ""
     return None
 
 
@@ -147,12 +169,18 @@ def _text_kind(head: bytes, size: int, lower: str) -> Kind:
     """What text is used for. A pickle of protocol 0 is text as well."""
     if pickle_file.probe(head, size):
         return Kind.PICKLE
-    end = "." + lower.rsplit(".", 1)[-1] if "." in lower else ""
+    end = _end(lower)
     if end in _BY_NAME:
         return _BY_NAME[end]
+    if end in _LOG_ENDS:
+        return Kind.LOG
     if end in _PLAIN_ENDS or lower in _PLAIN_NAMES:
         return Kind.TEXT
     return Kind.UNKNOWN
+
+
+def _end(lower: str) -> str:
+    return "." + lower.rsplit(".", 1)[-1] if "." in lower else ""
 
 
 EXPECTED: dict[str, frozenset[Kind]] = {
@@ -176,6 +204,17 @@ EXPECTED: dict[str, frozenset[Kind]] = {
     ".csv": frozenset({Kind.TEXT}),
     ".jsonl": frozenset({Kind.TEXT}),
     ".jinja": frozenset({Kind.TEMPLATE}),
+    ".tsv": frozenset({Kind.TEXT}),
+    ".log": frozenset({Kind.LOG}),
+    ".out": frozenset({Kind.LOG}),
+    ".err": frozenset({Kind.LOG}),
+    ".yaml": frozenset({Kind.YAML}),
+    ".yml": frozenset({Kind.YAML}),
+    ".toml": frozenset({Kind.TOML}),
+    ".ipynb": frozenset({Kind.NOTEBOOK}),
+    ".html": frozenset({Kind.HTML}),
+    ".htm": frozenset({Kind.HTML}),
+    ".wandb": frozenset({Kind.WANDB}),
 }
 """What readers take a file for by the end of its name. Unlisted ends promise nothing."""
 
@@ -185,4 +224,4 @@ def expected_kinds(name: str) -> frozenset[Kind] | None:
     lower = name.rsplit("/", 1)[-1].lower()
     if lower.startswith("tokenizer.model."):  # with a version behind, as Mistral names it
         return EXPECTED[".model"]
-    return EXPECTED.get("." + lower.rsplit(".", 1)[-1]) if "." in lower else None
+    return EXPECTED.get(_end(lower))

@@ -1,7 +1,8 @@
-"""Which format reads which kind of content, and what stands inside JSON that is more than JSON."""
+"""Which format reads which kind of content, and what stands inside a document that is more than it."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 from tuneguard import limits
@@ -10,11 +11,17 @@ from tuneguard.formats import (
     image,
     jinja,
     json_document,
+    log,
+    notebook,
     pickle_file,
     safetensors,
     sentencepiece,
+    tensorboard,
     text,
+    toml_document,
     torch_zip,
+    wandb,
+    yaml_document,
 )
 from tuneguard.formats.facts import Fact, Inside, NotRead
 from tuneguard.formats.json_document import Object
@@ -34,9 +41,9 @@ def _template(reader: Reader) -> Iterator[Fact]:
     yield from jinja.read_template(text.read_whole(reader, 4 * limits.TEMPLATE_CHARACTERS))
 
 
-def _json(reader: Reader) -> Iterator[Fact]:
+def _document(read: Read, reader: Reader) -> Iterator[Fact]:
     left = limits.SCAN_TEMPLATES
-    for fact in json_document.read(reader):
+    for fact in read(reader):
         yield fact
         if not isinstance(fact, Object):
             continue
@@ -73,12 +80,19 @@ READERS: dict[Kind, Read] = {
     Kind.PICKLE: pickle_file.read,
     Kind.SAFETENSORS: safetensors.read,
     Kind.PROGRAM: _nothing_more,
-    Kind.JSON: _json,
+    Kind.JSON: functools.partial(_document, json_document.read),
+    Kind.YAML: functools.partial(_document, yaml_document.read),
+    Kind.TOML: functools.partial(_document, toml_document.read),
+    Kind.NOTEBOOK: notebook.read,
     Kind.TEMPLATE: _template,
     Kind.PYTHON: _nothing_more,
     Kind.SITE: _nothing_more,
     Kind.SCRIPT: _nothing_more,
     Kind.TEXT: text.read,
+    Kind.LOG: log.read,
+    Kind.HTML: text.read,
+    Kind.EVENTS: tensorboard.read,
+    Kind.WANDB: wandb.read,
     Kind.TOKENIZER: sentencepiece.read,
     Kind.PNG: image.read,
     Kind.JPEG: image.read,
