@@ -168,6 +168,16 @@ SCAN_EVENTS_BYTES = 256 * MIB
 """Bytes of a file of TensorBoard or W&B: ten seconds of checksums."""
 SCAN_EVENTS = 2_000_000
 """Records of such a file: a scalar each second makes 600,000 in a week."""
+NUMPY_HEADER = 64 * KIB
+"""Bytes of the header of a NumPy array. NumPy itself reads 10,000 of a file that it does not trust."""
+GGUF_ENTRIES = 100_000
+"""Settings, and tensors, of a GGUF file. The largest models have some thousand tensors."""
+GGUF_ITEMS = 5_000_000
+"""Texts in the lists of a GGUF file: five seconds of walking. A tokenizer has up to a million."""
+GGUF_NAME = 64 * KIB
+"""Bytes of the name of a setting or tensor."""
+GGUF_ALIGNMENT = 64 * KIB
+"""Bytes on which tensors are aligned: 32 where a file does not say."""
 TEMPLATE_CHARACTERS = 500_000
 """Characters of a chat template. The longest published ones have 20,000."""
 TEMPLATE_NODES = 20_000

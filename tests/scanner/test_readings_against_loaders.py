@@ -28,20 +28,10 @@ from tuneguard.formats.reader import TAIL
 from tuneguard.scanner.identify import Kind, identify
 from world import pickles as p
 from world import tars, zips
-from world.scans import nearly, verdict
+from world.scans import nearly, taken, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-def taken(loader: Callable[[], Any], *refusals: type[Exception]) -> bool:
-    """Whether a loader takes what it is given: anything but its own refusal counts."""
-    try:
-        return bool(loader()) or True
-    except refusals:
-        return False
-    except Exception:  # noqa: BLE001 (a loader that stumbles has not refused)
-        return True
+    from collections.abc import Iterator
 
 
 # --- tar: torch's first question about everything that is no zip -----------------------------------------
@@ -200,6 +190,13 @@ def _calls_something(data: bytes) -> bool:
 
 NAMES = (
     "a.txt",
+    "a.yaml",
+    "a.toml",
+    "a.log",
+    "a.html",
+    "a.npy",
+    "a.gguf",
+    "events.out.tfevents.1.h",
     "a.json",
     "a.jinja",
     "a.safetensors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,3 +57,13 @@ def nearly(seeds: list[bytes], count: int, *, seed: int, reach: int = 1 << 20) -
             )
             data[at : at + chance.choice((0, len(new), 1))] = new
         yield bytes(data)
+
+
+def taken(loader: Callable[[], Any], *refusals: type[Exception]) -> bool:
+    """Whether a loader takes what it is given: anything but its own refusal counts."""
+    try:
+        return bool(loader()) or True
+    except refusals:
+        return False
+    except Exception:  # noqa: BLE001 (a loader that stumbles has not refused)
+        return True

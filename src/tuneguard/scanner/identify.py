@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tuneguard.formats import image, log, pickle_file, safetensors, sentencepiece, tensorboard, text, wandb
+from tuneguard.formats import (
+    gguf,
+    image,
+    log,
+    numpy_array,
+    pickle_file,
+    safetensors,
+    sentencepiece,
+    tensorboard,
+    text,
+    wandb,
+)
 from tuneguard.formats.executable import program_of
 from tuneguard.formats.facts import Fact
 from tuneguard.formats.pointer import pointer_of
@@ -39,6 +50,8 @@ class Kind(StrEnum):
     HTML = "a web page"
     EVENTS = "TensorBoard events"
     WANDB = "the file of a W&B run"
+    NUMPY = "a NumPy array"
+    GGUF = "GGUF"
     TOKENIZER = "a SentencePiece model"
     PNG = "a PNG picture"
     JPEG = "a JPEG picture"
@@ -67,9 +80,9 @@ _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
     (0, b"GIF87a", Kind.GIF, ""),
     (0, b"GIF89a", Kind.GIF, ""),
     (8, b"WEBP", Kind.WEBP, ""),
-    (0, b"GGUF", Kind.OTHER, "GGUF"),
+    (0, gguf.MARK, Kind.GGUF, ""),
     (0, wandb.MARK, Kind.WANDB, ""),
-    (0, b"\x93NUMPY", Kind.OTHER, "a NumPy array"),
+    (0, numpy_array.MARK, Kind.NUMPY, ""),
     (0, HDF5, Kind.OTHER, "HDF5"),
     (0, b"\x1f\x8b", Kind.OTHER, "gzip"),
     (0, b"BZh", Kind.OTHER, "bzip2"),
@@ -193,6 +206,8 @@ EXPECTED: dict[str, frozenset[Kind]] = {
     ".pickle": frozenset({Kind.PICKLE}),
     ".pth": frozenset({Kind.ZIP, Kind.PICKLE, Kind.SITE}),
     ".npz": frozenset({Kind.ZIP}),
+    ".npy": frozenset({Kind.NUMPY}),
+    ".gguf": frozenset({Kind.GGUF}),
     ".model": frozenset({Kind.TOKENIZER, Kind.ZIP}),
     ".png": frozenset({Kind.PNG}),
     ".jpg": frozenset({Kind.JPEG}),

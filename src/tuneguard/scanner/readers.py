@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood
 from tuneguard.formats import (
+    gguf,
     image,
     jinja,
     json_document,
     log,
     notebook,
+    numpy_array,
     pickle_file,
     safetensors,
     sentencepiece,
@@ -93,6 +95,8 @@ READERS: dict[Kind, Read] = {
     Kind.HTML: text.read,
     Kind.EVENTS: tensorboard.read,
     Kind.WANDB: wandb.read,
+    Kind.NUMPY: numpy_array.read,
+    Kind.GGUF: gguf.read,
     Kind.TOKENIZER: sentencepiece.read,
     Kind.PNG: image.read,
     Kind.JPEG: image.read,

@@ -316,7 +316,7 @@ def test_code_beside_the_model_is_refused(scan, name: str, data: bytes, rule: st
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("model.gguf", b"GGUF\x03\0\0\0" + b"\0" * 40),
+        ("model.gguf", b"GGUF\x04\0\0\0" + b"\0" * 40),
         ("model.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 40),
         ("model.onnx", b"\x08\x07\x12\x07pytorch" + b"\0" * 20),
         ("weights.tar.gz", b"\x1f\x8b\x08" + b"\0" * 40),

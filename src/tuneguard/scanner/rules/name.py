@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SILENT = frozenset({Kind.EMPTY, Kind.POINTER, Kind.UNKNOWN})
 # Bytes can be one of these and a pickle as well: only the name keeps a loader from unpickling them.
-_TELLING = frozenset({Kind.SAFETENSORS, Kind.PNG, Kind.JPEG, Kind.GIF, Kind.WEBP, Kind.TOKENIZER})
+_TELLING = frozenset({Kind.SAFETENSORS, Kind.GGUF, Kind.PNG, Kind.JPEG, Kind.GIF, Kind.WEBP, Kind.TOKENIZER})
 
 
 def _check(fact: Identified, context: Context) -> Iterator[tuple[str, Location]]:
