@@ -39,7 +39,7 @@ SEEDS += [
     ("events.out.tfevents.1.h", frames.value(b"loss", frames.field(2, 1.5))),
     ("a.npy", arrays.npy(b"\0" * 24, "[('a', '<f4'), ('b', '|u1', (2,)), ('', '|V2')]", "(3,)")),
     ("a.npz", zips.archive(zips.Member("a.npy", arrays.npy(b"\0" * 24), method=8))),
-    ("m.gguf", arrays.gguf({"tokenizer.chat_template": "{{ x }}", "a": 1, "b": ["c"]}, {"t": b"\0" * 12})),
+    ("m.gguf", arrays.gguf({"tokenizer.chat_template": "{{ x }}", "a": 1, "b": ["c"]}, {"t": b"\0" * 32})),
     ("run-1.wandb", frames.run(frames.field(1, 1) + frames.field(2, frames.field(1, b"")))),
 ]
 EDIT = st.tuples(st.integers(0, 1 << 20), st.binary(max_size=6), st.integers(0, 12))

@@ -173,7 +173,7 @@ def test_whatever_numpy_unpickles_is_never_clean_and_what_it_reads_is_an_array_t
 
     monkeypatch.setattr(pickle, "load", called)
     unpickled = read = 0
-    for data in nearly(SEEDS, 4_000, seed=13, reach=120):
+    for data in nearly(SEEDS, 1_500, seed=13, reach=120):
         try:
             array = np.load(io.BytesIO(data), allow_pickle=True)
         except _Called:
@@ -188,8 +188,8 @@ def test_whatever_numpy_unpickles_is_never_clean_and_what_it_reads_is_an_array_t
                 form, at = ("<H", 10) if data[6] == 1 else ("<I", 12)
                 assert len(data) - at - struct.unpack_from(form, data, 8)[0] == array.nbytes
 
-    assert unpickled > 300
-    assert read > 300
+    assert unpickled > 100
+    assert read > 100
 
 
 @pytest.mark.torch
@@ -197,9 +197,9 @@ def test_what_we_pass_numpy_reads_without_a_pickle() -> None:
     import numpy as np
 
     passed = 0
-    for data in nearly(SEEDS, 4_000, seed=14, reach=120):
+    for data in nearly(SEEDS, 1_500, seed=14, reach=120):
         if verdict("a.npy", data) is Verdict.PASSED:
             passed += 1
             assert taken(lambda data=data: np.load(io.BytesIO(data), allow_pickle=False) is not None)
 
-    assert passed > 200
+    assert passed > 80
