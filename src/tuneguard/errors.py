@@ -3,7 +3,7 @@
 ::
 
     TuneguardError              one sentence: what, where, and what to do
-    ├── Refused            (1)  looked, understood, and said no
+    ├── Refused            (1)  looked, understood, and refused
     │   ├── ForbiddenTree       an entry that a closed-world tree cannot hold
     │   └── ChangedWhileRead    bytes moved under the reader
     ├── UsageError         (2)  the command line or its surroundings: missing policy, taken name
@@ -58,7 +58,7 @@ class TuneguardError(Exception):
 
 
 class Refused(TuneguardError):
-    """Looked, understood, and said no. ``findings`` hold every reason where there are several."""
+    """Looked, understood, and refused. ``findings`` hold every reason where there are several."""
 
     exit_code = 1
 

@@ -24,7 +24,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NoFacts(Facts, frozen=True):
-    """``sign`` and ``sign-scan``: there is nothing to say but what was made."""
+    """``sign`` and ``sign-scan``: there is nothing to report but what was made."""
 
 
 class Sized(Facts, frozen=True, kw_only=True):
@@ -154,7 +154,7 @@ class ControlFacts(Facts, frozen=True, kw_only=True):
 class TrainFacts(Facts, frozen=True, kw_only=True):
     """``run`` and ``train``: the run, its checkpoint's tree, and the isolation controls by name.
 
-    ``kind`` is ``final``, or says that the run was stopped before its end.
+    ``kind`` is ``final``, or how the run was stopped before its end.
     """
 
     run: str
@@ -186,7 +186,7 @@ class VerifyForeignFacts(Facts, frozen=True, kw_only=True):
 
 
 class VerifyDataFacts(Facts, frozen=True, kw_only=True):
-    """``verify-data``: ``pinned`` says whether the caller named the version of the data."""
+    """``verify-data``: ``pinned`` is whether the caller named the version of the data."""
 
     pinned: bool
     tree: str | None
@@ -208,7 +208,7 @@ class CopyFacts(Facts, frozen=True, kw_only=True):
 class Number(Facts, frozen=True, kw_only=True):
     """A measured share with its interval against a bound: ``accuracy 0.94 [0.898, 0.965] ≥ 0.85``.
 
-    `op` is ``≥`` for a minimum (then `low` is judged) and ``≤`` for a maximum (then `high` is). `met` says
+    `op` is ``≥`` for a minimum (then `low` is judged) and ``≤`` for a maximum (then `high` is). `met` states
     whether that end of the interval keeps the bound.
     """
 
@@ -246,7 +246,7 @@ class GateFacts(Facts, frozen=True, kw_only=True):
 
 
 class EvaluateFacts(Facts, frozen=True, kw_only=True):
-    """``evaluate`` and ``sign-evaluation``: what the evaluation gate says of the new counts.
+    """``evaluate`` and ``sign-evaluation``: the evaluation gate's result for the new counts.
 
     Where an unsigned statement was asked for, nothing is judged: ``statement`` is its SHA-256.
     """
@@ -256,7 +256,7 @@ class EvaluateFacts(Facts, frozen=True, kw_only=True):
 
 
 class Ingredient(Facts, frozen=True, kw_only=True):
-    """What a checkpoint was made from. ``listed`` says whether the policy lists it.
+    """What a checkpoint was made from. ``listed`` is whether the policy lists it.
 
     It is None where the policy takes any, and UNSET where no policy was asked.
     """
@@ -269,7 +269,7 @@ class Ingredient(Facts, frozen=True, kw_only=True):
 
 
 class Lineage(Facts, frozen=True, kw_only=True):
-    """What a checkpoint was made from and by which run, as its provenance says."""
+    """What a checkpoint was made from and by which run, as its provenance states."""
 
     run: str
     model: str
@@ -294,7 +294,7 @@ class Generation(Facts, frozen=True, kw_only=True):
 
 
 class Decision(Facts, frozen=True, kw_only=True):
-    """The signed verdict: its file, what it says, and whose key signed it, if the policy names it."""
+    """The signed verdict: its file, what it states, and whose key signed it, if the policy names it."""
 
     file: str
     result: str

@@ -1,6 +1,6 @@
 """Nodes into frozen dataclasses, every fault at once.
 
-A dataclass says what a file may hold; `decode` holds a node against it. Values that are more than a
+A dataclass states what a file may hold; `decode` holds a node against it. Values that are more than a
 scalar (a duration, a digest, a time) are read by the small functions at the end of this page, which
 a dataclass names in its annotations:
 
@@ -50,7 +50,7 @@ class Or:
 
 
 class Either:
-    """In ``Annotated[X | Y, Either(choose)]``: ``choose(node)`` says as which of them a node is read."""
+    """In ``Annotated[X | Y, Either(choose)]``: ``choose(node)`` states as which of them a node is read."""
 
     def __init__(self, choose: Callable[[Node], Any]) -> None:
         self.choose = choose

@@ -33,7 +33,7 @@ class Severity(StrEnum):
 
 
 REFUSING: frozenset[Severity] = frozenset({Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL})
-"""The severities that refuse when no policy says otherwise (TRUST.md rule 20)."""
+"""The severities that refuse when no policy states otherwise (TRUST.md rule 20)."""
 
 
 class Verdict(StrEnum):
@@ -63,7 +63,7 @@ VERDICTS: Mapping[str, str] = {
     "and no model was asked about, or the signature names none. It does not pass, and no step of a promotion "
     "goes on from it. Exit code 4.",
 }
-"""What ``tuneguard explain`` says about each verdict."""
+"""What ``tuneguard explain`` prints about each verdict."""
 _EXIT_CODES = {
     Verdict.PASSED: 0,
     Verdict.REFUSED: 1,
@@ -89,7 +89,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a judge saw. ``message`` says what, ``why`` why that is bad, ``fix`` what to do.
+    """What a judge saw. ``message`` is what, ``why`` why that is bad, ``fix`` what to do.
 
     ``rule`` is an id that ``tuneguard explain`` knows: ``TG-…`` for a scan rule, ``V07`` for a
     step of verification, ``G-…`` for a gate, ``T-…`` for an entry of a tree.

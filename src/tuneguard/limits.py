@@ -1,6 +1,6 @@
 """Every bound on hostile input, with its unit and the reason for its size. One page, no others.
 
-A bound that is reached refuses or says "could not look"; nothing is ever cut short in silence.
+A bound that is reached refuses or reports "could not look"; nothing is ever cut short in silence.
 """
 
 from __future__ import annotations
@@ -207,15 +207,15 @@ SCAN_FINDINGS_COUNTED = 10_000
 
 # Engines
 STEP_LINE_BYTES = 64 * KIB
-"""Bytes of one line that a step says while it runs."""
+"""Bytes of one line that a step prints while it runs."""
 LINES_KEPT = 10_000
-"""Lines that are kept for a result in JSON; a training can say any number, and its log has them all."""
+"""Lines that are kept for a result in JSON; a training can print any number, and its log has them all."""
 
 # Reports
 REPORT_ROWS = 200
 """Rows of one table or list of a report in HTML; the rest is counted, and the JSON result lists all."""
 REPORT_TEXT = 2_000
-"""Characters of one value in a report; how many were left out is said."""
+"""Characters of one value in a report; how many were left out is shown."""
 
 # Ledger
 LEDGER_ENTRY_BYTES = 64 * KIB
@@ -244,7 +244,7 @@ SHOWN_AT_ONCE = 2_000
 SHOWN_CHARACTERS = 400
 """Bytes of a line of it that are shown."""
 LAUNCHER_OUTPUT = 16 * KIB
-"""Bytes kept of what ``unshare`` or ``bwrap`` says when it fails."""
+"""Bytes kept of what ``unshare`` or ``bwrap`` prints when it fails."""
 
 # Evaluation
 EVALUATION_FILE = 256 * MIB
@@ -260,7 +260,7 @@ EVALUATION_RESULT = 256 * MIB
 EVALUATION_SHOWN = 1_000
 """Files of a checkpoint that its evaluation is shown: each is a mount. Sharded models have some 200."""
 EVALUATION_FAULT = 1_000
-"""Characters of the sentence in which the sandbox says why it could not measure."""
+"""Characters of the sentence in which the sandbox states why it could not measure."""
 
 # Releases
 CLOCK_BACK = timedelta(minutes=10)

@@ -26,7 +26,7 @@ SHOWN_NAME = 80
 class Node:
     """A value of a YAML document with its place; lines and columns count from 1.
 
-    ``source`` is an unquoted scalar as it was written, so that a message can say that ``042`` was
+    ``source`` is an unquoted scalar as it was written, so that a message can state that ``042`` was
     read as 34; it is None for quoted text and for collections. ``keys`` holds each key's own place.
     """
 

@@ -20,7 +20,7 @@ class Task(Protocol):
     """Work under way. A context manager: leaving it removes the bar."""
 
     def advance(self, amount: int) -> None:
-        """Say that `amount` more units are done. Safe to call from any thread."""
+        """Report that `amount` more units are done. Safe to call from any thread."""
 
     def __enter__(self) -> Self: ...
 
@@ -68,4 +68,4 @@ class _Silent:
 
 
 SILENT: Reporter = _Silent()
-"""The default: says nothing."""
+"""The default: reports nothing."""

@@ -70,7 +70,7 @@ _MISLEADING = re.compile("[\u202a-\u202e\u2066-\u2069\x85\u2028\u2029]|\r(?!\n)"
 def read_yaml(data: bytes, file: str, *, limit: int = limits.RECORD_BYTES) -> Node:
     """One YAML document, strictly.
 
-    Scalars mean what YAML 1.1 says (``no`` is false, ``042`` is 34), so that other tools agree,
+    Scalars mean what YAML 1.1 states (``no`` is false, ``042`` is 34), so that other tools agree,
     with one exception: dates stay text, because YAML's own reading of them loses the offset.
 
     Raises:
@@ -103,7 +103,7 @@ def _check_characters(data: bytes, file: str) -> None:
     for found in _MISLEADING.finditer(text):
         problems.add(
             _place(text[: found.start()], file),
-            f"U+{ord(found.group()):04X} makes the file look different from what it says",
+            f"U+{ord(found.group()):04X} makes the file look different from what it contains",
             'remove it, or write it as an escape in quotes: "\\u…"',
         )
         if len(problems) > limits.PROBLEMS:  # finding a place costs a pass over the text
@@ -262,7 +262,7 @@ class _Builder:
 
 
 def _ignore(event: object) -> None:
-    """The stream's and the document's ends say nothing."""
+    """The stream's and the document's ends add nothing."""
 
 
 @functools.cache
@@ -275,7 +275,7 @@ def _resolvers() -> Mapping[str | None, Sequence[tuple[str, re.Pattern[str]]]]:
 
 
 def _resolve(text: str) -> Scalar:
-    """What YAML 1.1 says an unquoted scalar means, by PyYAML's own patterns.
+    """The meaning of an unquoted scalar in YAML 1.1, by PyYAML's own patterns.
 
     Raises:
         ValueError: a number that JSON could not carry, or a base-60 one, which nobody means.

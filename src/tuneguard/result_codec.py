@@ -1,7 +1,7 @@
 """Results as JSON, schema ``tuneguard.dev/result/v1``, and back. Fields are only ever added.
 
 What is read passed through a pipe or a file: it is bounded, read strictly, and every field has the type
-that its class says. Fields that no class names are ignored, so that a result of a later version is read.
+that its class states. Fields that no class names are ignored, so that a result of a later version is read.
 Nothing here can turn a refusal into a pass: the exit code is judged first, and a verdict that does not
 go with it is not understood.
 """
@@ -72,7 +72,7 @@ def error_to_json(
     lines: Sequence[Sequence[str]] = (),
     notes: Sequence[str] = (),
 ) -> bytes:
-    """An error, in the same object: ``verdict`` is refused or not-understood, ``error`` says why."""
+    """An error, in the same object: ``verdict`` is refused or not-understood, ``error`` is why."""
     verdict = Verdict.REFUSED if error.exit_code == Refused.exit_code else Verdict.NOT_UNDERSTOOD
     findings: tuple[Finding, ...] = getattr(error, "findings", ())
     fields = msgspec.to_builtins(Result(command, verdict, facts={}, notes=tuple(notes)))

@@ -177,7 +177,7 @@ _Uri = Annotated[
 KeyRole = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter", "log"]
 
 
-# --- What a pipeline says --------------------------------------------------------------------------
+# --- What a pipeline states --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +405,7 @@ def load(path: Path) -> Pipeline:
 
 
 def parse(data: bytes, file: str, project: Path) -> Pipeline:
-    """What the bytes of a pipeline file say.
+    """What the bytes of a pipeline file state.
 
     Raises:
         ConfigurationError: with every fault and its place.

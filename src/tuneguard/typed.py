@@ -41,7 +41,7 @@ Time = Annotated[
     str,
     Meta(pattern=_TIME, description="RFC 3339, with its offset.", extra_json_schema={"format": "date-time"}),
 ]
-"""A time of the right form; `check_times` says whether there is such a time."""
+"""A time of the right form; `check_times` checks whether there is such a time."""
 
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
@@ -49,12 +49,12 @@ _WORDS = {_SHA256: "is not a SHA-256 in lower-case hex", _TIME: "is not an RFC 3
 
 
 def about(description: str) -> Meta:
-    """What a schema says of a field, in ``Annotated``."""
+    """The description of a field in a schema, in ``Annotated``."""
     return Meta(description=description)
 
 
 class JsonStruct(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A JSON object: what its class says is what stands in the file. What is None is left out."""
+    """A JSON object: its class defines the file's content. What is None is left out."""
 
 
 def read(value: object, type: type[T], where: str) -> T:

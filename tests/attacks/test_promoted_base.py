@@ -124,7 +124,7 @@ def test_attack_a_base_whose_promotion_was_refused(
     assert promotion.decide() == 1
     next_generation(trained)
 
-    not_trained(trained, capsys, "says FAILED: this tree was not promoted then")
+    not_trained(trained, capsys, "is FAILED: this tree was not promoted then")
 
 
 def test_attack_a_verdict_for_another_model(

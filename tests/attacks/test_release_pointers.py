@@ -252,7 +252,7 @@ def test_attack_the_clock_set_back_to_when_an_old_pointer_was_valid(
     plain = json.loads(memory.read_text())
     memory.write_text(json.dumps(plain | {"seen": later(hours=2)}))
 
-    refused(pushed, capsys, "this machine's clock says")
+    refused(pushed, capsys, "this machine's clock reads")
 
 
 def test_attack_a_damaged_memory_is_no_empty_one(pushed: ProjectFolder) -> None:

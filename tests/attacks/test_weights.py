@@ -53,7 +53,7 @@ def test_attack_an_adapter_whose_base_is_fetched_by_name(
     )
 
     assert promotion.scan() == 1
-    assert "loads someone/llama, and nothing says which bytes that is" in capsys.readouterr().out
+    assert "loads someone/llama, and nothing fixes which bytes that is" in capsys.readouterr().out
 
 
 OTHER = {

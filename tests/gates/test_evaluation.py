@@ -191,7 +191,7 @@ def test_attack_an_evaluation_that_does_not_say_what_it_measured() -> None:
     result = said(GOOD, CLEAN, files=())
 
     assert result.verdict is Verdict.REFUSED
-    assert result.findings[0].message == "the evaluation does not say which files it measured"
+    assert result.findings[0].message == "the evaluation does not name the files that it measured"
 
 
 @pytest.mark.parametrize(

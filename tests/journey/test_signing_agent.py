@@ -261,7 +261,7 @@ def test_attack_a_builder_who_wants_a_verdict(room):
 
 
 def test_attack_a_statement_about_another_model(room):
-    with listening(room), pytest.raises(UsageError, match="says no provenance about other-model"):
+    with listening(room), pytest.raises(UsageError, match="signs no provenance about other-model"):
         make_bundle(opened(room), PAYLOAD_TYPE, statement(model="other-model"))
 
 

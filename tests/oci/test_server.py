@@ -554,7 +554,7 @@ def test_a_credential_helper_that_says_too_much_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
-    with pytest.raises(CannotLook, match="says too much"):
+    with pytest.raises(CannotLook, match="prints too much"):
         find("r.example")
 
 

@@ -190,7 +190,7 @@ def test_a_verdict_that_names_nobody_counts_until_the_policy_knows_a_stolen_key(
     seen = ask([verdict()], revoked("bob"))
 
     assert rules(seen) == ["V22"]
-    assert "does not say whose evidence it relies on" in said(seen)
+    assert "does not name the identities that it relies on" in said(seen)
 
 
 def test_a_second_verdict_that_relies_on_nobody_stolen_is_enough() -> None:

@@ -165,7 +165,7 @@ What is demanded:
   to promote: scan by scanner or promoter, not older than 1 day
   to load: verdict by promoter
   to follow a tag: release by promoter, not older than 30 days
-  and what the gates scan hold, as gates in policy.yaml says
+  and what the gates scan hold, as defined by gates in policy.yaml
 """
     )
 

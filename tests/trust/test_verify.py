@@ -751,7 +751,7 @@ def test_a_refused_verdict_loads_nothing_and_names_no_manifest() -> None:
 
     assert [set(subject.digest) for subject in body.subjects] == [{"dirHash"}]
     assert rules(loading([refused])) == ["V15"]
-    assert "says FAILED" in said(loading([refused]))
+    assert "is FAILED" in said(loading([refused]))
 
 
 def test_a_passed_verdict_stays_good_beside_an_earlier_refused_one() -> None:

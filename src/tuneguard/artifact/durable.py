@@ -1,4 +1,4 @@
-"""Makes a tree durable: what is vouched for, or named as whole, is on the disk before that is said."""
+"""Makes a tree durable: what is vouched for, or named as whole, is on the disk before that is reported."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _EMPTY = hashlib.sha256()  # copying it is cheaper than making one
 
 
 class Unsteady(Exception):
-    """What was opened is no regular file, or has more or fewer bytes than it said."""
+    """What was opened is no regular file, or has more or fewer bytes than its stated size."""
 
 
 def _ignored(_done: int) -> None:
@@ -61,10 +61,10 @@ class Hasher:
         self._hashed: dict[str, Stamp] = {}
 
     def block(self, paths: Sequence[str]) -> bytes:
-        """Hash the files `paths`; their codes, digests and stamps, as `ANSWER_BYTES` says.
+        """Hash the files `paths`; their codes, digests and stamps, as `ANSWER_BYTES` states.
 
         A stamp is of when the file was opened. The caller compares it with one from before and one
-        from after: only together they say that the file stood still.
+        from after: only together they prove that the file stood still.
         """
         codes, digests, stamps = zip(*map(self._answer, paths), strict=True)
         return b"".join((*codes, *digests, *stamps))

@@ -13,7 +13,7 @@ and ``sha256sum`` recompute it.
 
 Two other forms are read and written: ``checksums.sha256`` for ``sha256sum -c``, which is those same
 lines, and the ``manifest.json`` that is signed with cosign. Neither is believed: they are compared with
-what a verified statement says.
+what a verified statement states.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Manifest:
 
     @staticmethod
     def read_cosign_manifest(data: bytes, where: str) -> dict[str, str]:
-        """Path to SHA-256, of cosign's ``manifest.json``. Its ``metadata`` says nothing that we use.
+        """Path to SHA-256, of cosign's ``manifest.json``. Its ``metadata`` is unused.
 
         Raises:
             NotUnderstood: not that form, a key given twice, a digest that is none, or a path that no

@@ -128,7 +128,7 @@ class Lanes:
         """Hash all that was offered, and report to `task`. The files come in no order.
 
         Raises:
-            ChangedWhileRead: a file is not what its stamp says.
+            ChangedWhileRead: a file is not what its stamp states.
             Refused: a link or something special stands in its place.
             CannotLook: it cannot be read.
         """
@@ -171,7 +171,7 @@ class Lanes:
         failed = [lane for lane in lanes if lane.done() and lane.exception() is not None]
         if failed:
             self.stop.set()
-        # Another lane's _Stopped says less than what stopped it.
+        # Another lane's _Stopped is less useful than what stopped it.
         for lane in sorted(failed, key=lambda lane: isinstance(lane.exception(), _Stopped)):
             lane.result()
         return [lane.result() for lane in lanes]

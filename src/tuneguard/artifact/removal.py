@@ -112,7 +112,7 @@ def _open_writable(parent: int, name: str, mount: str) -> int:
     try:
         if _mount_of(handle) != mount:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        with contextlib.suppress(OSError):  # not ours: then deleting will fail and say so
+        with contextlib.suppress(OSError):  # not ours: then deleting will fail and report it
             os.chmod(f"/proc/self/fd/{handle}", 0o700)
         return os.open(".", FOLDER_FLAGS, dir_fd=handle)
     finally:

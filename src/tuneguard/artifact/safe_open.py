@@ -22,7 +22,7 @@ FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 Stamp = bytes
 """What a file was when we looked: size in bytes, device, inode, mtime and ctime in nanoseconds, packed.
 
-Two equal stamps say that nobody wrote in between by ``write``, rename or truncation. A store
+Two equal stamps mean that nobody wrote in between by ``write``, rename or truncation. A store
 through a shared mapping may leave them equal; only a private copy (`snapshot`) closes that. Packed,
 because a tree has millions and they are only ever compared.
 """
@@ -32,7 +32,7 @@ STAMP_BYTES = _STAMP.size
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """The stamp in what ``fstat`` said."""
+    """The stamp in the result of ``fstat``."""
     return _STAMP.pack(status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 

@@ -135,7 +135,7 @@ class _Walk:
             raise Refused(
                 f"holds more than {self._most:,} bytes, holes in files counted",
                 where=printable(self._name),
-                help="if so much is right, say so: checkpoint.maxSize in tuneguard.yaml",
+                help="if this size is right, set checkpoint.maxSize in tuneguard.yaml",
             )
 
 

@@ -433,7 +433,7 @@ class _Walker:
             raise forbidden(self.faults(), self._name)
 
     def _could_not(self, error: OSError, path: str) -> None:
-        """Keep the first folder that cannot be read, and go on: a forbidden entry elsewhere says more."""
+        """Keep the first folder that cannot be read, and go on: a forbidden entry is the better report."""
         if self._unreadable is None:
             found = cannot_look(error, f"{self._name}/{path}" if path else self._name)
             if path == "lost+found":

@@ -2,7 +2,7 @@
 
 Each piece is one bundle in a file named after its kind and the first 16 hex digits of its SHA-256. Writing
 never replaces a file; reading takes everything that is there, bounded, and follows no link. The name's kind
-is a help for people: what a piece says, and whether it counts, is decided from its signed bytes.
+is a help for people: what a piece states, and whether it counts, is decided from its signed bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROW_HASH_BYTES = 32
 class Piece:
     """One entry of an evidence folder: its name and its bytes, of which nothing is believed yet.
 
-    ``fault`` says why an entry could not be read (a link, a FIFO, a foreign name); then ``data`` is empty
+    ``fault`` states why an entry could not be read (a link, a FIFO, a foreign name); then ``data`` is empty
     and the entry counts for nothing, as if it were not there.
     """
 
@@ -56,7 +56,7 @@ class Piece:
 
     @property
     def kind(self) -> str:
-        """What the name says that it is: a hint, since anyone can name a file."""
+        """The kind that the name gives: a hint, since anyone can name a file."""
         return "seal" if self.name == SEAL_INSIDE else self.name.rpartition("-")[0]
 
 
@@ -73,7 +73,7 @@ def folder_of(tree: Path, override: Path | None = None) -> Path:
         raise UsageError(
             "has no folder beside it",
             where=printable(str(tree)),
-            help="say where its evidence is: --evidence DIR",
+            help="name its evidence: --evidence DIR",
         )
     return named.with_name(named.name + ".evidence")
 

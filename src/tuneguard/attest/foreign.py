@@ -49,12 +49,12 @@ Vouches = Callable[["Bundle | BlobSignature"], "str | None"]
 
 RULES: Mapping[str, str] = {
     "S-KEY": "The signature over this bundle's payload is not by the key that was named, so nothing that the "
-    "bundle says is believed.",
+    "bundle states is believed.",
     "S-BYTES": "The bundle of this signature names the digest of other bytes than those beside it: the list "
     "was changed after it was signed, or the signature is another list's. Whose it is was not asked.",
     "S-CERTIFICATE": "The signature over this bundle's payload is not by a certificate that the authorities "
     "named on the command line vouch for, with the usage, validity and identity that were asked for. Nothing "
-    "that the bundle says is believed.",
+    "that the bundle states is believed.",
     "S-CHANGED": "A file's bytes are not those that were signed.",
     "S-MISSING": "A file that was signed is not there.",
     "S-ADDED": "A file is there that the signature does not list.",
@@ -65,7 +65,7 @@ RULES: Mapping[str, str] = {
     "S-OVERLOOKED": "A tree that is to be signed holds .git, .gitattributes, .github or .gitignore at its "
     "top, where no verifier of model signatures looks. Remove it: downloads from a hub bring such along.",
 }
-"""What `tuneguard explain` says about each finding of `verify_foreign`, and of signing."""
+"""What `tuneguard explain` prints about each finding of `verify_foreign`, and of signing."""
 
 
 def verify_foreign(
@@ -108,7 +108,7 @@ def verify_cosign_form(
 ) -> tuple[Finding, ...]:
     """What is wrong with a tree, judged by cosign's ``manifest.json`` and a signature over its bytes.
 
-    The tree must be exactly what the signed list says. Nothing says that the list is a list of a model: any
+    The tree must be exactly as in the signed list. Nothing marks the list as the list of a model: any
     JSON of this form that the signer ever signed would do. Integrity, and integrity only.
 
     Raises:

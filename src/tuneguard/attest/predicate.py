@@ -39,7 +39,7 @@ class Predicate(Generic[Body]):
     """A kind of evidence: the thing that a module in ``predicates/`` binds to ``PREDICATE``.
 
     ``id`` names the kind in file names and policies, ``type`` is the predicate's URI, ``body`` what the
-    predicate says. ``check`` takes a statement, its body and the name of its file, and raises `NotUnderstood`
+    predicate has. ``check`` takes a statement, its body and the name of its file, and raises `NotUnderstood`
     where the subjects are not what the body names.
     """
 
@@ -49,7 +49,7 @@ class Predicate(Generic[Body]):
     check: Callable[[Statement, Body, str], object] = _about_a_tree
 
     def read(self, statement: Statement, where: str) -> Body:
-        """What a statement of this type says. Raises `NotUnderstood`."""
+        """What a statement of this type states. Raises `NotUnderstood`."""
         body = read(statement.predicate, self.body, where)
         self.check(statement, body, where)
         return body
@@ -67,7 +67,7 @@ def predicates_by_type() -> Mapping[str, Predicate[Any]]:
 
 
 def body_of(statement: Statement, where: str) -> tuple[str, JsonStruct]:
-    """The kind of a statement, and what its predicate says.
+    """The kind of a statement, and what its predicate states.
 
     Raises:
         NotUnderstood: a predicate type that we do not read, or a predicate that is not of its type.

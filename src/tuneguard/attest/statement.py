@@ -1,4 +1,4 @@
-"""What evidence says: an in-toto Statement v1, some subjects named by digest and a predicate about them.
+"""What evidence states: an in-toto Statement v1, some subjects named by digest and a predicate about them.
 
 A statement is built by a module of ``predicates/``, encoded, signed and wrapped by
 `tuneguard.signing.bundle.make_bundle`; reading goes the other way, and nothing is decoded before its

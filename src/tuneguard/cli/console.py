@@ -46,7 +46,7 @@ class Console:
         return text.Style(colour=colour, unicode=encoding == "utf8")
 
     def beside(self) -> TextIO:
-        """Where a person reads what is said beside a document; the standard output where there is none."""
+        """Where a person reads what is printed beside a document; the standard output where there is none."""
         return sys.stderr if self.document and self.output is None else sys.stdout
 
     def result(self, result: Result[Facts]) -> int:
@@ -115,7 +115,7 @@ class Console:
         return (lines + text.render(result, self.style())).encode("utf-8", "backslashreplace")
 
     def _write_anyhow(self, said: bytes) -> None:
-        """Write what an error said; the file that cannot be written may be the very error."""
+        """Write an error; the file that cannot be written may be the very error."""
         from tuneguard.errors import TuneguardError
 
         try:
@@ -135,7 +135,7 @@ class Console:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            # The reader went away (`| head`); the exit code still says what was found.
+            # The reader went away (`| head`); the exit code still shows what was found.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -146,7 +146,7 @@ def _parts(row: Sequence[str]) -> tuple[str, str, Sequence[str]]:
 
 
 def as_ours(error: BaseException) -> TuneguardError:
-    """Any exception as one of ours: what click says is usage, what we did not foresee is a bug."""
+    """Any exception as one of ours: what click raises is usage, what we did not foresee is a bug."""
     import click
 
     from tuneguard.errors import CannotLook, Interrupted, TuneguardError, UsageError

@@ -60,7 +60,7 @@ ROOT: Group = (
         ["--root"],
         type=PATH,
         metavar="FILE",
-        help="Verify the policy with this public key; docs/policy.md says which is used without it.",
+        help="Verify the policy with this public key; docs/policy.md lists the defaults.",
     ),
 )
 POLICY: Group = (
@@ -221,7 +221,7 @@ def _run(
 
 
 def _confine() -> None:
-    """Give up what the engine says that this step does not need, before anything is read."""
+    """Give up what this step does not need, as the engine states, before anything is read."""
     from tuneguard.plan.handover import CONFINED
 
     said = os.environ.pop(CONFINED, None)
@@ -256,7 +256,7 @@ def _hand_on(result: Result[Facts], names: tuple[str, ...], path: Path) -> None:
 
 
 def _orchestrator() -> Callable[[list[str]], None] | None:
-    """Where a step of a plan says its lines while it runs; None for a command that a person typed."""
+    """Where a step of a plan sends its lines while it runs; None for a command that a person typed."""
     from tuneguard.plan.handover import LINES_FD
 
     inherited = os.environ.pop(LINES_FD, None)
@@ -364,12 +364,12 @@ def new_passphrase(project: Project, path: Path) -> bytes:
     else:
         first = project.passphrase(f"the new key {path}")
     if not first:
-        raise UsageError("an empty passphrase", help="give one, or say --unsafe-no-passphrase")
+        raise UsageError("an empty passphrase", help="give one, or pass --unsafe-no-passphrase")
     return first
 
 
 def unencrypted(function: Function) -> Function:
-    """The option for a key without a passphrase, which says what it is."""
+    """The option for a key without a passphrase, which has the danger in its name."""
     return click.option(
         "--unsafe-no-passphrase",
         is_flag=True,

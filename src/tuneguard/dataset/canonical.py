@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FRAME = ("system", "instruction")
-"""Fields that say what to do with the text. Alone they are the prompt; beside it they frame it."""
+"""Fields that state what to do with the text. Alone they are the prompt; beside it they frame it."""
 CONTENT = ("prompt", "question", "query", "input", "text")
 """Fields that hold the text itself."""
 TURNS = ("messages", "conversations", "conversation", "prompt")
@@ -43,7 +43,7 @@ that a longer run is an attack on its reader; UAX #15's stream-safe text has at 
 
 
 class NotCanonical(ValueError):
-    """A row that has no canonical form; the message says why."""
+    """A row that has no canonical form; the message states why."""
 
 
 def row_hashes(row: Mapping[str, Any]) -> Iterator[bytes]:
@@ -89,7 +89,7 @@ def _text(value: object) -> str:
 
 
 def _asked(turns: object) -> str:
-    """What the first turn of the asking side says, in the two common shapes of a chat."""
+    """What the first turn of the asking side states, in the two common shapes of a chat."""
     for turn in turns if isinstance(turns, list) else ():
         if isinstance(turn, dict) and turn.get("role", turn.get("from")) in _ASKING:
             return _content_text(turn.get("content", turn.get("value")))

@@ -84,7 +84,7 @@ def objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def strings(text: str) -> Iterator[tuple[int, str, str]]:
-    """Every string that is written out in `text`: its offset, what its escapes say, and how it stands there.
+    """Every string that is written out in `text`: its offset, its value, and its source text.
 
     Strings with nothing between them but space, ``+`` or parentheses are one: they are given joined too.
 

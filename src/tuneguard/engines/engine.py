@@ -1,4 +1,4 @@
-"""What every engine is: it runs a plan and says what came of each step.
+"""What every engine is: it runs a plan and returns the outcome of each step.
 
 An engine is one module in this folder that binds ``ENGINE``. `tests/engines/` holds the contract that each
 of them passes.
@@ -76,9 +76,9 @@ class PlanOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a plan does not say, since it is different on each machine.
+    """What a plan does not state, since it is different on each machine.
 
-    ``state`` is an owner-only folder for the steps' facts, files and results. ``volumes`` says where each
+    ``state`` is an owner-only folder for the steps' facts, files and results. ``volumes`` is where each
     volume of the plan lies here, ``keys`` the URI of each role's key, and ``passphrases`` the passphrase of
     each role whose key is encrypted. ``keep`` are descriptors that each step inherits: what they hold stays
     held while a step lives.

@@ -4,7 +4,7 @@ The orchestrator, which calls this, holds no key. It hands a step its one passph
 reading end only that child inherits; the child reads it, closes it, and only then starts anything of its own.
 A step writes its facts and its result to its own folder in the session's state, which nobody else enters.
 They are read from the very folder that was made for it: another one in its place is not looked at. A step
-that cannot write there, as on a full disk, says why on its standard output, which is kept in memory.
+that cannot write there, as on a full disk, writes the reason to its standard output, which is kept in memory.
 
 A step that needs no network gives it up before it reads anything, and with it the right to write anywhere but
 in its own folder and in what it mounts to write (`tuneguard.sandbox.confine`). One that mounts nothing to
@@ -238,7 +238,7 @@ def _outcome(step: Step, code: int, own: int, said: bytes) -> Outcome:
     Its facts count only where it ended by itself.
 
     Raises:
-        CannotLook: it was killed, or it wrote no result or other facts than the plan says.
+        CannotLook: it was killed, or it wrote no result or other facts than the plan states.
         Interrupted: the person stopped it.
     """
     if code < 0:

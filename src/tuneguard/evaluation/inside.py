@@ -3,7 +3,7 @@
     python -P -m tuneguard.evaluation.inside REQUEST CHECKPOINT CLASSIFIER RESULT
 
 REQUEST is ``{"suites": [[id, asked], …]}``, RESULT becomes ``{"outputs": [[…], …]}`` or
-``{"fault": [kind, sentence]}``. Lines ``rows N`` on standard output say how far it is. There is no
+``{"fault": [kind, sentence]}``. Lines ``rows N`` on standard output state how far it is. There is no
 network, no key and no right answer here, and whatever is written is read as untrusted.
 """
 

@@ -1,6 +1,6 @@
 """How sure a count can be: Wilson's score interval for a share.
 
-A share of 200 out of 200 is not proof of 1.0, and the textbook interval (value ± z·stderr) says it
+A share of 200 out of 200 is not proof of 1.0, and the textbook interval (value ± z·stderr) states one
 is: its width is zero at both ends. Wilson's never is, so a gate that judges its bound cannot be
 passed by measuring little.
 

@@ -27,7 +27,7 @@ BATCH_TOKENS = 4096
 BATCH_ROWS = 128
 """Rows of one batch."""
 ERROR_LENGTH = 300
-"""Characters of what Transformers says; it can go on for a page."""
+"""Characters of what Transformers states; it can go on for a page."""
 NO_LIMIT = 1 << 20
 """Tokens; the context of a model that states none."""
 

@@ -56,8 +56,8 @@ _PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 class SuiteCounts:
     """What one suite counted: `count` of `n` outputs (right answers, or toxic ones).
 
-    `n` counts only outputs that say something, and `empty` is the number of those that do not, so
-    that ``n + empty`` is the number of rows. `constant` says that several outputs were all the
+    `n` counts only outputs with visible characters, and `empty` is the number of the others, so
+    that ``n + empty`` is the number of rows. `constant` means that several outputs were all the
     same. `outputs_digest` is the SHA-256 in hex over the outputs as canonical JSON, `inputs_digest`
     that over the bytes of the suite's file.
     """

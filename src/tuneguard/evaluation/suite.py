@@ -1,7 +1,7 @@
 """What a suite is: one file in ``suites/`` that asks a model something and counts.
 
 A suite is split at the edge of the sandbox. Outside, `Suite.read` reads the sealed rows and `Suite.ask`
-says what of them the model may see: never the right answers. Inside, `Suite.measure` has the model
+states what of them the model may see: never the right answers. Inside, `Suite.measure` has the model
 answer. Outside again, `Suite.count` checks what came back, which is untrusted data, and counts.
 
 Everything but `measure` is a pure function, and `measure` needs nothing but a `Models`: no suite
@@ -111,13 +111,13 @@ def text_of(row: dict[str, Any], key: str, where: str) -> str:
 
 
 def checked_text(value: object, what: str, where: str) -> str:
-    """A text that says something, of bounded length.
+    """A text with visible characters, of bounded length.
 
     Raises:
         NotUnderstood: it is not one.
     """
     if not isinstance(value, str) or not value.strip():
-        raise malformed(f"{what} is not a text that says something", where)
+        raise malformed(f"{what} is not a text with visible characters", where)
     if len(value) > limits.EVALUATION_TEXT:
         raise malformed(f"{what} is longer than {limits.EVALUATION_TEXT:,} characters", where)
     return value

@@ -119,7 +119,7 @@ def _without_weights(tree: _Tree, folders: Iterable[str]) -> str:
 
 
 class _Tree:
-    """A tree's names, what its documents say, and the faults found so far."""
+    """A tree's names, what its documents state, and the faults found so far."""
 
     def __init__(self, manifest: Manifest, read: Read) -> None:
         self._files = {file.path: file for file in manifest.files}

@@ -54,7 +54,7 @@ def _environment() -> Environment:
     from jinja2.ext import Extension
 
     class Generation(Extension):
-        """``{% generation %}``: marks what the assistant says. Its body is read like any other."""
+        """``{% generation %}``: marks the assistant's text. Its body is read like any other."""
 
         tags = {"generation"}  # noqa: RUF012 (the form that Jinja reads)
 

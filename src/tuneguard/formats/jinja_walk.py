@@ -1,4 +1,4 @@
-"""Walks over a template's tree and says what in it is not allowed.
+"""Walks over a template's tree and reports what in it is not allowed.
 
 Allowed are text, loops, conditions, macros and namespaces; calls by a few names that nothing else may be
 bound to; the methods of strings, lists and dictionaries; attributes by a plain name; and subscripts that
@@ -32,7 +32,7 @@ _WALKED = (
     nodes.Compare, nodes.Operand, nodes.Not, nodes.Neg, nodes.Pos, nodes.Or,
     nodes.Add, nodes.Sub, nodes.Div, nodes.FloorDiv, nodes.Concat,
 )  # fmt: skip
-"""Nodes of which nothing is to be said but what stands in them."""
+"""Nodes that are judged by their content alone."""
 
 _LOADS = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _PLAIN_FORMAT = re.compile(r"(?:[^{}]|\{\})*")
@@ -314,7 +314,7 @@ class _Walk:
 
     @contextlib.contextmanager
     def _where(self, test: nodes.Node | None, body: Iterable[nodes.Node]) -> Iterator[None]:
-        """What a condition says holds in its body, if the body assigns none of its names."""
+        """What a condition proves for its body, if the body assigns none of its names."""
         before = len(self._holds)
         assigned = _assigned(body)
         for part in _conjuncts(test) if test is not None else ():

@@ -56,7 +56,7 @@ def _is_loaded(data: bytes) -> bool:
 
 
 def _unpacked(data: bytes, unpacker: _Unpacker) -> bytes:
-    """What comes out before the bytes end or are no longer what the form says."""
+    """What comes out before the bytes end or are no longer what the form states."""
     pieces: list[bytes] = []
     left = _ENOUGH
     try:

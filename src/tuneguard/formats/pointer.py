@@ -24,7 +24,7 @@ _LONGEST = 32 * 1024
 
 
 class Pointer(Fact, frozen=True, eq=False):
-    """The bytes say where a file is kept: its size in bytes, if stated, and the command that fetches it."""
+    """The bytes point to a file kept elsewhere: its size in bytes, if stated, and the command to fetch it."""
 
     size: int | None
     fetch: str

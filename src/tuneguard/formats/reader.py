@@ -32,7 +32,7 @@ Look = Callable[[int, int], bytes]
 
 
 class Truncated(NotUnderstood):
-    """The bytes end before the format says that they do."""
+    """The bytes end before the end that the format states."""
 
     def __init__(self, wanted: int, left: int) -> None:
         super().__init__(f"ends early: {wanted:,} more bytes are announced, {left:,} are there")
@@ -162,7 +162,7 @@ class Reader:
             amount -= len(self.take(min(amount, CHUNK)))
 
     def drain(self) -> int:
-        """Let all that is left pass, and say how many bytes that was."""
+        """Let all that is left pass, and return how many bytes that was."""
         left = self.remaining
         self.skip(left)
         return left

@@ -3,7 +3,7 @@
 ``torch.load`` asks at every file that is no zip whether it is its oldest form, a tar archive, before it
 tries a pickle; it asks ``tarfile``. That answer depends on the first 512 bytes alone: all of them are zero
 (an archive without members), or their numbers parse and one of two sums agrees. What ``tarfile`` reads
-afterwards can only make it say no again, so that to ask about those bytes takes a little more than it does.
+afterwards can only make it refuse again, so that to ask about those bytes takes a little more than it does.
 
 Source: CPython ``Lib/tarfile.py``, ``TarFile.next`` and ``TarInfo.frombuf``, which ask the same of these
 bytes in 3.11 to 3.14; torch ``serialization.py``, ``_legacy_load``.
@@ -26,6 +26,6 @@ def looks_like(head: bytes) -> bool:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return False
-    except Exception:  # noqa: BLE001 (whatever stops it there, it did not say no)
+    except Exception:  # noqa: BLE001 (whatever stops it there, it did not refuse)
         return True
     return True

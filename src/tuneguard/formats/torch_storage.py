@@ -58,7 +58,7 @@ class Storage(Fact, frozen=True, eq=False):
 
 
 class StorageMismatch(Fact, frozen=True, eq=False):
-    """A tensor's storage is not what the stream that asks for it says."""
+    """A tensor's storage is not what the stream that asks for it states."""
 
     what: str
     offset: int | None

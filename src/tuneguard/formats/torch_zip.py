@@ -33,7 +33,7 @@ _NOTES = {
     ".data/serialization_id": re.compile(rb"[0-9]{1,64}"),
     ".data/version": re.compile(rb"[0-9]{1,4}\n?"),
 }
-"""The small notes beside the pickle, and all that they may say."""
+"""The small notes beside the pickle, and all that they may state."""
 _KEY = re.compile(r"data/(0|[1-9][0-9]{0,17})", re.ASCII)
 _DATA = "data.pkl"
 

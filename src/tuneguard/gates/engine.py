@@ -47,7 +47,7 @@ class Overlap:
     """How many rows a training data set shares with the evaluation set, by their row hashes.
 
     `training` and `evaluation` are tree digests; `shared` is None where the hashes of either are
-    missing, and `reason` then says why.
+    missing, and `reason` is then why.
     """
 
     training: str
@@ -101,7 +101,7 @@ class Case:
 
 
 def measured_with(model: Model, verification: Verification) -> tuple[str, ...]:
-    """The evaluation sets: the policy's, or where it names a steward, those that the evaluations say."""
+    """The evaluation sets: the policy's, or where it names a steward, those that the evaluations state."""
     if model.evaluation is None:
         return ()
     if isinstance(model.evaluation.set, str):
@@ -111,7 +111,7 @@ def measured_with(model: Model, verification: Verification) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate said: what was needed, what was found, by whom, and each reason to refuse.
+    """What one gate found: what was needed, what was found, by whom, and each reason to refuse.
 
     `judged` is false where no claim of the kind counted, so that there was nothing to judge: that
     refuses, and verification reports the reason.
@@ -178,7 +178,7 @@ def gates() -> dict[str, Gate]:
 
 
 POLICYS, PIPELINES = "the policy's", "the pipeline's"
-"""Whose a block is, as messages say it. A flag may do what a pipeline file may."""
+"""Whose a block is, as in messages. A flag may do what a pipeline file may."""
 
 
 def settings(policy: Policy, model: Model | None, *tighter: Mapping[str, Node]) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def check(policy: Policy) -> None:
 
 
 def judge_all(case: Case) -> tuple[GateResult, ...]:
-    """What every gate says about the case, in the order of their ids."""
+    """The result of every gate for the case, in the order of their ids."""
     return tuple(gate.judge(case, case.settings[id]) for id, gate in gates().items())
 
 
@@ -248,7 +248,7 @@ def nothing_to_tighten(floor: None, asked: None, owner: str) -> None:
 
 
 def not_judged(case: Case, gate: Gate, needed: str) -> GateResult:
-    """The result where no claim of the gate's kind counts. Verification says why, if it was asked."""
+    """The result where no claim of the gate's kind counts. Verification reports the reason."""
     asked = gate.kind in case.verification.unmet or gate.kind in case.verification.expectation.deferred
     findings = () if asked else (fault(gate, f"no {gate.kind} counts, so there is nothing to judge"),)
     return GateResult(gate.id, findings, needed, f"no {gate.kind} that counts", judged=False)
@@ -280,5 +280,5 @@ def ordered(claims: Sequence[Claim[Body]]) -> tuple[Claim[Body], ...]:
 
 
 def signer(claim: Claim[JsonStruct]) -> str:
-    """Who said it, for people."""
+    """Who signed it, for people."""
     return f"{claim.identity} ({claim.custodian})"

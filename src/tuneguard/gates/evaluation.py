@@ -248,7 +248,7 @@ def _wrong_files(body: Evaluation, weights: Selection) -> Iterator[Finding]:
     expected = {file.path: file.sha256 for file in weights.measured}
     measured = {file.path: file.sha256 for file in body.counts.files or ()}
     if not measured:
-        yield fault(GATE, "the evaluation does not say which files it measured", fix="evaluate again")
+        yield fault(GATE, "the evaluation does not name the files that it measured", fix="evaluate again")
         return
     for path in sorted(expected.keys() | measured.keys()):
         if path not in measured:
@@ -304,7 +304,9 @@ def _wrong_suite(suite: SuiteResult, rule: EvaluationRule) -> Iterator[Finding]:
             why="few rows prove little, however good they are",
         )
     if suite.constant:
-        yield fault(GATE, f"all outputs of {suite.id} are the same", why="a model that always says one thing")
+        yield fault(
+            GATE, f"all outputs of {suite.id} are the same", why="a model that always gives one answer"
+        )
     if not 0 <= suite.count <= suite.n:
         yield fault(GATE, f"{suite.id} counted {suite.count:,} of {suite.n:,}, which cannot be")
 

@@ -238,7 +238,7 @@ def _variables(env: Mapping[str, str]) -> str:
 def _compared(policy: Policy, model: Model, body: Provenance, measured: tuple[str, ...]) -> Iterator[Finding]:
     """Whether what nobody fixed was looked through for what the model is measured with.
 
-    Provenance that was signed before builders said so says nothing of it, and is taken as it is where the
+    Provenance that was signed before builders recorded it lacks it, and is taken as it is where the
     policy names the set by digest, as policies did then.
     """
     said, rule = body.observed.comparison, model.evaluation
@@ -263,7 +263,7 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
     if said != "passed":
         yield fault(
             GATE,
-            f"the run's own scan of its base says {printable(str(said))}",
+            f"the verdict of the run's own scan of its base is {printable(str(said))}",
             fix="train from a base that scans clean",
         )
 

@@ -1,6 +1,6 @@
 """The tree was scanned whole, and nothing dangerous was found.
 
-The scan that names the open attempt is judged by its findings; what it says of itself counts only
+The scan that names the open attempt is judged by its findings; what it states of itself counts only
 against it. Findings of severity medium, high and critical always refuse; a finding of severity low
 refuses where the policy lists it (`gates.scan.refuse`). A file that the scanner could not understand
 refuses as well: "could not look" is not "nothing found". The scan must have seen as many files and
@@ -31,7 +31,7 @@ Part = TypeVar("Part", Finding, Location)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The severities that refuse, never fewer than medium, high and critical; and where it says so."""
+    """The severities that refuse, never fewer than medium, high and critical; and where this is set."""
 
     refuse: frozenset[Severity] = REFUSING
     where: str | None = None
@@ -121,7 +121,7 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
             fix="scan the whole tree",
         )
     if body.verdict != "passed" and not refuses(findings) and not body.skipped:
-        yield fault(GATE, f"the scanner itself says {printable(body.verdict)}, and gives no reason")
+        yield fault(GATE, f"the scanner's own verdict is {printable(body.verdict)}, and it gives no reason")
 
 
 def _printable(finding: Finding) -> Finding:

@@ -288,7 +288,7 @@ def _facts(
 
 
 def _who(key: PublicKey, project: Project) -> str | None:
-    """Whose key it is, as the policy says; None where it names no such key."""
+    """Whose key it is, as the policy states; None where it names no such key."""
     known = (each for each in project.policy.identities.values() if each.key == key)
     return next((f"{each.name} ({each.custodian})" for each in known), None)
 

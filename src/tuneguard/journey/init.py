@@ -2,7 +2,7 @@
 
 Every role gets its own key under its own custodian's name, so that a project is laid out as it will
 be when the roles belong to different people. Until then all of them are one person's, and every
-output says "development".
+output shows "development".
 
 The keys get their folder's name when all of them are made, with a note for whom they are; the policy
 is written last, and then the note goes. So an init that was killed can be run again: it finds the note.

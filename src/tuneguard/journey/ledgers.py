@@ -1,4 +1,4 @@
-"""The ledger to people: what happened, and whether the file still says what it said before."""
+"""The ledger to people: what happened, and whether the file still holds what it held before."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def entries(*, project: Project | None = None) -> Result[LedgerFacts]:
 
 
 def verify(*, head: str | None = None, project: Project | None = None) -> Result[LedgerVerifyFacts]:
-    """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), say whether history changed.
+    """Read every entry again; with `head` (``SIZE:ROOT``, kept elsewhere), report whether history changed.
 
     A signed head that lies beside the ledger is compared too. It finds an edit by somebody who did not
     think of it, and anchors nothing: anyone who can rewrite one of the two files can rewrite both.

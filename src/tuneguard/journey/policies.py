@@ -82,7 +82,7 @@ def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyF
 
 
 def explain(path: str | Path, *, project: Project | None = None) -> Result[PolicyTextFacts]:
-    """A policy in plain words. Its signature is not asked for: this says what it would mean.
+    """A policy in plain words. Its signature is not asked for: this shows what it would mean.
 
     Raises:
         UsageError: the file is missing.
@@ -170,7 +170,7 @@ def set_model(
 
     `base`, `evaluation`, `classifier` and `code` are folders, named by their tree digests, and `config` a
     file. `command` takes the command and the environment of the pipeline file, which the signer has read:
-    they are said.
+    they are reported.
 
     Raises:
         UsageError: nothing is named, or the policy has no such model.

@@ -150,4 +150,4 @@ def _next(outcome: PlanOutcome, to: str, model: str) -> str | None:
         "verify": "restore the signed files, or train again under a new run id",
         "scan": "remove what was found at its source, and train again under a new run id",
         "evaluate": "train a better model, or look at what it answers",
-    }.get(_stopped_at(outcome) or "", "read the reasons above; tuneguard explain RULE says more")
+    }.get(_stopped_at(outcome) or "", "read the reasons above; for more: tuneguard explain RULE")

@@ -1,7 +1,7 @@
 """Pull a model: believe the manifest, its verdict and every byte only once they are verified.
 
 resolve → manifest → evidence → verify → release of the tag → fetch every file beside the target →
-keep the evidence → rename. What is verified first is what the manifest says; every byte is then checked
+keep the evidence → rename. What is verified first is what the manifest states; every byte is then checked
 against it while it arrives, and the folder must hold exactly what was written before it gets its name.
 The name comes last: where it is, everything is. A refusal leaves nothing behind, and what a kill leaves
 is removed by the next pull.
@@ -52,8 +52,8 @@ def pull(
 
     Raises:
         UsageError: the folder is there already, or the model is not clear.
-        Refused: no passed verdict counts, nothing that counts says that the tag names it, or bytes
-            are not what the manifest says.
+        Refused: no passed verdict counts, no release that counts makes the tag name it, or bytes
+            are not what the manifest states.
         CannotLook: the registry cannot be reached.
     """
     directory = Path(directory)

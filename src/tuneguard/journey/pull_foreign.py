@@ -51,7 +51,7 @@ def pull_foreign(
     Raises:
         UsageError: no digest is named, the folder is there already, who signed is not named by one method,
             or the repository is one of the policy's models.
-        Refused: no signature is by that signer over that manifest, or bytes are not what it says.
+        Refused: no signature is by that signer over that manifest, or bytes are not what it states.
         NotUnderstood: the manifest's layers are not files.
         CannotLook: the registry cannot be reached.
     """
@@ -103,12 +103,12 @@ def _refuse_own(source: Reference, project: Project) -> None:
 
 
 def _digest(source: Reference, registry: Registry) -> str:
-    """The manifest that is meant. A tag is no name for it: nothing signed says what a tag means."""
+    """The manifest that is meant. A tag is no name for it: no signature covers a tag."""
     if source.digest is not None:
         return source.digest
     now = None if source.tag is None else registry.resolve(source.tag)
     raise UsageError(
-        "a signature by cosign names a manifest, and none says which one a tag means",
+        "a signature by cosign names a manifest, and none names the manifest of a tag",
         where=str(source),
         help="name the digest that the publisher gave you"
         + (f"; the tag means {now} now" if now else ": @sha256:…"),

@@ -1,7 +1,7 @@
 """Renew a release: the tag goes on naming what it names, for another while, judged by nobody anew.
 
 The verdict must still count under the policy of today, and the tag must name what its newest known release
-says: a tag that was moved is never renewed.
+states: a tag that was moved is never renewed.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def run(
     unsafe_no_sandbox: bool = False,
     project: Project | None = None,
 ) -> Result[TrainFacts]:
-    """Train as the pipeline says, in the sandbox, and sign what came of it.
+    """Train as the pipeline states, in the sandbox, and sign what came of it.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
     earlier run that the builder signed. `keep_intermediate` signs what a stopped run left;

@@ -37,7 +37,7 @@ def scan(
     """Scan `paths`; with `sign` or `statement`, exactly one folder, whose digest the result names.
 
     `sign` makes the result evidence. `statement` names a file for the in-toto statement, unsigned: no key is
-    opened, and no ledger. A folder that holds what no manifest can is refused, and nothing is said about it.
+    opened, and no ledger. A folder that holds what no manifest can is refused without a statement.
 
     Raises:
         UsageError: `sign` or `statement` with anything but one folder, or a path that is not there.

@@ -1,4 +1,4 @@
-"""Sign for other users of this machine: a key apart, which signs only what the policy lets its owner say."""
+"""Sign for other users of this machine: a key apart, which signs only what the policy allows its owner."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _Judge:
 
         Raises:
             UsageError: it asks for something else than there is.
-            Refused: no role lets this key say that.
+            Refused: no role lets this key sign that.
             NotUnderstood: its parts make no statement.
         """
         if request == {"ask": "key"}:
@@ -124,7 +124,7 @@ class _Judge:
         if not saying or (self._kinds and kind not in self._kinds):
             raise Refused(f"this key does not sign statements of the kind {kind}")
         if model is not None and not any(model in role.models for role in saying):
-            raise Refused(f"this key says no {kind} about {files.printable(model)[:80]}")
+            raise Refused(f"this key signs no {kind} about {files.printable(model)[:80]}")
 
 
 def _built(request: dict[str, Any]) -> Statement:

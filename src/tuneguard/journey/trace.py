@@ -134,7 +134,7 @@ def _generation(made: Lineage) -> tuple[str, ...]:
 
 
 def _tree_of(digest: str, project: Project) -> str:
-    """The tree that a digest means: itself, or the tree whose manifest the ledger says it is."""
+    """The tree that a digest means: itself, or the tree of that manifest in the ledger."""
     assert project.ledger is not None
     meant = {
         entry.tree
@@ -150,7 +150,7 @@ def _tree_of(digest: str, project: Project) -> str:
 
 
 def _folder_of(entries: tuple[Entry, ...], project: Project) -> Path | None:
-    """Where the run's checkpoint lies, as the pipeline says."""
+    """Where the run's checkpoint lies, as the pipeline states."""
     run = next((entry.run for entry in entries if entry.run), None)
     return None if run is None else project.pipeline.checkpoint_folder(run)
 
@@ -194,7 +194,7 @@ def _tell(
 
 
 def _result(claim: Claim[JsonStruct]) -> str:
-    """What a judge said; an evaluation only counts, and its numbers are judged by the gate."""
+    """The result of a judge; an evaluation only counts, and its numbers are judged by the gate."""
     if isinstance(claim.body, Evaluation):
         return "".join(f"{suite.id} {suite.count}/{suite.n}  " for suite in claim.body.counts.suites)
     said = getattr(claim.body, "result", None) or getattr(claim.body, "verdict", None)

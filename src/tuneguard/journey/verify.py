@@ -118,7 +118,7 @@ def _expected(project: Project, model: str | None) -> str:
     """
     if model is None and len(project.policy.models) > 1:
         raise UsageError(
-            "which model is expected is not said, and the policy has several", help="name it: --model NAME"
+            "the expected model is not named, and the policy has several", help="name it: --model NAME"
         )
     return evidence_log.expected(project, model)
 
@@ -133,7 +133,7 @@ def uncounted(seen: Verification) -> Uncounted:
 
 
 def tell(manifest: Manifest, seen: Verification, project: Project) -> None:
-    """Say by whom and when: the line that a person looks for."""
+    """Report by whom and when: the line that a person looks for."""
     if seen.findings:
         return
     signed = [claim for claim in seen.claims if claim.kind in ("signature", "seal", "verdict")]

@@ -35,7 +35,7 @@ _SIZE = re.compile(r"0|[1-9][0-9]{0,15}")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a verified checkpoint says; ``extensions`` are further lines that we neither write nor read."""
+    """What a verified checkpoint states; ``extensions`` are further lines that we neither write nor read."""
 
     origin: str
     head: Head
@@ -69,7 +69,7 @@ def read_checkpoint(data: bytes, origin: str, key: PublicKey, where: str) -> Che
 
 
 def unverified_checkpoint(data: bytes, where: str) -> Checkpoint:
-    """What a checkpoint says, its signatures not asked for.
+    """What a checkpoint states, its signatures not asked for.
 
     Raises:
         NotUnderstood: it is not a checkpoint.

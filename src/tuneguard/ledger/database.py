@@ -35,7 +35,7 @@ def make_file(path: Path) -> None:
     """An empty file, if there is none; SQLite itself would follow a dangling link. Makes one folder."""
     if os.path.lexists(path):
         return
-    with contextlib.suppress(OSError):  # the next line says what is wrong
+    with contextlib.suppress(OSError):  # the next line raises what is wrong
         path.parent.mkdir(exist_ok=True)
     with contextlib.suppress(UsageError):  # another process was faster
         write_new(path, b"")
@@ -51,7 +51,7 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         UsageError: the file is not there.
         Refused: the file is a link, or something was put beside it.
-        NotUnderstood: not a database, or damaged; also for what SQLite says inside the ``with``.
+        NotUnderstood: not a database, or damaged; also for SQLite's errors inside the ``with``.
         CannotLook: it cannot be read or written, or another process holds it.
     """
     before = _identity(path)

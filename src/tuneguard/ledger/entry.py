@@ -40,7 +40,7 @@ _DEPTH = 8
 
 
 class Event(StrEnum):
-    """What an entry says happened."""
+    """The event of an entry."""
 
     ATTEMPT = "attempt"
     """A promotion opened: its nonce is in ``attempt``, and scan and evaluation must name it."""
@@ -51,7 +51,7 @@ class Event(StrEnum):
     TAGGED = "tagged"
     """A tag names a manifest."""
     DONE = "done"
-    """What was begun has happened; ``detail`` says what."""
+    """What was begun has happened; ``detail`` is what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@
                                                      an empty line
     — name base64(key id, 4 bytes || signature)      one line for each signature
 
-Ed25519 only (signature type 0x01). A reader says beforehand whose signature it wants; the name and id on
-a line only say which key to try. Lines by other keys are passed over, so that witnesses can add theirs.
+Ed25519 only (signature type 0x01). A reader names beforehand whose signature it wants; the name and id on
+a line only select the key to try. Lines by other keys are passed over, so that witnesses can add theirs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SIGNATURES = 64
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One signature line: who says that they signed, and with what."""
+    """One signature line: who claims that they signed, and with what."""
 
     name: str
     key_id: bytes
@@ -133,7 +133,7 @@ def _checked_name(name: str) -> str:
     if _NAME.fullmatch(name) is None:
         raise UsageError(
             f"{printable(name)[:100]} cannot be a log's name",
-            help="no spaces and no plus sign: example.com/ledger, say",
+            help="no spaces and no plus sign: for example example.com/ledger",
         )
     return name
 

@@ -2,7 +2,7 @@
 
 `append` gives the next sequence number, encodes the entry, and returns when the disk has it. Nothing
 is ever updated. `verify` reads every leaf again and compares with a `Head` kept elsewhere: anyone who
-can write the file can rewrite all of it, so what the file says of itself proves only that it is
+can write the file can rewrite all of it, so what the file states of itself proves only that it is
 internally consistent.
 
     store = SqliteStore(Path(".tuneguard/ledger.db"))
@@ -79,7 +79,7 @@ class Check:
 
     @property
     def summary(self) -> str:
-        """What may be said of the ledger, and no more."""
+        """What is proven of the ledger, and no more."""
         if self.findings:
             return "not consistent"
         return "consistent with the given head" if self.anchored else "internally consistent, not anchored"
@@ -308,7 +308,7 @@ class SqliteStore:
         where = f"{self.path}, entry {sequence}"
         entry = Entry.decode(leaf, where)
         if entry.sequence != sequence:
-            raise NotUnderstood(f"says that it is entry {entry.sequence}", where=printable(where))
+            raise NotUnderstood(f"states that it is entry {entry.sequence}", where=printable(where))
         return entry
 
     # --- reading and writing ----------------------------------------------------------------------

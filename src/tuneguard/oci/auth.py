@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _HELPER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HELPER_SECONDS = 30
 _LIFE = 60
-"""Seconds that a token lives at least, and if its server does not say (Token Authentication, expires_in)."""
+"""Seconds that a token lives at least, and without an expiry (Token Authentication, expires_in)."""
 _EARLY = 10
 _CHALLENGE = re.compile(r'\s*([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))\s*(?:,|$)')
 
@@ -242,7 +242,7 @@ def _entry(listed: object, host: str, where: str) -> Credentials | None:
 
 
 def _ask(name: str, host: str, where: str) -> Credentials | None:
-    """What ``docker-credential-NAME get`` says, within a time and a size."""
+    """What ``docker-credential-NAME get`` states, within a time and a size."""
     if _HELPER.fullmatch(name) is None:
         raise Refused("names a credential helper that is not a name", where=where)
     program = f"docker-credential-{name}"
@@ -261,7 +261,7 @@ def _ask(name: str, host: str, where: str) -> Credentials | None:
         running.kill()
         running.wait()
     if len(output) > limits.REGISTRY_TOKEN_BYTES:
-        raise CannotLook(f"{program} says too much", where=where)
+        raise CannotLook(f"{program} prints too much", where=where)
     if code:
         if b"credentials not found" in output:
             return None

@@ -2,7 +2,7 @@
 
 A response is never decoded, its head is bounded by the HTTP reader, and a watch ends the connection
 when the whole request has taken too long: a server that drips one byte a second cannot hold us.
-What credentials a request bears is said for one origin and sent to no other.
+The credentials of a request belong to one origin and are sent to no other.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class Transport:
         )
 
     def tried(self, call: Callable[[], Response], *, tries: int | None = None) -> Response:
-        """Call until it is not `Broken`: bounded, with growing waits, each of which is said."""
+        """Call until it is not `Broken`: bounded, with growing waits, each of which is reported."""
         most = tries or self.timing.tries
         for number in range(1, most + 1):
             try:
@@ -218,7 +218,7 @@ class Transport:
         raise AssertionError
 
     def wait(self, error: Broken, number: int) -> None:
-        """Wait before try `number` + 1, as long as the server asks, within our bound, and say so."""
+        """Wait before try `number` + 1, as long as the server asks, within our bound, and report it."""
         self._go_on()
         pause = self.timing.wait * 2 ** (number - 1) * _JITTER.uniform(0.8, 1.2)
         if error.after is not None:
@@ -448,7 +448,7 @@ def _plainly(causes: Sequence[BaseException]) -> str:
             "the connection broke in the middle of the answer",
         ),
         (wrong.NameResolutionError, "the connection failed: no such host is known"),
-        (wrong.NewConnectionError, ""),  # what is behind it says more
+        (wrong.NewConnectionError, ""),  # what is behind it is more precise
         (wrong.ConnectTimeoutError, "the connection failed: no answer in time"),
         ((TimeoutError, wrong.TimeoutError), "the registry stopped sending"),
         (http.client.RemoteDisconnected, "the registry ended the connection without an answer"),

@@ -113,7 +113,7 @@ class Index:
 def is_index(data: bytes, *, sure: bool) -> bool:
     """Whether bytes are an image index, and can be read as no manifest instead.
 
-    One that does not say its media type, which the specification leaves open, is one if the reader is `sure`.
+    One without a media type, which the specification allows, is one if the reader is `sure`.
     """
     try:
         found = read_json(data, "an index", limit=limits.OCI_INDEX_BYTES)

@@ -7,7 +7,7 @@
     blobs/sha256/HEX       blobs and manifests, named by their hash
 
 Nothing that is read is believed by its name: every blob and manifest is hashed while it streams, and a
-referrer is one by its own ``subject``, not by what the index says of it. Writers may be many: blobs are
+referrer is one by its own ``subject``, whatever the index states. Writers may be many: blobs are
 renamed into place, the index is changed under a lock and replaced whole. Kill one anywhere, push again,
 and the layout is what it would have been.
 """

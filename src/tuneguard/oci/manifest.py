@@ -90,7 +90,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """A model's OCI manifest: its exact bytes, and what they say.
+    """A model's OCI manifest: its exact bytes, and what they state.
 
     ``config`` holds the config blob's bytes where they follow from the layers, as they do for every
     manifest of ours; None where somebody else's config must be fetched.
@@ -192,7 +192,7 @@ def read(data: bytes, where: str) -> ModelManifest:
 def read_files(data: bytes, where: str) -> ModelManifest:
     """Any tool's manifest whose layers are files, each under its title, as ``oras push`` makes it.
 
-    A model's manifest (ModelPack) is read as strictly as by `read`. What the config says is not looked at.
+    A model's manifest (ModelPack) is read as strictly as by `read`. The config's content is not read.
 
     Raises:
         NotUnderstood: a layer is no plain file: it has no name, or is a folder that was packed.
@@ -304,7 +304,7 @@ def _manifest(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schemaVersion") != 2:
         raise NotUnderstood("is not an OCI manifest", where=printable(where))
     if found.get("mediaType") != MANIFEST_TYPE:  # so that nobody can read it as an index instead
-        raise NotUnderstood(f"does not say that it is {MANIFEST_TYPE}", where=printable(where))
+        raise NotUnderstood(f"does not state that it is {MANIFEST_TYPE}", where=printable(where))
     return found
 
 

@@ -20,10 +20,10 @@ INSECURE_VARIABLE = "TUNEGUARD_INSECURE_REGISTRY"
 
 @dataclass(frozen=True, slots=True)
 class RegistryOptions:
-    """What the person said about servers.
+    """The person's options for servers.
 
     ``insecure`` are the hosts (``HOST[:PORT]``) that may be used without TLS, ``ca`` a PEM file of
-    authorities believed instead of the system's. Where a retry is said is ``reporter``.
+    authorities believed instead of the system's. ``reporter`` receives each retry.
     """
 
     insecure: frozenset[str] = frozenset()

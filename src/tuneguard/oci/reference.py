@@ -91,7 +91,7 @@ def _registry(text: str) -> Reference:
 def same_repository(one: str, other: str) -> bool:
     """Whether two names, ``HOST/REPOSITORY``, lead to one repository, however they are written.
 
-    Host names have no case, and HTTPS has its port without saying so.
+    Host names have no case, and HTTPS has its port without stating it.
 
     >>> same_repository("Registry.internal:443/models/demo", "registry.internal/models/demo")
     True

@@ -1,8 +1,8 @@
 """Which of the manifests that a list names have a subject: judged by each one's own bytes.
 
-What a list says of an entry, its media type and its artifact type, is a claim of the list's author:
-some tools write the config's type there, and some a wrong one. So each entry is read. What the list says to
-be a manifest of the kind that is looked for must be one; what it says to be something else may be anything,
+What a list claims of an entry, its media type and its artifact type, is a claim of the list's author:
+some tools write the config's type there, and some a wrong one. So each entry is read. An entry listed as
+a manifest of the kind that is looked for must be one; an entry listed as something else may be anything,
 and counts if it is such a manifest all the same.
 """
 
@@ -70,7 +70,7 @@ def among(
 
 
 def _claims(entry: Descriptor, artifact_type: str | None) -> bool:
-    """Whether the list says that the entry may be a manifest of the kind that is looked for."""
+    """Whether the list states that the entry may be a manifest of the kind that is looked for."""
     return entry.media_type in (MANIFEST_TYPE, INDEX_TYPE) and (
         artifact_type is None or entry.artifact_type in (None, artifact_type)
     )

@@ -85,7 +85,7 @@ class Repository:
         return response
 
     def has_blob(self, digest: str, size: int | None = None) -> bool:
-        """Whether the server says that it has the blob, with that size."""
+        """Whether the server states that it has the blob, with that size."""
         response = self.call("HEAD", f"blobs/{checked_digest(digest)}", "blob")
         response.drop()
         if response.status == 404:
@@ -127,7 +127,7 @@ class Repository:
         data = response.read(limits.OCI_MANIFEST_BYTES)
         said = response.headers.get("Docker-Content-Digest")
         if said is not None and said != digest_of(data):
-            raise Refused("gave another manifest than it said", where=f"{self.name}:{printable(tag)[:128]}")
+            raise Refused("gave another manifest than it stated", where=f"{self.name}:{printable(tag)[:128]}")
         return data, response.headers.get("ETag")
 
     def unexpected(self, response: Response, what: str) -> CannotLook:

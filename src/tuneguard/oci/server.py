@@ -1,6 +1,6 @@
 """A repository on a registry's server as a `Registry` (OCI distribution specification v1.1).
 
-Nothing that the server says is believed: bytes are hashed here, a tag and a manifest are read again
+Nothing is believed of the server: bytes are hashed here, a tag and a manifest are read again
 after they were written, and a referrer is one by its own ``subject``.
 """
 
@@ -67,7 +67,7 @@ class Server(Repository):
             return False
         upload.put(self, checked_digest(digest), size, open, mount_from=self._mount_from, piece=self._piece)
         if not self.has_blob(digest, size):
-            raise CannotLook("said that it stored a blob, and has none", where=f"{self.name}@{digest}")
+            raise CannotLook("reported that it stored a blob, and has none", where=f"{self.name}@{digest}")
         return True
 
     def read_blob(self, digest: str, size: int) -> Iterator[bytes]:
@@ -146,7 +146,9 @@ class Server(Repository):
         subject, kind, notes = subject_of(data, f"{self.name}@{digest}")
         listed = self.put_named(digest, data, media_type)
         if self._manifest(digest) != data:
-            raise CannotLook("said that it stored a manifest, and has none", where=f"{self.name}@{digest}")
+            raise CannotLook(
+                "reported that it stored a manifest, and has none", where=f"{self.name}@{digest}"
+            )
         if subject is not None and listed != subject and self._listed(subject) is None:
             fallback.add(self, subject, Descriptor(media_type, digest, len(data), kind, notes))
         return digest
@@ -266,5 +268,5 @@ class Server(Repository):
 
 
 def _next(link: str) -> str | None:
-    """Where the header ``Link`` says that a list goes on (RFC 8288), or None."""
+    """Where the header ``Link`` states that a list goes on (RFC 8288), or None."""
     return next((target for target, said in _LINK.findall(link) if _IS_NEXT(said)), None)

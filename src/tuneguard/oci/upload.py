@@ -64,7 +64,7 @@ class _Session:
         self._url: str | None = None
         self._at = 0
         self.reached = 0
-        """How far it ever was, in bytes that the server said it has."""
+        """How far it ever was, in bytes that the server reported."""
 
     def step(self, mount_from: str | None) -> bool:
         """Begin if need be, then send all pieces; True once the blob is stored."""
@@ -115,7 +115,7 @@ class _Session:
         self._at = 0
         self._moved(response)
         if self._url is None:
-            raise CannotLook("says nowhere to upload to", where=shown(response.url))
+            raise CannotLook("names no place to upload to", where=shown(response.url))
         least = response.headers.get("OCI-Chunk-Min-Length", "")
         if least.isascii() and least.isdigit() and len(least) < 16:
             self._piece = max(self._piece, int(least))

@@ -22,7 +22,7 @@ ORDER = ("provenance", "scan", "overlap", "evaluation")
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One gate; ``stand`` says whether it passed, refused, or was not reached."""
+    """One gate; ``stand`` is whether it passed, refused, or was not reached."""
 
     title: str
     stand: Stand
@@ -52,7 +52,7 @@ class Measure:
 
 
 def gates(result: Result[Facts]) -> tuple[GateRow, ...]:
-    """Every gate of a decision in the order of the journey; those that were not reached say so."""
+    """Every gate of a decision in the order of the journey; marked where they were not reached."""
     said = {gate.id: gate for gate in _gates(result.facts)}
     known = engine.gates()
     names = {*said, *known} if isinstance(result.facts, DecideFacts) else {*said}

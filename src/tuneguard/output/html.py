@@ -3,7 +3,7 @@
 One file without scripts, fonts, pictures or links to anywhere. Its content security policy forbids
 everything but the page's own style sheet, which it names by hash, so that not even a style attribute
 could be smuggled in. Values are text: Jinja2 escapes each (autoescape), after `shown` made visible
-what people cannot see and cut what is too long; lists are bounded and say how much they leave out.
+what people cannot see and cut what is too long; lists are bounded and show how much they leave out.
 """
 
 from __future__ import annotations

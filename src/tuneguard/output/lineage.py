@@ -86,7 +86,7 @@ def stages(result: Result[Facts]) -> tuple[tuple[Box, ...], ...]:
 
 
 def circumstances(result: Result[Facts]) -> tuple[Row, ...]:
-    """What the provenance says of the run beside its inputs."""
+    """The provenance's facts of the run beside its inputs."""
     lineage = result.facts.lineage if isinstance(result.facts, DecideFacts | TraceFacts) else None
     if lineage is None:
         return ()

@@ -246,7 +246,7 @@ def _signed(result: Result[Facts], facts: DecideFacts) -> Iterator[Block]:
     pieces = list(_pieces(result, facts))
     yield Block(
         "The evidence",
-        "For each piece, whether it was signed with that key, and that it is about this tree. What it says "
+        "For each piece, whether it was signed with that key, and that it is about this tree. Its content "
         'is then in "$work/said", as JSON. The signature lists files: each is compared.',
         _fill(
             EVIDENCE,
@@ -273,7 +273,7 @@ def _pushed(facts: DecideFacts, pieces: Sequence[_Piece]) -> Iterator[Block]:
     manifest, layout = _manifest(facts), _layout(facts)
     verdict = next((piece for piece in pieces if piece.kind == "verdict"), None)
     if manifest is None or verdict is None or _recorded(facts) is None:
-        return  # the verdict's commands say which manifest
+        return  # the verdict's commands name the manifest
     if layout is not None:
         yield Block(
             "The registry",

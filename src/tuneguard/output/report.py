@@ -49,7 +49,7 @@ SHOWN = frozenset(
 JUDGES = frozenset(
     {"verify", "verify-data", "scan", "evaluate", "decide", "promote", "push", "pull", "policy check"}
 )
-"""The commands that judge something, so that having found nothing says something."""
+"""The commands that judge something, so that an empty list of findings is a result."""
 CONTROLS = {
     ControlState.PROVEN: State.GOOD,
     ControlState.WEAKENED: State.DOUBT,

@@ -1,7 +1,7 @@
 """Progress on a terminal: lines that stay and a bar that goes; and the two that never show a bar.
 
 Bars are drawn with rich, imported when the first one starts, only where the error stream is a
-terminal. Lines go where the caller says: with results in text, nowhere else in JSON.
+terminal. Lines go where the caller states: with results in text, nowhere else in JSON.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recorder:
     """A reporter that keeps its lines, for JSON, and draws bars as `Lines` does.
 
     `passed_on` gets each line at once: a step of a plan passes it to its engine that way. Lines
-    beyond `limits.LINES_KEPT` are passed on, and of the kept ones the last says so.
+    beyond `limits.LINES_KEPT` are passed on, and the last kept one counts them.
     """
 
     def __init__(self, *, bars: bool, passed_on: Callable[[list[str]], None] | None = None) -> None:

@@ -1,6 +1,6 @@
 """Results as text for people: findings whole, the verdict last but one, the next step last.
 
-One aligned verb a line, colour only for what the words already say. A pass is short, a refusal
+One aligned verb a line, colour only for what the words already show. A pass is short, a refusal
 complete. Every name from outside was escaped before it got here; what was not is escaped here.
 """
 

@@ -20,7 +20,7 @@ CONFINED = "TUNEGUARD_CONFINED"
 def confined(*, network: bool, writable: Iterable[Path], attributes: bool) -> str:
     """The value of `CONFINED`: whether the step keeps the network, and the paths that it may write below.
 
-    `attributes` says that it may change the mode, owner and times of files.
+    `attributes`: it may change the mode, owner and times of files.
     """
     paths = [str(path) for path in writable]
     return json.dumps({"network": network, "writable": paths, "attributes": attributes})

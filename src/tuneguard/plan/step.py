@@ -103,11 +103,11 @@ class Step:
     """One command of a plan.
 
     ``name`` is unique in the plan. ``command`` is the ``tuneguard`` command, ``arguments`` what follows it.
-    ``needs`` are the steps that have to end before; ``when`` says how. ``facts`` are the facts that the step
+    ``needs`` are the steps that have to end before; ``when`` is how. ``facts`` are the facts that the step
     writes to the file that ``--facts-file`` names. ``role`` is whose key it holds; None means no key.
-    ``network`` is what it may reach; empty means no network. ``sandbox`` says that the step builds a sandbox
+    ``network`` is what it may reach; empty means no network. ``sandbox``: the step builds a sandbox
     of its own, which takes rights that an engine takes away from other steps. ``timeout`` are the seconds
-    after which the engine ends it, None for no bound. ``restartable`` says that an engine may start it again
+    after which the engine ends it, None for no bound. ``restartable``: an engine may start it again
     after any end. ``image`` and ``resources`` are for engines that place steps.
     """
 

@@ -236,7 +236,7 @@ def expected(project: Project, model: str | None) -> str:
     """
     name = model if model is not None else (project.pipeline.name if project.in_project else None)
     if name is None:
-        raise UsageError("which model is expected is not said", help="name it: --model NAME")
+        raise UsageError("the expected model is not named", help="name it: --model NAME")
     if name not in project.policy.models:
         raise UsageError(
             f"the policy {project.policy.name} has no model {name}",

@@ -27,7 +27,7 @@ def orchestrate(
 ) -> PlanOutcome:
     """Run `plan` on `engine`, a name or an engine itself.
 
-    `place` says where a new folder goes that is there for as long as the plan runs; it is asked once the keys
+    `place` is where a new folder goes that is there for as long as the plan runs; it is asked once the keys
     are known to be there.
 
     Raises:

@@ -1,7 +1,7 @@
 """The project in which a command works: its pipeline, policy and root, ledger and keys.
 
-Each is found where `docs/pipeline.md` says and nowhere else: a pipeline, a tree, evidence or a registry
-never says whom to believe.
+Each is found in the places of `docs/pipeline.md` and nowhere else: a pipeline, a tree, evidence or a registry
+never decides whom to believe.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Project:
 
         Args:
             path: the project's folder, or its pipeline file; the current folder if None.
-            policy: the signed policy; otherwise as ``TUNEGUARD_POLICY`` says or beside the root.
+            policy: the signed policy; otherwise ``TUNEGUARD_POLICY`` or the one beside the root.
             root: the root's public key.
             evidence: the evidence folder, where it is not beside the tree.
             ledger: a file, or ``sqlite:FILE``.
@@ -221,7 +221,7 @@ class Project:
 
     @property
     def registries(self) -> RegistryOptions:
-        """What the person said about registries on servers."""
+        """The person's options for registries on servers."""
         from tuneguard.oci.open import RegistryOptions
 
         return RegistryOptions.chosen(
@@ -230,13 +230,13 @@ class Project:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What every output under this policy says of it."""
+        """The notes about this policy in every output."""
         profile = ("development policy: not for production",) if self.policy.development else ()
         return (*profile, *self.warnings)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What ends soon under the policy that was read; nothing where none was. Every output says it."""
+        """What ends soon under the policy that was read; nothing where none was. Every output shows it."""
         from tuneguard.trust import review
 
         read = vars(self).get("policy") or vars(self).get("_policy_for_loading")
@@ -314,7 +314,7 @@ class Project:
                 f"no key for the role {role}", help=f"name it: --key {role}=URI, or keys.{role} in {PIPELINE}"
             )
         opened = open_signer(uri, self.passphrase)
-        # A signer apart has no role: it asks at each request what its key may say. A keyless one has no key.
+        # A signer apart has no role: it asks at each request what its key may sign. A keyless one has no key.
         if role and not isinstance(opened, BundleSigner):
             self.check_key(opened.public_key, uri)
         return opened

@@ -73,7 +73,7 @@ def verify_sealed(
     same = not any(finding.rule in FILES_DIFFER for finding in judged.findings)
     wrong = tuple(_not_regenerated(view if same else None, held, manifest))
     if any(not claim.body.inside for claim in judged.counting(seals.Seal)):
-        wrong += (_finding("the seal inside does not say that it lies inside", INSIDE[2]),)
+        wrong += (_finding("the seal inside does not state that it lies inside", INSIDE[2]),)
     return Sealed(view, dataclasses.replace(judged, findings=judged.findings + wrong))
 
 

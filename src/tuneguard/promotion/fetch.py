@@ -1,4 +1,4 @@
-"""Fetch a model's files into a new folder: all of them as their manifest says, or no folder at all."""
+"""Fetch a model's files into a new folder: all of them as their manifest states, or no folder at all."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fetch(
     The evidence that was believed, if any, is kept first: so the folder can be verified and traced again.
 
     Raises:
-        Refused: bytes are not what the manifest says. Nothing is left behind.
+        Refused: bytes are not what the manifest states. Nothing is left behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     workdir.sweep(_left_of(target))

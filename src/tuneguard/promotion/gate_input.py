@@ -78,7 +78,7 @@ def verified(
     deferred: frozenset[str] = frozenset(),
     faults: Sequence[Finding] = (),
 ) -> Verification:
-    """What the evidence says about the tree, as a candidate for promotion.
+    """The evidence about the tree, as a candidate for promotion.
 
     `recorded` is what the ledger has of the attempt (`evidence_log.recorded`), None where no ledger is asked.
     """
@@ -165,7 +165,7 @@ def _promoted(verification: Verification, rule: Model, project: Project) -> Iter
 def sealers(tree: str | None, kind: Sealed, model: str, project: Project) -> tuple[Claim[Seal], ...]:
     """The seals that count for a tree that the project's pipeline names; the files are not needed.
 
-    Of several data sets, one's seals may lie beside another: a seal says itself which tree it is about.
+    Of several data sets, one's seals may lie beside another: a seal names its tree.
     """
     if tree is None:
         return ()
@@ -184,7 +184,7 @@ def _counted(seals: Sequence[Claim[Seal]]) -> Claim[Seal] | None:
 
 
 def _folders(kind: Sealed, project: Project) -> Iterator[Path]:
-    """Where the pipeline says that sealed trees of a kind lie; nowhere where it names no classifier."""
+    """The pipeline's folder for sealed trees of a kind; nowhere where it names no classifier."""
     pipeline = project.pipeline
     if kind == "evaluation" and pipeline.data.eval is None:
         raise UsageError("the pipeline names no evaluation set", help="set data.eval.path in tuneguard.yaml")

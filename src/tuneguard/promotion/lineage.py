@@ -1,4 +1,4 @@
-"""What a checkpoint was made from, as its provenance says."""
+"""What a checkpoint was made from, as its provenance states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lineage(provenance: Provenance, model: Model | None = None) -> Lineage:
-    """What a checkpoint was made from, as its provenance says.
+    """What a checkpoint was made from, as its provenance states.
 
     With the policy's `model`, also whether it lists each input; None where it takes any.
     """

@@ -48,7 +48,7 @@ def judged(
     attempt: str | None,
     settings: dict[str, Any],
 ) -> Result[EvaluateFacts]:
-    """The result of `command`: what the evaluation gate says of the counts that were signed in `written`."""
+    """The result of `command`: the evaluation gate's answer to the counts that were signed in `written`."""
     recorded = evidence_log.recorded(project, attempt)
     seen = gate_input.verified(
         directory, manifest, project, model=model, run=None, attempt=attempt, recorded=recorded

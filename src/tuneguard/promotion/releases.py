@@ -78,7 +78,7 @@ def attached(registry: Registry, manifest: ModelManifest) -> list[Piece]:
 
 
 def _kind(data: bytes) -> str:
-    """What a bundle says that it is, for its file's name; nothing is believed of it."""
+    """The kind of a bundle, unverified, for its file's name."""
     try:
         bundle = read_bundle(data, "attached evidence")
         return body_of(Statement.decode(bundle.payload, "attached evidence"), "attached evidence")[0]
@@ -92,7 +92,7 @@ def _kind(data: bytes) -> str:
 def follow(
     tag: Tag, manifest: ModelManifest, pieces: Sequence[Piece], project: Project
 ) -> tuple[Release, tuple[str, ...]]:
-    """The newest pointer by which `tag` names `manifest` now, and what is to be said of it.
+    """The newest pointer by which `tag` names `manifest` now, and the notes about it.
 
     Raises:
         Refused: none counts: there is none, it ran out, it is of another tag or repository, nobody may
@@ -106,7 +106,7 @@ def follow(
 
 def _unproven(tag: Tag, manifest: ModelManifest, seen: Verification) -> Refused:
     return Refused(
-        f"nothing that counts says that the tag {tag.name} names {short(manifest.digest)} now",
+        f"no release that counts makes the tag {tag.name} name {short(manifest.digest)} now",
         where=str(tag),
         help="have the promoter release it (push or renew), or pull by digest: @sha256:…",
         findings=seen.findings,
@@ -146,7 +146,7 @@ def _newest(seen: Verification) -> Release:
 
 
 def signer_of(tag: Tag, project: Project) -> Signer:
-    """The promoter's signer, whom the policy lets say what a tag of this model names.
+    """The promoter's signer, whom the policy lets sign releases of this model.
 
     Raises:
         UsageError: there is no key of the promoter's.

@@ -25,7 +25,7 @@ def selected(directory: Path, manifest: Manifest) -> Selection:
     """What of the tree in `directory` is measured. Of the files that the rule reads, each is the manifest's.
 
     Raises:
-        ChangedWhileRead: a file has another digest than the manifest says.
+        ChangedWhileRead: a file has another digest than the manifest states.
         CannotLook: a file cannot be read.
     """
     digests = {file.path: file.sha256 for file in manifest.files}

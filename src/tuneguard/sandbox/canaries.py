@@ -16,7 +16,7 @@ from tuneguard.sandbox import layout
 
 
 class CannotPlaceCanaries(CannotLook):
-    """Nothing can be written where temporary files go, which says nothing about a sandbox."""
+    """Nothing can be written where temporary files go, which proves nothing about a sandbox."""
 
 
 @dataclass

@@ -121,7 +121,7 @@ class Limits:
 
 
 def _set_memory(folder: Path, version: int, limit: int) -> int:
-    """Bound memory, and swap with it. The kernel rounds to pages; what it then says is returned."""
+    """Bound memory, and swap with it. The kernel rounds to pages; its value is returned."""
     if version == 2:
         with contextlib.suppress(OSError):
             (folder / "memory.swap.max").write_text("0", "ascii")

@@ -5,7 +5,7 @@ process reaches no network, changes no file but its own, and can neither look in
 it. Both are kept by the kernel for the process and all its children, and cannot be taken back (seccomp(2),
 landlock(7)).
 
-A kernel that lacks one of them leaves the process as it was: `confine` says which it could not have.
+A kernel that lacks one of them leaves the process as it was: `confine` returns which it could not have.
 """
 
 from __future__ import annotations

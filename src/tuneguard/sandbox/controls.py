@@ -1,7 +1,7 @@
 """What a sandbox is asked for, which isolation controls it has, and what became of the command.
 
-A `Confinement` says what runs and what it may see; a `Backend` builds the isolation controls, runs the
-command and comes back only when every process of it is dead; the `Outcome` says how the command ended and how
+A `Confinement` is what runs and what it may see; a `Backend` builds the isolation controls, runs the
+command and comes back only when every process of it is dead; the `Outcome` is how the command ended and how
 each isolation control was tried in this very run. A policy then decides whether those isolation controls are
 enough: nothing here decides.
 
@@ -140,7 +140,7 @@ def _check_target(target: str) -> None:
 class Outcome:
     """How it ended: exit ``code``, or the ``signal`` that ended it, or both None (it never started).
 
-    ``stopped`` says who ended it where it did not end by itself. ``controls`` are all six, in order.
+    ``stopped`` is who ended it, if anyone did. ``controls`` are all six, in order.
     ``note`` is a sentence for a person where the plain facts would puzzle: out of memory, for one.
     """
 

@@ -1,6 +1,6 @@
 """Which backend works here: found by using it, not by looking for it.
 
-A program that is installed says nothing: distributions ship ``unshare`` and deny user namespaces.
+An installed program proves nothing: distributions ship ``unshare`` and deny user namespaces.
 So each backend runs a command that does nothing under all its isolation controls. Where none can, the answer
 is a refusal with the kernel's reason and how to fix it, never a run without isolation controls.
 """
@@ -74,7 +74,7 @@ ELSE = Obstacle(
     "",
     "",
     "allow unprivileged user namespaces on this machine, on Linux 5.12 or newer, or install bubblewrap; "
-    "docs/sandbox.md says how",
+    "see docs/sandbox.md",
 )
 
 
@@ -112,7 +112,7 @@ def probe(backend: Backend) -> str | None:
     """Do nothing under all isolation controls; the reason why that did not work, or None.
 
     Raises:
-        Interrupted: the person stopped it, which says nothing about the backend.
+        Interrupted: the person stopped it, which proves nothing about the backend.
         CannotPlaceCanaries: there is no space for temporary files.
     """
     nothing = Confinement(

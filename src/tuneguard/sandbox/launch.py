@@ -34,8 +34,8 @@ class LaunchFailed(UsageError):
 class Launch:
     """What a backend executes to start the inner stage, and what is left for that to do.
 
-    ``builds_root`` says that the inner stage is to build the root and to take an ordinary uid;
-    otherwise the launcher has done both. ``drops`` says that it has this machine's root's powers to
+    ``builds_root``: the inner stage is to build the root and to take an ordinary uid;
+    otherwise the launcher has done both. ``drops``: it has this machine's root's powers to
     do so, and is to run the command under a uid that owns nothing.
     """
 

@@ -15,7 +15,7 @@ from tuneguard.sandbox.state import ControlState
 
 @dataclass
 class Reports:
-    """What has been said so far: see `inside.stage` for the messages."""
+    """The messages so far: see `inside.stage` for the messages."""
 
     dropped: bool = False
     shared: str | None = "nothing is known of who else could meet it"
@@ -57,7 +57,7 @@ class Reports:
                     help="name a program of the system, of the interpreter, or of a bound folder",
                 )
             case _:
-                self.failure = CannotLook("the sandbox's first process said something unknown")
+                self.failure = CannotLook("the sandbox's first process sent an unknown message")
 
     def _apart(self, control: Control) -> Control:
         """A control as it holds against processes outside: one that meets the command opens two controls."""
@@ -80,7 +80,7 @@ class Reports:
     ) -> Outcome:
         """The record of a run whose every process is dead.
 
-        `limited` are the controls of memory and processes, `deadline` says how the deadline was tried.
+        `limited` are the controls of memory and processes, `deadline` is how the deadline was tried.
 
         Raises:
             UsageError, CannotLook: the command was never started.

@@ -1,13 +1,13 @@
 """Runs a command under controls, whichever program builds them: from the first fork to the last death.
 
-A backend says only how to start the inner stage inside new namespaces (`Launch`). The rest is here:
+A backend defines only how to start the inner stage inside new namespaces (`Launch`). The rest is here:
 
 1. Make the canaries, which must not be reachable from inside: a file, a TCP listener, an abstract socket.
-2. Start the launcher; the inner stage says hello over a Unix socket, on which the kernel shows us
+2. Start the launcher; the inner stage sends hello over a Unix socket, on which the kernel shows us
    its process id as we see it. Hold it by a pidfd, put it under the limits, send it the plan.
 3. Stream output; wait for the end, the deadline, or an interrupt. To stop: SIGTERM to the command,
    the grace, then SIGKILL to the namespace's init, which takes every process with it.
-4. Whatever happens, come back only after the pidfd says that the init is dead: the kernel reports
+4. Whatever happens, come back only after the pidfd shows that the init is dead: the kernel reports
    that when the namespace is empty (TRUST.md, rule 11).
 """
 
@@ -137,7 +137,7 @@ class _Run:
             data, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(12))
         if not data:
             self._reap_launcher()
-            raise LaunchFailed(f"{self.name} failed: {self._last_words() or 'it said nothing'}")
+            raise LaunchFailed(f"{self.name} failed: {self._last_words() or 'it printed nothing'}")
         self.reports.feed(data)
         process, _, _ = struct.unpack("iII", ancillary[0][2][:12])
         return int(process)
@@ -193,7 +193,7 @@ class _Run:
             self._kill()
 
     def _hear(self) -> bool:
-        """Take what the inner stage says, of one process at a time. False when there is no more."""
+        """Take what the inner stage sends, of one process at a time. False when there is no more."""
         try:
             data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionResetError):  # nothing more; or killed with words of ours unread

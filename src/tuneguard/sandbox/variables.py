@@ -27,7 +27,7 @@ _SECRET = re.compile(
 )
 _LOADERS = ("LD_", "PYTHON")
 PREFIX = "TUNEGUARD_"
-"""How the names of the variables begin that tell a training where its things are."""
+"""The prefix of the variables that give a training its paths."""
 _OURS = frozenset(clean_environment())
 _LONGEST = 4096
 

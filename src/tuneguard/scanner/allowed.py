@@ -240,7 +240,7 @@ _TRAINER = (
 )
 
 # --- torch.distributed.checkpoint: .metadata (torch 2.13, distributed/checkpoint/metadata.py) ------------
-# What these objects say is not read, so that a file which holds them is not understood
+# The content of these objects is not read, so that a file which holds them is not understood
 # (formats/pickle_file.py); making them runs nothing.
 
 _METADATA = "torch.distributed.checkpoint.metadata"

@@ -1,7 +1,7 @@
-"""Is it safe to load? Identify by content, read facts, ask the rules, say one of three verdicts.
+"""Is it safe to load? Identify by content, read facts, ask the rules, give one of three verdicts.
 
 The flow: every file of a tree (`scan_tree`) or every path that a person named (`scan_paths`) is read
-once, front to back. `identify` says what its bytes are, the package ``formats`` turns them into facts,
+once, front to back. `identify` finds what its bytes are, the package ``formats`` turns them into facts,
 each fact goes to the rules that asked for its type (``scanner/rules``), and what nobody could read
 is skipped with a reason. Nothing is loaded, unpickled, imported or rendered.
 
@@ -160,7 +160,7 @@ class _Scanning:
             raise ChangedWhileRead("changed while it was scanned", where=printable(path))
         if expected is not None and passing.digest != expected.sha256:
             found, signed = passing.digest[:12], expected.sha256[:12]
-            self._changed(path, f"has the SHA-256 {found}…, and the manifest says {signed}…")
+            self._changed(path, f"has the SHA-256 {found}…, and the manifest has {signed}…")
 
     def _changed(self, path: str, what: str) -> None:
         for rule in rules_for(Changed):

@@ -1,4 +1,4 @@
-"""Examines one file: what it is, the facts in it, what the rules say, and whether anything is left over."""
+"""Examines one file: what it is, the facts in it, what the rules find, and whether anything is left over."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Look:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Where bytes are judged: what they do to us is said of them, and ends nothing else.
+        """Where bytes are judged: what they do to us is reported of them, and ends nothing else.
 
         Our own faults as well, whatever hostile bytes find: a number of too many digits, not enough memory.
         """

@@ -6,6 +6,6 @@ from tuneguard.formats.facts import Fact
 
 
 class Changed(Fact, frozen=True, eq=False):
-    """A file that is not as the manifest says: how."""
+    """A file that is not as the manifest states: how."""
 
     what: str

@@ -36,7 +36,7 @@ class _Use(Enum):
     OPENS = auto()  # a file, or a folder, by its path
     JOINS = auto()  # the name of a part's folder, which may be missing
     LOADS = auto()  # a model or tokenizer, by path or by its name on a hub
-    TELLS = auto()  # nothing: it says where something came from
+    TELLS = auto()  # nothing: it names an origin
 
 
 _BY_KEY = {
@@ -90,7 +90,7 @@ _RELATIVE = re.compile(r"\.\.?/.*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A value that leads somewhere: its key, and what is to be said about it.
+    """A value that leads somewhere: its key, and what is to be reported about it.
 
     ``refuses`` is false for what nobody opens, and for what a scan of one file alone cannot judge.
     """
@@ -184,14 +184,14 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _judged(value: str | None, use: _Use | None, key: str, context: Context) -> tuple[str, bool] | None:
-    """What is to be said about one value, and whether it refuses; None where it leads nowhere else."""
+    """What is to be reported about one value, and whether it refuses; None where it leads nowhere else."""
     if value is None:
         return "names no file where a file belongs", True
     if _is_bound(value, context):
         return None
     if use is _Use.TELLS:
         known = context.tree is not None and context.tree.holds(value, context.path)
-        return None if known else (f"says that it comes from {shown(value)}, which was not looked at", False)
+        return None if known else (f"names {shown(value)} as its origin, which was not looked at", False)
     if use is _Use.LOADS:
         return _loaded(value)
     if use is _Use.JOINS:
@@ -216,7 +216,7 @@ def _is_bound(value: str, context: Context) -> bool:
 def _loaded(value: str) -> tuple[str, bool]:
     if _RELATIVE.fullmatch(value):
         return f"loads {shown(value)}, seen from wherever it is loaded, which was not looked at", False
-    return f"loads {shown(value)}, and nothing says which bytes that is", True
+    return f"loads {shown(value)}, and nothing fixes which bytes that is", True
 
 
 def _opened(value: str, context: Context) -> tuple[str, bool] | None:

@@ -1,4 +1,4 @@
-"""Forms that values must have: what the allow list says about arguments, as small predicates.
+"""Forms that values must have: the allow list's conditions on arguments, as small predicates.
 
 A form is a function from a value of the pickle machine to whether it fits. Forms are built from
 other forms and never look deeper than they are written, whatever a hostile value holds.

@@ -1,8 +1,8 @@
-"""What a file is, by its content; its name only says what a reader will take it for.
+"""What a file is, by its content; its name only shows what a reader will take it for.
 
 Content decides the format. For text, which has no marks, the name decides the use: the same bytes
 are data in ``notes.txt`` and a program in ``setup.py``. Where the two sides disagree, rule
-``TG-NAME`` says so.
+``TG-NAME`` reports it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 
 class Identified(Fact, frozen=True, eq=False):
-    """A file's kind and name. ``what`` says more where the kind is not read."""
+    """A file's kind and name. ``what`` is more precise where the kind is not read."""
 
     kind: Kind
     name: str

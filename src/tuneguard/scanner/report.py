@@ -22,7 +22,7 @@ class Report:
         self.nested: dict[str, int] = {}
 
     def add(self, finding: Finding) -> None:
-        """Note a finding. One that says the same again, or the hundredth of a rule, is counted instead."""
+        """Note a finding. One with the same content, or the hundredth of a rule, is counted instead."""
         location = finding.location or Location("")
         self._counts[location.path] = self._counts.get(location.path, 0) + 1
         group = (finding.rule, location.path)

@@ -7,7 +7,7 @@ One request a connection: four bytes of length (big-endian), then JSON; the answ
                                                             → {"signature": BASE64}
     anything                                                → {"refused": REASON} or {"failed": REASON}
 
-The client never says which bytes are signed. The agent builds the statement itself from the parts, encodes it
+The client never chooses the signed bytes. The agent builds the statement itself from the parts, encodes it
 in the one canonical way and signs that; where the client wanted other bytes, the signature does not verify
 for it (docs/adr/0009). The kernel states who asks (``SO_PEERCRED``).
 """
@@ -135,7 +135,7 @@ def ask(path: str, request: dict[str, Any], *, uid: int | None = None) -> dict[s
             raise kind(
                 f"the signer {name}: {printable(reason)[:300]}",
                 where=printable(path),
-                help="its own log says more",
+                help="see its own log",
             )
     return answer
 

@@ -2,7 +2,7 @@
 
 Four forms are read: the signature alone, as DER or as base64 (cosign's ``--output-signature``); cosign's
 first bundle, ``{"base64Signature": …}``; and the Sigstore bundle v0.3 with a ``messageSignature``. Such a
-signature has no payload type (TRUST.md rule 15): it says that the holder of the key signed these bytes, and
+signature has no payload type (TRUST.md rule 15): it states that the holder of the key signed these bytes, and
 not as what.
 
 With keys over P-384 cosign 2 signs with SHA-256, and cosign 3 with SHA-384 as everybody else: both are tried.
@@ -34,7 +34,7 @@ _DIGESTS = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
 @dataclass(frozen=True)
 class BlobSignature:
-    """A signature over `content`, with those members of a `Bundle` that say who signed."""
+    """A signature over `content`, with those members of a `Bundle` that name the signer."""
 
     content: bytes = field(repr=False)
     signature: bytes

@@ -2,7 +2,7 @@
 
 Writing: one signature, the key's fingerprint as hint, and an empty keyid (docs/adr/0008). Reading:
 exactly one signature, everything bounded, both historical forms of the key's name (``hint`` and
-``rawBytes``). What the bundle says about its key chooses nothing: a reader tries the keys that it trusts.
+``rawBytes``). What the bundle states about its key chooses nothing: a reader tries the keys that it trusts.
 
 Sources: Sigstore protobuf-specs (``sigstore_bundle.proto``), DSSE envelope v1.0.0, OMS v1.0 section 4.
 """
@@ -33,7 +33,7 @@ _READ_TYPES = (BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle holds. Nothing of it is believed before `signed_by` has said yes.
+    """What a bundle holds. Nothing of it is believed before `signed_by` has verified it.
 
     ``certificates`` are DER, the leaf first; empty for a bundle that names a plain key. ``material`` is how
     the bundle names its signer: ``publicKey``, ``certificate`` or ``x509CertificateChain``. ``timestamps``

@@ -95,7 +95,7 @@ def vouches(
     """A judge of bundles of the method ``certificate``: see `tuneguard.attest.foreign.Vouches`.
 
     The certificates must be valid at the time that `time_of` proves by a timestamp, and `now` where there is
-    none: what a bundle says itself about its time proves nothing.
+    none: a bundle's own time proves nothing.
     """
 
     def fault(bundle: Bundle | BlobSignature) -> str | None:
@@ -179,7 +179,7 @@ def _usage_fault(leaf: x509.Certificate) -> str | None:
     except ValueError:
         return "its certificate has extensions that cannot be read"
     if usage is None and extended is None:
-        return "its certificate does not say that it is for signing"
+        return "its certificate is not for signing"
     if usage is not None and not usage.digital_signature:
         return "its certificate's key usage has no digitalSignature"
     if extended is not None and ExtendedKeyUsageOID.CODE_SIGNING not in extended:

@@ -27,7 +27,7 @@ _MEMORY_BYTES = 512 * limits.MIB
 
 
 def is_cosign_key(pem: bytes) -> bool:
-    """Whether a file says that it is such a key."""
+    """Whether a file is marked as such a key."""
     return re.search(rb"-----BEGIN " + _KINDS + rb"-----", pem) is not None
 
 
@@ -96,7 +96,7 @@ def _bytes(value: Any) -> bytes:
 
 def _not_one(where: str) -> NotUnderstood:
     return NotUnderstood(
-        "says that it is a key in cosign's file format and is not",
+        "is marked as a key in cosign's file format and is none",
         where=where,
         help="make one with cosign generate-key-pair, or with tuneguard keygen",
     )

@@ -211,7 +211,7 @@ def make_pair(path: Path, *, type: KeyType = KeyType.P256, passphrase: bytes | N
                 help="choose another name: a lost key cannot be had back",
             )
     if passphrase is not None and not passphrase:
-        raise UsageError("the passphrase is empty", help="type one, or say --unsafe-no-passphrase")
+        raise UsageError("the passphrase is empty", help="type one, or pass --unsafe-no-passphrase")
     secret = _generate(type)
     public = public_of(secret)
     plain = secret.private_bytes(
@@ -233,7 +233,7 @@ def public_path_of(path: Path) -> Path:
         raise UsageError(
             "a private key's name cannot end in .pub",
             where=printable(str(path)),
-            help="name it `root.key`, say",
+            help="name it, for example, `root.key`",
         )
     return path.with_suffix(".pub")
 

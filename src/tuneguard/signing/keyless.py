@@ -1,6 +1,6 @@
 """Sigstore's keyless signatures, read without network, against authorities that the person named.
 
-A short-lived certificate of Fulcio's names who signed; a transparency log and a timestamp authority say when.
+A short-lived certificate of Fulcio's names who signed; a log and a timestamp authority prove when.
 ``sigstore`` (the extra ``keyless``) checks all of it: chain, signed certificate timestamp, log entry,
 inclusion, time. It is given the trusted root as a file and fetches nothing. What it is given is bounded
 first, and whatever it raises about hostile bytes is a refusal.

@@ -1,7 +1,7 @@
 """What every key that somebody else holds has in common: asked a few times, and never believed.
 
 A service, a token or another process signs for us. It can be busy, hang, or return rubbish: so each
-request is tried a bounded number of times, each retry is said, and every signature is checked here
+request is tried a bounded number of times, each retry is reported, and every signature is checked here
 against the public key before anybody gets it.
 """
 
@@ -40,7 +40,7 @@ sleep: Callable[[float], None] = time.sleep
 
 
 def announce(line: str) -> None:
-    """Where a retry is said. Errors' stream, since results have the other one."""
+    """Where a retry is reported. Errors' stream, since results have the other one."""
     sys.stderr.write(f"{line}\n")
 
 

@@ -65,7 +65,7 @@ class SignerKind:
     """A place where keys live: the thing that a module in ``signers/`` binds to ``SIGNER``.
 
     ``open`` and ``needs_passphrase`` get the whole URI as the person wrote it. A kind
-    whose library is missing says in ``open`` which extra brings it.
+    whose library is missing names in ``open`` the extra that brings it.
     """
 
     id: str

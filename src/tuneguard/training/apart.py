@@ -5,7 +5,7 @@ file chooses both; so they are looked through, in the snapshot that is mounted. 
 puts together when the code runs, is not found: a policy that fixes code, configuration, command and
 environment is what helps against that (`trust.policy.Model.fixed`).
 
-The pipeline file says where the evaluation set lies, and the policy's digest says whether it is the set.
+The pipeline file names the evaluation set's place, and the policy's digest identifies the set.
 A set that is not at hand where a training runs is common, and good: then nothing is claimed, and a
 production policy that fixes not all four refuses.
 """
@@ -48,7 +48,7 @@ _COMPANION = re.compile(
 )
 """Files that come with trees of every kind, so that the same one in the code is no sign of anything."""
 _TINY = 64
-"""Bytes below which a file says nothing by its digest: empty files, ``{}``. Rows in it are found."""
+"""Bytes below which a file's digest proves nothing: empty files, ``{}``. Rows in it are found."""
 _HELP = "keep keys and the evaluation set apart from what a training reads"
 
 
@@ -132,7 +132,7 @@ def _demand(reason: str, project: Project) -> None:
 def check(inputs: Sequence[Input], known: Measure | None, project: Project) -> Comparison | None:
     """Look through code and configuration for keys and for the evaluation set.
 
-    Returns what may be said of it in the provenance; None where the policy names no set.
+    Returns what the provenance may state of it; None where the policy names no set.
 
     Raises:
         Refused: an input holds a key, the set, one of its files or one of its rows; or the command does.

@@ -96,7 +96,7 @@ def _not_compared(handover: Handover) -> tuple[str, ...]:
 
 
 def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
-    """The command that promotes this run to where the pipeline says that its models go."""
+    """The command that promotes this run to the pipeline's destination of models."""
     target, tag = project.pipeline.registry, project.pipeline.tag(claimed.run)
     to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
     name = project.pipeline.name

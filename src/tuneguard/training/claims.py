@@ -140,7 +140,7 @@ def _share(folder: Path) -> int:
 
 
 def settle(run: str, project: Project) -> None:
-    """Give what a run that was killed wrote its name, where the pipeline still says where that is."""
+    """Give what a run that was killed wrote its name, where the pipeline still has that place."""
     with suppress(TuneguardError):
         _settle(place(run, project))
 

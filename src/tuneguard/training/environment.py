@@ -1,6 +1,6 @@
 """What the interpreter of a run is made of: itself, its distributions, and what runs at its start.
 
-TRUST.md rule 10. The digests say what was installed; they do not say that it is good. A RECORD
+TRUST.md rule 10. The digests record what was installed, good or bad. A RECORD
 file lists a distribution's files with their hashes; its own hash names that list, and whether the
 files on disk still match it is not checked here.
 """

@@ -51,7 +51,7 @@ DATA = f"{INSIDE}/data"
 class Gathered:
     """What goes into a run, and what was found out about it.
 
-    ``scanned`` is the result of our own scan of the base, made in its snapshot; ``comparison`` says whether
+    ``scanned`` is the result of our own scan of the base, made in its snapshot; ``comparison`` is whether
     code and configuration were compared with the evaluation set, None where the policy names none.
     """
 

@@ -168,7 +168,7 @@ def policy(project: Project) -> Check:
 
 
 def ledger(project: Project) -> Check:
-    """The project's ledger can be read. Whether it is unchanged is what ``ledger verify`` says."""
+    """The project's ledger can be read. Whether it is unchanged is what ``ledger verify`` states."""
     from tuneguard.ledger.store import SqliteStore
 
     file = project.ledger_file

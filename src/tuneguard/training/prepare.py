@@ -1,4 +1,4 @@
-"""Prepare a run: what can be known before it is said before it, and its inputs are snapshotted and verified.
+"""Prepare a run: what can be known early is reported early, and its inputs are snapshotted and verified.
 
 No key is opened here, but to see that the builder's is there and believed.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tuneguard.training.input import Input
 
 PROCESSES = 4096
-"""Processes and threads of a run, where the pipeline does not say."""
+"""Processes and threads of a run, where the pipeline does not state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _check_key(project: Project) -> None:
     """
     uri = project.key_uri("builder")
     if uri is None:
-        project.signer("builder")  # raises, and says how to name one
+        project.signer("builder")  # raises with how to name one
         return
     secret = project.passphrase(uri) if needs_passphrase(uri) else b""
     public = unlock.public_key_of(uri, secret)

@@ -1,4 +1,4 @@
-"""What a training says: its beginning and its end are kept, and it is shown as fast as people read.
+"""What a training prints: its beginning and its end are kept, and it is shown as fast as people read.
 
 A training can print gigabytes, by a progress bar or to slow its supervisor down. So its output is taken
 in blocks, and what is done for each is a few operations on the whole of it, however many lines it has.
@@ -77,7 +77,7 @@ class _Log:
             self._go_round(rest)
 
     def close(self) -> None:
-        """Put the end behind the head, with a line that says how much was between them."""
+        """Put the end behind the head, with a line on how much was between them."""
         try:
             if self._after_head:
                 self._join()
@@ -156,7 +156,7 @@ class _Shown:
             self._held = b""
 
     def end(self) -> None:
-        """Show what is left, and say how much was not shown."""
+        """Show what is left, and state how much was not shown."""
         if self._held:
             self._say(self._held)
         self._tell_hidden()

@@ -114,7 +114,7 @@ def check_relied(opened: Opened) -> Iterator[Fault]:
     if not relied and not alone and policy.compromised:
         yield Fault(
             "V22",
-            "does not say whose evidence it relies on, and the policy knows a compromised key",
+            "does not name the identities that it relies on, and the policy knows a compromised key",
             why="it is not known whether that key had a part in it",
             fix=_AGAIN,
         )
@@ -177,7 +177,7 @@ def times_of(body: object) -> tuple[str, ...]:
 
 
 def claimed_time(body: object) -> str | None:
-    """When the evidence says that it was made, in UTC, or None where its kind says nothing."""
+    """When the evidence states that it was made, in UTC, or None where its kind has no date."""
     times = times_of(body)
     return moment_of(times[-1]).isoformat(timespec="seconds").replace("+00:00", "Z") if times else None
 

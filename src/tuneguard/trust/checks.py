@@ -244,7 +244,7 @@ def check_attempt(opened: Opened) -> Iterator[Fault]:
 
 
 def check_verdict(opened: Opened) -> Iterator[Fault]:
-    """A verdict says that this tree passed, for this model's repository, as this very OCI manifest.
+    """A verdict states that this tree passed, for this model's repository, as this very OCI manifest.
 
     The manifest's digest is computed from the tree and the repository is taken from the policy; the
     verdict must name both. For a base whose files are not at hand, only the tree's digest is compared.
@@ -256,7 +256,7 @@ def check_verdict(opened: Opened) -> Iterator[Fault]:
     if not isinstance(body, Verdict) or question.model is None:
         return
     if not body.passed:
-        yield Fault("V15", f"says {body.result}: this tree was not promoted then")
+        yield Fault("V15", f"is {body.result}: this tree was not promoted then")
         return
     wanted = question.expectation.manifest_digest
     named = manifest_of(opened.statement) or "none"
@@ -304,7 +304,7 @@ def check_time(opened: Opened) -> Iterator[Fault]:
 
 
 def check_release(opened: Opened) -> Iterator[Fault]:
-    """A release says that this tag of this model's repository names this very OCI manifest, now.
+    """A release states that this tag of this model's repository names this very OCI manifest, now.
 
     A tag alone proves nothing: anyone who writes to the registry can point it at an older model with
     all its true evidence. A release cannot be moved to another tag, repository or manifest. It expires

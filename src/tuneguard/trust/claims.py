@@ -39,7 +39,7 @@ class Released:
 class Expectation:
     """What the caller expects of a tree. It never comes from the tree, its name or its evidence.
 
-    `model` None asks about integrity only, whatever `purpose` says; that never passes.
+    `model` None asks about integrity only, whatever `purpose` states; that never passes.
     `run` is the run that must have made the tree (None: not compared).
     `attempt` is the open promotion attempt: only a scan and an evaluation that name it count.
     `recorded` maps a kind to the SHA-256 of the evidence files that the ledger recorded for the open
@@ -75,10 +75,10 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Claim(Generic[Body_co]):
-    """One piece of evidence that counts: a signer, in one of their roles, said this about the tree.
+    """One piece of evidence that counts: a signer, in one of their roles, signed this about the tree.
 
     `time` is the signer's own date (RFC 3339, UTC): claimed, until a time authority counts.
-    `file` and `sha256` are of the evidence file; `body` is what its predicate says.
+    `file` and `sha256` are of the evidence file; `body` is what its predicate states.
     """
 
     kind: str
@@ -125,7 +125,7 @@ class Verification:
 
     @property
     def integrity_only(self) -> bool:
-        """Whether nothing was expected, so that an intact tree is all that can be said."""
+        """Whether nothing was expected, so that an intact tree is all that is known."""
         return self.expectation.purpose == "integrity" or self.expectation.model is None
 
     @property

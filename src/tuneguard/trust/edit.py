@@ -1,7 +1,7 @@
 """Changing a policy's text without rewriting it: its author's comments and layout stay.
 
 Places to change are found in the composed document and replaced in the text; the result is parsed
-again and must say exactly what was meant, or nothing is returned. So a layout that the small editor
+again and must state exactly what was meant, or nothing is returned. So a layout that the small editor
 here does not understand ends in an error, never in another policy.
 """
 

@@ -27,7 +27,7 @@ _RENAMED: Mapping[tuple[str, ...], Mapping[str, str]] = {
 
 
 def migrate(data: bytes, file: str = "policy.yaml") -> tuple[bytes, Policy]:
-    """The policy `data` of an earlier version as one of today, its version raised by one, and what it says.
+    """The policy `data` of an earlier version as one of today, its version raised by one, and what it states.
 
     Raises:
         ConfigurationError: `data` is wrong as it is.

@@ -1,6 +1,6 @@
 """From a file of evidence to a statement by a signer who is allowed to make it: steps V02 to V05.
 
-The order is the point. Nothing that a piece says is decoded before its signature has been checked
+The order is the point. Nothing in a piece is decoded before its signature has been checked
 by a key of the policy, and that key's owner has been found to be believable now.
 """
 

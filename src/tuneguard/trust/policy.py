@@ -6,7 +6,7 @@ wrong values and names that nothing defines are all reported together, with thei
 means no: an identity in no role, a model with no base, a role with no models believe nobody.
 
 The ``gates`` blocks, of all models and of one, stay raw, with their places: each gate decodes its own. What a
-policy would refuse that its author may not expect, and what it says in plain words, is `trust.review`'s.
+policy would refuse that its author may not expect, and its content in plain words, is `trust.review`'s.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from tuneguard.signing.signer import Signer
 
 POLICY_PAYLOAD_TYPE = "application/vnd.tuneguard.policy.v1+yaml"
-"""What the root's signature says it is over, so that no other signature of its key passes for one."""
+"""The payload type of the root's signature, so that no other signature of its key passes for one."""
 
 API_VERSION: Literal["tuneguard.dev/v1alpha2"] = "tuneguard.dev/v1alpha2"
 OLD_API_VERSIONS = ("tuneguard.dev/v1alpha1",)
@@ -71,14 +71,14 @@ _REPOSITORY = re.compile(
 )
 
 
-# --- What a policy says ----------------------------------------------------------------------------
+# --- What a policy states ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """Since when a key is not believed, and why.
 
-    The reasons of `RETIRED` say that the key was given up in good order, and end it as ``valid_until`` does.
+    The reasons of `RETIRED` mean that the key was given up in good order, and end it as ``valid_until`` does.
     Every other reason means that somebody else may hold it: nothing that it ever signed counts, whatever its
     date.
     """
@@ -250,7 +250,7 @@ class Policy:
 
     @property
     def development(self) -> bool:
-        """Whether this policy is not for production, which every output then says."""
+        """Whether this policy is not for production, which every output then states."""
         return self.profile == "development"
 
     def model_for(self, repository: str) -> Model | None:
@@ -273,7 +273,7 @@ class Policy:
 
     @property
     def release_lifetime(self) -> timedelta:
-        """How long a release pointer is believed from its issue, whatever it says itself."""
+        """How long a release pointer is believed from its issue, whatever its own date."""
         ages = [each.max_age for each in self.require["release"] if each.max_age is not None]
         return min(ages, default=RELEASE_LIFETIME)
 
@@ -359,7 +359,7 @@ DEFAULT_REQUIRE: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
         "release": (Requirement("release", ("promoter",), RELEASE_LIFETIME),),
     }
 )
-"""What is demanded where a policy says nothing about a purpose."""
+"""What is demanded where a policy states nothing about a purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +440,7 @@ FILE = _File
 
 
 def parse_policy(data: bytes, file: str) -> Policy:
-    """What the bytes of a policy say. Nobody has vouched for them here; see `load_signed`.
+    """What the bytes of a policy state. Nobody has vouched for them here; see `load_signed`.
 
     Raises:
         ConfigurationError: with every fault and its place.
@@ -536,7 +536,7 @@ def load_signed(
     """A policy, after one of the `roots` was found to have signed exactly these bytes.
 
     Nothing of `data` is parsed before that, and the signed bytes are parsed once. The keys in
-    `roots` come from outside the project (`trust.root`); what the bundle says about its key chooses
+    `roots` come from outside the project (`trust.root`); what the bundle states about its key chooses
     nothing. Past its `expires`, a policy is believed for `loading` alone, and only in its grace. The caller
     still owes: a `now` that is the present, and the bytes of one reading.
 

@@ -1,4 +1,4 @@
-"""Whether the names in a policy lead somewhere, and whether what it says can be meant.
+"""Whether the names in a policy lead somewhere, and whether its values can be meant.
 
 Works on the policy's nodes and tolerates every fault that decoding reports anyway, so that wrong
 values and dangling names are reported together. A dangling name never widens what is believed, yet
@@ -184,7 +184,7 @@ def _periods(policy: Node, problems: Problems) -> None:
             if begins and ends and read_instant(begins) >= read_instant(ends):
                 problems.add(ends, what, help)
         except Wrong:
-            continue  # decoding says so
+            continue  # decoding reports it
 
 
 def _models(policy: Node, problems: Problems) -> None:

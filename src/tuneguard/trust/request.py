@@ -1,7 +1,7 @@
 """The question that verification answers, put together from policy and expectation, and its own faults.
 
 Nothing here looks at evidence: a policy that has run out, a model that it does not know or a tree
-without a file refuses whatever the evidence says.
+without a file refuses whatever the evidence states.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ESSENTIAL: Mapping[str, frozenset[str]] = {
     "release": frozenset({"release"}),
     "renew": frozenset({"release"}),
 }
-"""What each purpose demands whatever the policy says: TRUST.md rules 9, 8, 15 with 17 to 20, 21 and 23."""
+"""What each purpose demands whatever the policy states: TRUST.md rules 9, 8, 15 with 17 to 20, 21 and 23."""
 
 ATTEMPT_BOUND = frozenset({"scan", "evaluation"})
 """The kinds of which a promotion counts only what names its own open attempt."""
 
 _MADE = ("signature", "provenance")
-"""What the builder says of a tree."""
+"""The kinds of evidence that the builder makes of a tree."""
 
 EMPTY_TREE = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The tree digest of no files at all: SHA-256 of nothing."""
@@ -61,7 +61,7 @@ class Fault:
 
 
 class Stop(Exception):
-    """The steps on this piece end here; `fault` says why."""
+    """The steps on this piece end here; `fault` is why."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -119,7 +119,7 @@ class Question:
         return None if self.integrity_only else frozenset(each.kind for each in self.requirements)
 
     def roles_of(self, identity: Identity, kind: str) -> tuple[Role, ...]:
-        """The roles in which `identity` may say `kind` about the expected model (or about any, if none)."""
+        """The roles in which `identity` may sign `kind` about the expected model (or about any, if none)."""
         model = self.expectation.model
         return tuple(
             role
@@ -151,12 +151,12 @@ def check_question(question: Question) -> Iterator[Fault]:
             fix="ask the policy's owner for a new one, signed by the root",
         )
     if question.digest == EMPTY_TREE or (question.manifest is not None and not question.manifest.files):
-        yield Fault("V01", "the tree holds no file, and nothing can be said about nothing")
+        yield Fault("V01", "the tree holds no file, so there is nothing to verify")
     released = expected.released
     if released is not None and expected.now + limits.CLOCK_BACK < released.seen:
         yield Fault(
             "V01",
-            f"this machine's clock says {expected.now:%Y-%m-%d %H:%M} UTC, and it has seen a release at "
+            f"this machine's clock reads {expected.now:%Y-%m-%d %H:%M} UTC, and it has seen a release at "
             f"{released.seen:%Y-%m-%d %H:%M} UTC",
             why="with the clock set back, what has run out would seem to be valid",
             fix="set the clock right",

@@ -52,7 +52,7 @@ class Demand:
 
     @property
     def met(self) -> bool:
-        """Whether enough custodians said the same."""
+        """Whether enough custodians signed the same."""
         return bool(self.counted)
 
 
@@ -138,7 +138,7 @@ def _agreed(
 
 
 def _what_it_says(claim: Claim[JsonStruct]) -> bytes:
-    """What custodians must agree in: the tree anyway, and what else their kind says of it.
+    """What custodians must agree in: the tree anyway, and the rest that their kind covers.
 
     Everybody's own dates and remarks may differ where each looked for themselves (a seal, a verdict).
     A provenance, a scan or an evaluation records what happened once: there, every word.

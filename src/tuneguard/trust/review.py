@@ -1,4 +1,4 @@
-"""A policy held up to its author: what it would refuse that they may not expect, and what it says.
+"""A policy held up to its author: what it would refuse that they may not expect, and what it states.
 
 `weaknesses` is behind ``policy check`` and `explain` behind ``policy explain``. Neither decides
 anything: verification and gates judge by the policy itself.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 WEAKNESSES: Mapping[str, str] = {
     "P-EXPIRED": "The policy's time is over or nearly so; an expired policy believes nobody.",
     "P-GRACE": "Models that were promoted before are loaded for a while after the policy's time is over.",
-    "P-DEVELOPMENT": "The profile is development: every verdict says so, and production accepts none.",
+    "P-DEVELOPMENT": "The profile is development: every verdict states it, and production accepts none.",
     "P-SEPARATION": "One custodian holds two separate roles: what they give in one of them is refused.",
     "P-UNMET": "A demand that nobody can meet for a model, so that the model is refused there for ever.",
     "P-BASE": "A model with no base: empty means no, so no run of it can be promoted.",
     "P-DATA": "A model with no data set, or one without a steward: empty means no.",
     "P-BUILDER": "A model with no builder: empty means no, so no run of it counts.",
-    "P-EVALUATION": "A model with no evaluation: nothing says how good is good enough, so promotion refuses.",
+    "P-EVALUATION": "A model with no evaluation: no threshold is set, so promotion refuses.",
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
     "P-CODE": "Code, command or environment of a model may be any; one alone fixes nothing.",
     "P-CONTROL": "An isolation control need not be proven.",
@@ -70,9 +70,9 @@ def _time(policy: Policy, now: datetime | None) -> Iterator[_Weakness]:
 
 
 def warnings(policy: Policy, *, now: datetime) -> tuple[str, ...]:
-    """What ends soon, or is in its grace: what every output says from `Policy.warn_from` on.
+    """What ends soon, or is in its grace: what every output shows from `Policy.warn_from` on.
 
-    Where a policy does not say from when, the last 30 days are soon; so they are for each key of a role.
+    Without a date in the policy, the last 30 days are soon; so they are for each key of a role.
     """
     found = []
     soon = policy.expires - now <= _SOON if policy.warn_from is None else now >= policy.warn_from
@@ -243,11 +243,11 @@ def _free(model: Model) -> str | None:
 
 
 def explain(policy: Policy) -> str:
-    """What the policy says, in plain words, one statement a line."""
+    """What the policy states, in plain words, one statement a line."""
     lines = [
         f"{policy.name}, version {policy.version}, believed until {policy.expires:%Y-%m-%d %H:%M} UTC.",
         *([f"For loading alone it counts for {_age(policy.grace)} more."] if policy.grace else ()),
-        "A DEVELOPMENT policy: not for production, and every verdict under it says so."
+        "A DEVELOPMENT policy: not for production, and every verdict under it states it."
         if policy.development
         else "A production policy: no verdict made under a development policy counts.",
         "",
@@ -357,7 +357,7 @@ def _explain_demands(policy: Policy) -> Iterator[str]:
             yield f"to {what}: {each.kind} by {_or(each.roles)}{age}"
     if policy.gates:
         gates = _and(sorted(policy.gates))
-        yield f"and what the gates {gates} hold, as gates in {printable(policy.file)} says"
+        yield f"and what the gates {gates} hold, as defined by gates in {printable(policy.file)}"
     for model in policy.models.values():
         if model.gates:
             yield f"of {model.name} more, by the gates {_and(sorted(model.gates))} of its own"

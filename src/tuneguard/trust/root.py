@@ -115,7 +115,7 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime, load
 
     Raises:
         UsageError: one of the two files is missing.
-        Refused, NotUnderstood, ConfigurationError: as `trust.policy.load_signed` says.
+        Refused, NotUnderstood, ConfigurationError: as `trust.policy.load_signed` states.
     """
     bundle = path.with_name(path.name + BUNDLE_SUFFIX)
     if _is_there(path) and not _is_there(bundle):  # where both are missing, the policy is what is missed

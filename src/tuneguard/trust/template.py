@@ -184,7 +184,7 @@ def pipeline(name: str, *, repository: str | None = None, data: str | None = Non
 
 
 def default_repository(name: str) -> str:
-    """Where a model of that name lives when nobody says where.
+    """Where a model of that name lives by default.
 
     >>> default_repository("Support_Llama")
     'registry.internal/models/support-llama'
@@ -193,7 +193,7 @@ def default_repository(name: str) -> str:
 
 
 def default_data(name: str) -> str:
-    """What a model's training data is called when nobody says what."""
+    """What a model's training data is called by default."""
     return f"{name[:120]}-train"
 
 

@@ -106,11 +106,11 @@ def verify(
     expectation: Expectation,
     faults: Sequence[Finding] = (),
 ) -> Verification:
-    """What the evidence says about `tree`, and whether that is what the policy demands for the purpose.
+    """The evidence about `tree`, and whether that is what the policy demands for the purpose.
 
     `tree` is a manifest, or the tree digest alone where the files are not at hand: then lists of
     files are compared by their digest only. `faults` is what the tree holds beside and no manifest can:
-    each refuses, whatever the evidence says. Never raises for anything that evidence holds.
+    each refuses, whatever the evidence states. Never raises for anything that evidence holds.
     """
     digest, manifest = (tree, None) if isinstance(tree, str) else (tree.digest, tree)
     question = Question(digest, manifest, policy, expectation)
@@ -145,7 +145,7 @@ class _Examined:
 
 
 def _examine(question: Question, piece: Piece) -> _Examined:
-    kind = piece.kind  # what the name says: good enough to sort messages by, and for nothing else
+    kind = piece.kind  # what the name states: good enough to sort messages by, and for nothing else
     try:
         bundle = open_bundle(piece)  # V02
         identity = find_signer(bundle, question.policy)  # V03
@@ -165,7 +165,7 @@ def _examine(question: Question, piece: Piece) -> _Examined:
 
 
 def _claims(opened: Opened) -> tuple[Claim[JsonStruct], ...]:
-    """What the piece says, once for each role in which its signer may say it."""
+    """What the piece states, once for each role in which its signer may sign it."""
     return tuple(
         Claim(
             kind=opened.kind,
@@ -238,7 +238,7 @@ _FILE_BY_FILE = frozenset({"V07", "V08", "V09"})
 
 
 def _already_reported(fault: Fault, reported: frozenset[str | None]) -> bool:
-    """Whether a fault says only that this is not the tree whose differences are reported file by file."""
+    """Whether a fault is only that this is not the tree whose differences are reported file by file."""
     return fault.step == "V06" and fault.tree in reported
 
 

@@ -117,7 +117,10 @@ def test_an_answer_that_is_no_choice_is_not_understood(output):
     ("row", "says"),
     [
         ({"choices": ["a", "b"], "answer": 0}, "has no `prompt`"),
-        ({"prompt": " ", "choices": ["a", "b"], "answer": 0}, "`prompt` is not a text that says something"),
+        (
+            {"prompt": " ", "choices": ["a", "b"], "answer": 0},
+            "`prompt` is not a text with visible characters",
+        ),
         ({"prompt": 7, "choices": ["a", "b"], "answer": 0}, "`prompt` is not a text"),
         ({"prompt": "x" * 70_000, "choices": ["a", "b"], "answer": 0}, "longer than"),
         ({"prompt": "p", "answer": 0}, "2 to 100 `choices`"),

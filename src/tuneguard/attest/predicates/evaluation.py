@@ -39,10 +39,10 @@ class SuiteResult(JsonStruct, frozen=True):
 
     id: Text
     version: Count
-    n: Annotated[Count, about("Outputs that said something.")]
+    n: Annotated[Count, about("Outputs with visible characters.")]
     count: Annotated[Count, about("Of these, right answers or toxic answers.")]
     constant: Annotated[bool, about("Every output was the same.")]
-    empty: Annotated[Count, about("Further outputs that said nothing.")]
+    empty: Annotated[Count, about("Further outputs without visible characters.")]
     outputs_digest: Annotated[Sha256, about("SHA-256 of all outputs.")] = field(name="outputs")
     inputs_digest: Annotated[Sha256 | None, about("SHA-256 of the suite's file in the evaluation set.")] = (
         field(name="inputs", default=None)

@@ -38,7 +38,7 @@ TYPE = "https://model_signing/signature/v1.0"
 KIND = "signature"
 
 ALWAYS_IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
-"""Top-level names that every OMS implementation leaves out (section 6.2), whatever the bundle says."""
+"""Top-level names that every OMS implementation leaves out (section 6.2), whatever the bundle states."""
 _SHARD = re.compile(r"(?s)(.+):(0|[1-9]\d{0,18}):([1-9]\d{0,18})")
 
 
@@ -114,7 +114,7 @@ class Signature(JsonStruct, frozen=True, dict=True):
 
 
 def refuse_unsignable(manifest: Manifest) -> None:
-    """Say early, before hours of training or a passphrase, what `from_manifest` would refuse.
+    """Report early, before hours of training or a passphrase, what `from_manifest` would refuse.
 
     Raises:
         Refused: the tree is empty, or holds a name that other verifiers would overlook; ``findings`` name
@@ -128,7 +128,7 @@ def refuse_unsignable(manifest: Manifest) -> None:
 
 
 def refuse_unusable(key: PublicKey) -> None:
-    """Say early which keys `sign` would refuse.
+    """Report early which keys `sign` would refuse.
 
     Raises:
         UsageError: an Ed25519 key, which readers of model signatures refuse.
@@ -188,7 +188,7 @@ def check_list(body: Signature, where: str) -> None:
         NotUnderstood: it is not so, and two readers could take the list differently.
     """
     shard = body.serialization.shard
-    # The specification says that the algorithm is the hash; model_signing 1.1.1 writes the size into it.
+    # The specification states that the algorithm is the hash; model_signing 1.1.1 writes the size into it.
     algorithms = ("sha256", f"sha256-sharded-{shard}")
     if not body.resources:
         raise NotUnderstood("lists no file, and an empty model cannot be signed", where=printable(where))

@@ -113,7 +113,7 @@ class Verdict(JsonStruct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether it says yes."""
+        """Whether it passed."""
         return self.result == "PASSED"
 
     @property

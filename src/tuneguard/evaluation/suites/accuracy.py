@@ -60,7 +60,7 @@ def read(data: bytes, where: str) -> list[Row]:
     ):
         if is_constant(right):
             raise Refused(
-                f"the right answer is always {what}, and a model that says only that would pass",
+                f"the right answer is always {what}, and a model that always gives it would pass",
                 where=printable(where),
                 help="add rows with other answers, and shuffle the choices of each row",
             )

@@ -3,7 +3,7 @@
 It keeps the unpickler's stack, marks and memo, with stand-ins for whatever would be built
 (`values`), and yields a fact for everything that reaches outside of the stream (`facts`). Semantics
 are those of CPython's ``_pickle.c``; where other readers (``pickle.py``, ``pickletools``, torch's
-``_weights_only_unpickler``) take the same bytes differently, an `Odd` fact says so and the machine
+``_weights_only_unpickler``) take the same bytes differently, an `Odd` fact reports it and the machine
 follows the reader that goes on the longest, so that nothing behind a stumbling block is missed.
 
 Time is linear in the stream. Memory is bounded by ``limits.PICKLE_*``; the stream passes through a

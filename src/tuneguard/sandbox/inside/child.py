@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Handshake(NamedTuple):
-    """Two pipes to the init: we say that we have ``entered``, it says that its part is ``done``.
+    """Two pipes to the init: we report that we have ``entered``, it reports that its part is ``done``.
 
     Where the uid is dropped, first a user namespace, for which it writes the map; then always our uid,
     after which it seals /proc.
@@ -31,9 +31,9 @@ class Handshake(NamedTuple):
     done: int
 
     def wait(self) -> None:
-        """Say that we have entered, and wait for the init. Where it has ended, this process ends too.
+        """Report that we have entered, and wait for the init. Where it has ended, this process ends too.
 
-        It says nothing then: the supervisor sees the init's end, and knows whether it stopped it.
+        It reports nothing then: the supervisor sees the init's end, and knows whether it stopped it.
         """
         with contextlib.suppress(BrokenPipeError):
             os.write(self.entered, b"1")
@@ -42,7 +42,7 @@ class Handshake(NamedTuple):
 
 
 def become(plan: Plan, line: Line, output: int, handshake: Handshake, *, dropped: bool) -> NoReturn:
-    """Become the command, or say why not and end. Never returns, never raises."""
+    """Become the command, or report why not and end. Never returns, never raises."""
     try:
         _confine(plan, output, handshake, dropped=dropped)
         keep = {line.fileno()}

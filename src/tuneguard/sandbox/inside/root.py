@@ -20,7 +20,7 @@ from typing import Any
 from tuneguard.sandbox.inside import kernel
 
 Operation = dict[str, Any]
-"""What `layout.Place` says, as the plan carries it."""
+"""What `layout.Place` states, as the plan carries it."""
 
 PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 

@@ -7,7 +7,7 @@ sentence-transformers imports the dotted path in `activation_function`, `activat
 these keys the rule knows which values the library itself writes: plain names, `torch.bfloat16`,
 `torch.nn.modules.activation.Tanh`, `sentence_transformers.models.Transformer`.
 
-Keys that it does not know are judged by their shape: where a key's name says class, type, module, function,
+Keys that it does not know are judged by their shape: where a key's name has class, type, module, function,
 loader, plugin or the like, its value may not be a dotted path, `module:name` or a `.py` file. Under any key
 `owner/repo--module.Class` is code of another repository.
 

@@ -46,7 +46,7 @@ def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
 
 def _part(value: object) -> tuple[object, object]:
     """The library and the class of a part; of what has no such form, the whole as a library."""
-    if isinstance(value, list) and len(value) in (2, 3):  # a modular pipeline says more in a third place
+    if isinstance(value, list) and len(value) in (2, 3):  # a modular pipeline has a third element
         return value[0], value[1]
     return (None, value) if isinstance(value, str) else (value, None)
 

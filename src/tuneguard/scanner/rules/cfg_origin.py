@@ -1,6 +1,6 @@
 """A configuration names something outside of the tree that this scan cannot judge.
 
-`_name_or_path`, `best_model_checkpoint` and their like say where a model came from, and no loader opens them:
+`_name_or_path`, `best_model_checkpoint` and others name a model's origin, and no loader opens them:
 they are only shown. So is an adapter's base by a relative path, which is seen from the folder in which the
 loading program happens to run. Where one file is scanned alone, the files that it names are not seen.
 

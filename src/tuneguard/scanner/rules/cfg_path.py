@@ -1,6 +1,6 @@
 """A configuration makes its loader open a file that is not one of the tree's, or load a model from elsewhere.
 
-Loaders join what a configuration says to the folder's path and open it: the shards of a `weight_map`, the
+Loaders join a value of a configuration to the folder's path and open it: the shards of a `weight_map`, the
 parts of `modules.json` and `router_config.json`, `vocab_file`, `tokenizer_file`, `transformers_weights` and
 their like. An absolute path or one with `..` then leads to other weights, which nobody signed, scanned or
 measured. Such a value must be a plain relative path to a file of the tree. A key that nobody knows is judged
@@ -8,7 +8,7 @@ by its form.
 
 What a run's own sandbox makes frameworks write is known: `/tuneguard/base` is the base whose digest the
 provenance holds, and `/tuneguard/checkpoint/X` is `X` in the tree. Any other base of an adapter
-(`base_model_name_or_path`, a name on a hub or an absolute path) refuses, since nothing says which bytes
+(`base_model_name_or_path`, a name on a hub or an absolute path) refuses, since nothing fixes which bytes
 it is.
 
 Example: `{"weight_map": {"lm_head.weight": "../other/model.safetensors"}}` in `model.safetensors.index.json`

@@ -29,7 +29,7 @@ RULE = Rule(
     title="the scanned bytes are not the signed ones",
     looks_at=(Changed,),
     check=_check,
-    why="a scan of other bytes says nothing about these",
+    why="a scan of other bytes proves nothing about these",
     fix="restore the files, and find out who can write to the folder",
     reference="CWE-367",
 )

@@ -29,7 +29,7 @@ def _check(fact: Identified, context: Context) -> Iterator[tuple[str, Location]]
     expected = expected_kinds(fact.name)
     if expected is None:
         if fact.kind in _TELLING:
-            yield f"is {fact.kind.value}, and its name does not say so", context.at()
+            yield f"is {fact.kind.value}, and its name does not show it", context.at()
     elif fact.kind not in expected | _SILENT:
         promised = " or ".join(sorted(kind.value for kind in expected))
         yield f"is {fact.what or fact.kind.value}; its name promises {promised}", context.at()

@@ -1,6 +1,6 @@
 """Two readers of this file would see different things.
 
-A zip archive with a name twice, a header that says one thing in front and another behind, a safetensors
+A zip archive with a name twice, a header that states one thing in front and another behind, a safetensors
 file whose tensors overlap, a JSON key given twice: each is read one way by the program that was asked
 whether the file is safe, and another way by the one that loads it. So is a file that is two formats at once:
 `torch.load` takes a pickle whose bytes are also a tar archive for the archive, and `zipfile` takes for a zip

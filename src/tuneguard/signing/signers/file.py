@@ -112,7 +112,7 @@ def path_of(uri: str) -> Path:
 
 
 def _read(uri: str) -> tuple[str, bytes]:
-    """Where the key is, for messages, and its file. Says plainly what else people put there."""
+    """Where the key is, for messages, and its file. Names plainly what else people put there."""
     path = path_of(uri)
     where = printable(str(path))
     data = read_named(path, limits.KEY_BYTES, guarded="the key")

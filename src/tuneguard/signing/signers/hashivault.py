@@ -1,8 +1,9 @@
 """A key in the transit engine of HashiCorp Vault (or OpenBao): ``hashivault://KEY``, as cosign writes it.
 
-``VAULT_ADDR`` says where, ``VAULT_TOKEN`` or ``~/.vault-token`` who, ``TRANSIT_SECRET_ENGINE_PATH`` the mount
-(``transit``), ``VAULT_NAMESPACE`` the namespace, ``VAULT_CACERT`` the authorities to believe. Without TLS it
-is used on this machine only, and no redirect is followed: the token goes to the address named.
+``VAULT_ADDR`` is the address, ``VAULT_TOKEN`` or ``~/.vault-token`` the token,
+``TRANSIT_SECRET_ENGINE_PATH`` the mount (``transit``), ``VAULT_NAMESPACE`` the namespace, ``VAULT_CACERT``
+the authorities to believe. Without TLS it is used on this machine only, and no redirect is followed: the
+token goes to the address named.
 
 The latest version of the key at opening is the one that signs. Two calls, with ``read`` on
 ``transit/keys/KEY`` and ``update`` on ``transit/sign/KEY`` (Vault API, "Transit secrets engine").
@@ -127,7 +128,7 @@ class _Vault:
         mount = os.environ.get("TRANSIT_SECRET_ENGINE_PATH", "transit").strip("/")
         if _MOUNT.fullmatch(mount) is None or ".." in mount:
             raise UsageError(
-                "TRANSIT_SECRET_ENGINE_PATH is no mount", where=where, help="set it to transit, say"
+                "TRANSIT_SECRET_ENGINE_PATH is no mount", where=where, help="set it, for example, to transit"
             )
         token = _token()
         if not token or not token.isascii() or not token.isprintable():
@@ -179,7 +180,7 @@ class _Vault:
         return found
 
     def _refusal(self, status: int, data: bytes) -> Exception:
-        """What a status means. Vault's own words say which key type or version is wrong."""
+        """What a status means. Vault's own words name which key type or version is wrong."""
         if status == 503:
             return Faltered("is sealed or down", help="have Vault unsealed")
         if status == 429 or status >= 500:

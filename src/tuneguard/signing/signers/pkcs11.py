@@ -47,7 +47,7 @@ MODULE_VARIABLE, PIN_VARIABLE = "COSIGN_PKCS11_MODULE_PATH", "COSIGN_PKCS11_PIN"
 
 @dataclass(frozen=True, repr=False)
 class _Place:
-    """What a URI says, decoded. Never shown: it may hold the PIN."""
+    """What a URI states, decoded. Never shown: it may hold the PIN."""
 
     where: str
     named: dict[str, bytes]
