@@ -101,7 +101,7 @@ def test_attack_an_evaluation_of_a_part_of_the_model(
     promotion.evaluate(files=())
 
     assert promotion.decide() == 1
-    assert "does not say which files it measured" in capsys.readouterr().out
+    assert "does not name the files that it measured" in capsys.readouterr().out
 
 
 def test_a_checkpoint_in_a_folder_of_its_own_is_named_in_the_output_and_in_the_verdict(

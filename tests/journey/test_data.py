@@ -493,7 +493,7 @@ def test_attack_another_kind_of_seal_in_the_data_sets_place(inside: ProjectFolde
 def test_attack_a_seal_beside_moved_inside(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A seal that does not say that it lies inside is not believed there, even over the same files."""
+    """A seal that does not state that it lies inside is not believed there, even over the same files."""
     folder = project.path / "data/train"
     [beside] = (project.path / "data/train.evidence").glob("seal-*")
     manifest = sealed_by(beside.read_bytes()).manifest
@@ -502,7 +502,7 @@ def test_attack_a_seal_beside_moved_inside(
     (folder / "checksums.sha256").write_bytes(manifest.to_checksums())
 
     assert verified(project, folder) == 1
-    assert "does not say that it lies inside" in capsys.readouterr().out
+    assert "does not state that it lies inside" in capsys.readouterr().out
 
 
 def test_attack_a_policy_and_root_that_come_with_the_data(

@@ -56,7 +56,7 @@ def test_a_command_that_cannot_be_executed_is_the_callers_mistake():
 
 
 def test_a_message_that_nobody_knows_is_never_read_as_success():
-    with pytest.raises(CannotLook, match="something unknown"):
+    with pytest.raises(CannotLook, match="an unknown message"):
         after({"controls": STANDING}, {"exit": [0]}, {"exit": [0, None]})
 
 

@@ -87,7 +87,7 @@ def test_without_a_system_call_filter_the_controls_that_lean_on_it_are_weakened(
 def test_a_launcher_that_says_nothing_is_reported(out):
     silent = broken(argv=lambda _: ("/bin/true",))
 
-    with pytest.raises(Exception, match="silent failed: it said nothing"):
+    with pytest.raises(Exception, match="silent failed: it printed nothing"):
         supervise("silent", confinement(("/bin/true",)), silent)
 
 

@@ -68,7 +68,7 @@ def test_an_authority_whose_key_may_not_issue_is_refused():
 @pytest.mark.parametrize(
     ("usages", "said"),
     [
-        ({"digital_signature": None, "extended": ()}, "does not say"),
+        ({"digital_signature": None, "extended": ()}, "has no usage for signing"),
         ({"digital_signature": False}, "no digitalSignature"),
         ({"extended": (SERVER,)}, "no codeSigning"),
     ],

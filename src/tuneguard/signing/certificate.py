@@ -179,7 +179,7 @@ def _usage_fault(leaf: x509.Certificate) -> str | None:
     except ValueError:
         return "its certificate has extensions that cannot be read"
     if usage is None and extended is None:
-        return "its certificate is not for signing"
+        return "its certificate has no usage for signing"
     if usage is not None and not usage.digital_signature:
         return "its certificate's key usage has no digitalSignature"
     if extended is not None and ExtendedKeyUsageOID.CODE_SIGNING not in extended:

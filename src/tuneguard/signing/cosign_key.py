@@ -96,7 +96,7 @@ def _bytes(value: Any) -> bytes:
 
 def _not_one(where: str) -> NotUnderstood:
     return NotUnderstood(
-        "is marked as a key in cosign's file format and is none",
+        "is marked as a key in cosign's file format and is not one",
         where=where,
         help="make one with cosign generate-key-pair, or with tuneguard keygen",
     )
