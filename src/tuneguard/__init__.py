@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.scan import scan
     from tuneguard.journey.seal import seal
     from tuneguard.journey.sign import sign
+    from tuneguard.journey.stage import stage
     from tuneguard.journey.trace import trace
     from tuneguard.journey.verify import verify_data, verify_foreign
     from tuneguard.journey.verify import verify_tree as verify
@@ -119,6 +120,7 @@ __all__ = [
     "scan",
     "seal",
     "sign",
+    "stage",
     "trace",
     "verify",
     "verify_data",
@@ -138,6 +140,7 @@ _WHERE = {
     "policy_revoke": "tuneguard.journey.policies:revoke",
     "policy_rotate": "tuneguard.journey.policies:rotate",
     "digest": "tuneguard.journey.digest:digest",
+    "stage": "tuneguard.journey.stage:stage",
     "seal": "tuneguard.journey.seal:seal",
     "sign": "tuneguard.journey.sign:sign",
     "verify": "tuneguard.journey.verify:verify_tree",

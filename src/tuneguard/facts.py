@@ -135,6 +135,17 @@ class PolicyEditFacts(Facts, frozen=True, kw_only=True):
 # --- Data and training -----------------------------------------------------------------------------
 
 
+class StageFacts(Sized, frozen=True, kw_only=True):
+    """``stage``: what was copied, and from what: a ``folder``, a ``snapshot`` or an ``archive``.
+
+    A snapshot in the Hugging Face Hub's cache is one of a repository, by its commit.
+    """
+
+    source: str
+    repository: str | None = None
+    revision: str | None = None
+
+
 class SealFacts(Facts, frozen=True, kw_only=True):
     """``seal``: what was sealed; ``rows`` is None for a base model."""
 
@@ -485,6 +496,7 @@ OF: Mapping[str, tuple[type[Facts], ...]] = {
     "renew": (RenewFacts,),
     "run": (TrainFacts,),
     "scan": (ScanFacts,),
+    "stage": (StageFacts,),
     "seal": (SealFacts,),
     "sign": (NoFacts,),
     "sign-evaluation": (EvaluateFacts,),

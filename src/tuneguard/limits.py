@@ -28,6 +28,19 @@ HASH_BUFFER = MIB
 MANIFEST_BYTES = 256 * MIB
 """Bytes of a checksums.sha256 or a manifest.json: two million files."""
 
+# What `stage` brings in
+STAGED_ENTRIES = 1_000_000
+"""Files and folders of a source, links followed. Links can show one folder many times."""
+STAGED_LINKS = 40
+"""Links that lead one to the other, as the kernel follows them."""
+STAGED_UNPACKED = 256 * MIB
+"""Bytes that any archive may unpack to."""
+STAGED_RATIO = 200
+"""Bytes that a larger archive may unpack to for each of its own: JSON Lines with much in common reach 50,
+deflate's most is 1,032."""
+TAR_HEADER_BYTES = MIB
+"""Bytes of a tar archive's extended header or long name, which hold a path or two."""
+
 # Records (YAML and JSON that people or untrusted programs wrote)
 RECORD_BYTES = 16 * MIB
 """Bytes of one JSON or YAML document."""

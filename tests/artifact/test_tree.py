@@ -87,7 +87,7 @@ def test_a_symbolic_link_refuses_whatever_it_points_to(tree, target):
 
     assert (rules(error), paths(error)) == (["T-SYMLINK"], ["sub/link"])
     assert str(error) == "is a symbolic link at tree/sub/link"
-    assert error.help == "replace it by what it points to, or remove it"
+    assert error.help == "replace it by what it points to (`tuneguard stage` does), or remove it"
 
 
 def test_a_linked_folder_full_of_code_is_refused_and_not_walked(tree, tmp_path):

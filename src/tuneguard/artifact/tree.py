@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 _SUBPATH = "it belongs to the volume's file system: mount the volume with subPath"
 _MENDS = {
-    "T-SYMLINK": "replace it by what it points to, or remove it",
+    "T-SYMLINK": "replace it by what it points to (`tuneguard stage` does), or remove it",
     "T-SPECIAL": "remove it",
     "T-EMPTY-DIR": "remove it, or put a file into it",
     "T-NAME": "rename it",
@@ -365,7 +365,7 @@ class _Walker:
 
     def _sort_out(self, listing: Iterable[os.DirEntry[str]], prefix: str) -> list[str]:
         left = limits.TREE_FILES - len(self._files) - len(self._findings) - self._unlisted
-        entries = {_decoded(entry.name): entry for entry in islice(listing, left + 1)}
+        entries = {decoded(entry.name): entry for entry in islice(listing, left + 1)}
         if len(entries) > left:
             raise CannotLook(f"holds more than {limits.TREE_FILES:,} files", where=_at(self._name, ""))
         if not entries:
@@ -447,7 +447,7 @@ def _fault(rule: str, path: str, message: str) -> Finding:
     return Finding(rule, Severity.HIGH, message, Location(printable(path or ".")), fix=fix)
 
 
-def _decoded(name: str) -> str:
+def decoded(name: str) -> str:
     """A name as its bytes in UTF-8, whatever the locale made of them; what is not UTF-8 as surrogates."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import secrets
 from typing import TYPE_CHECKING
 
 from tuneguard.artifact.removal import remove
@@ -45,6 +47,24 @@ def working(path: Path) -> Iterator[int]:
                 remove(path)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """A new folder of ours beside `target`, in which that is made; it gets its name when it is whole.
+
+    What earlier ones left beside it is removed first; one that is under way is held.
+
+    Raises:
+        CannotLook: it cannot be made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stem = f".{target.name[:100]}."
+    ours = re.compile(re.escape(stem) + r"[0-9a-f]{12}\.partial")
+    sweep([path for path in target.parent.iterdir() if ours.fullmatch(path.name)])
+    beside = target.with_name(f"{stem}{secrets.token_hex(6)}.partial")
+    with working(beside):
+        yield beside
 
 
 @contextlib.contextmanager

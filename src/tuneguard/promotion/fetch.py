@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -53,11 +51,8 @@ def fetch(
     Raises:
         Refused: bytes are not what the manifest states. Nothing is left behind.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workdir.sweep(_left_of(target))
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
     folder = evidence.folder_of(target)
-    with workdir.working(beside):
+    with workdir.partial(target) as beside:
         with (
             project.reporter.task("Pulling", total=manifest.tree.size, unit="bytes") as task,
             ThreadPoolExecutor(registry.concurrency, "flush") as pool,
@@ -94,12 +89,6 @@ def _check_written(root: int, written: Mapping[str, Stamp], manifest: ModelManif
     """
     if survey(root, name=name).files != written and hashing.hash_descriptor(root, name=name) != manifest.tree:
         raise Refused("what was written is not what was verified", where=name, help="pull again")
-
-
-def _left_of(target: Path) -> list[Path]:
-    """What earlier pulls into this folder left beside it; one that is under way is held."""
-    ours = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.partial")
-    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
 
 
 def _write(registry: Registry, layer: Layer, path: Path, task: Task, pool: Executor) -> Stamp:
