@@ -1,4 +1,4 @@
-"""TOML documents of strangers: their values. The format has no way to name code; its values may."""
+"""Untrusted TOML documents: their values. The format has no way to name code; its values may."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def read(reader: Reader) -> Iterator[Fact]:
     """A run's file holds no facts; this reads it through.
 
     Raises:
-        NotUnderstood: it is broken or too large, or has whoever uploads it upload other files.
+        NotUnderstood: it is broken or too large, or makes its uploader upload other files.
     """
     if reader.size > limits.SCAN_EVENTS_BYTES:
         raise NotUnderstood(f"is {_WHAT} of over {limits.SCAN_EVENTS_BYTES:,} bytes")

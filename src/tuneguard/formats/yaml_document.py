@@ -1,4 +1,4 @@
-"""YAML documents of strangers: their values, and every tag that asks a loader to construct something.
+"""Untrusted YAML documents: their values, and every tag that asks a loader to construct something.
 
 PyYAML's own parser gives the events; nothing is constructed. Its unsafe loaders, and the default one before
 version 5.1, import and call what a tag such as ``!!python/object/apply:os.system`` names.

@@ -71,7 +71,7 @@ class Identified(Fact, frozen=True, eq=False):
 
 
 UNNAMED = "text"
-"""What is said of text whose name does not tell its use."""
+"""What is reported of text whose name does not show its use."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How HDF5 begins."""
 _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
