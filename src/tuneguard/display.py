@@ -58,6 +58,22 @@ def size(count: int) -> str:
     return f"{amount:.1f} GiB"
 
 
+def duration(seconds: float) -> str:
+    """How long something takes, to two units at most.
+
+    >>> duration(4.2), duration(75), duration(3_700), duration(200_000)
+    ('4 s', '1 min 15 s', '1 h 1 min', '2 d 7 h')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
 def local_time(text: str) -> str:
     """An RFC 3339 time from evidence as people read it: local, with its offset."""
     moment = datetime.fromisoformat(text).astimezone()

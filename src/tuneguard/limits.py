@@ -256,6 +256,30 @@ SHOWN_AT_ONCE = 2_000
 """Lines of it that are shown at once after a pause: a long traceback, a printed model."""
 SHOWN_CHARACTERS = 400
 """Bytes of a line of it that are shown."""
+METRICS_LINE = 8 * KIB
+"""Bytes of one line of a training's metrics: 32 numbers under long names have 3 KiB."""
+METRICS_READ = 64 * KIB
+"""Bytes of its metrics, and of each event file, that are read at one look, once a second."""
+METRICS_LAST_LOOKS = 64
+"""Looks after its end, for what came faster than it was read."""
+METRICS_BYTES = 256 * MIB
+"""Bytes of its metrics that are read in all; and of its event files."""
+METRICS_VALUES = 32
+"""Numbers of one line: DPO and GRPO log some 25."""
+METRICS_NAMES = 100
+"""Different names in one run."""
+METRICS_LINES = 10
+"""Lines that are kept in a second, on average: a week of one a second has 600,000."""
+METRICS_AT_ONCE = 1_000
+"""Lines that are kept at once after a pause."""
+METRICS_KEPT = 64 * MIB
+"""Bytes of the metrics that are kept of one run."""
+EVENT_FILES = 16
+"""TensorBoard event files of one run: a training writes one or two."""
+EVENT_DEPTH = 4
+"""Folders below the checkpoint's in which they are looked for."""
+EVENT_ENTRIES = 2_000
+"""Files and folders that are looked at for them at one look."""
 LAUNCHER_OUTPUT = 16 * KIB
 """Bytes kept of what ``unshare`` or ``bwrap`` prints when it fails."""
 

@@ -33,13 +33,16 @@ class Task(Protocol):
 
 
 class Reporter(Protocol):
-    """Where long work reports. Two methods: what is done, and what is being done."""
+    """Where long work reports: what is done, what is being done, and how far it is."""
 
     def emit(self, verb: str, text: str, *details: str) -> None:
         """One aligned line: a verb in the past tense, what it did, further lines below it."""
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         """Start a bar. `unit` is ``bytes``, ``files``, ``rows`` or ``steps``; `total` may be unknown."""
+
+    def status(self, text: str) -> None:
+        """One line in the place of the last one, which says how far long work is; empty ends it."""
 
 
 class _SilentTask:
@@ -65,6 +68,9 @@ class _Silent:
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         del verb, total, unit
         return _SilentTask()
+
+    def status(self, text: str) -> None:
+        pass
 
 
 SILENT: Reporter = _Silent()

@@ -231,7 +231,8 @@ class Resources:
 class Train:
     """How to train. ``command`` is a list, never a shell's line; ``scratch`` is in bytes.
 
-    ``env`` are variables beside those that every training gets, as they stand in the file.
+    ``env`` are variables beside those that every training gets, as they stand in the file. ``metrics``: the
+    training may say how far it is.
     """
 
     code: Place
@@ -242,6 +243,7 @@ class Train:
     image: _PathText | None = None
     scratch: Size | None = None
     resources: Resources = field(default_factory=Resources)
+    metrics: bool = True
 
     @property
     def expected_seconds(self) -> int:

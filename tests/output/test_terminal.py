@@ -28,6 +28,49 @@ def test_a_recorder_keeps_its_lines_and_passes_each_on():
     assert recorder.lines == heard == [["Copied", "runs/042"], ["Scanned", "14 files", "all understood"]]
 
 
+def test_a_status_is_drawn_over_the_last_one_and_lines_go_above_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = terminal.Lines(stream := io.StringIO(), text.PLAIN, bars=True)
+
+    lines.status("step 1")
+    lines.emit("Saved", "checkpoint-1")
+    lines.status("step 2 " + "x" * 100)
+    lines.status("")
+    lines.emit("Signed", "runs/042")
+
+    wipe, left = "\r\x1b[2K", " " * (text.VERB_WIDTH + 1)
+    assert capsys.readouterr().err.split(wipe) == [
+        *("", f"{left}step 1", "", f"{left}step 1", ""),
+        *(f"{left}step 2 {'x' * (40 - text.VERB_WIDTH - 2 - 7)}", ""),
+    ]
+    assert stream.getvalue() == "      Saved  checkpoint-1\n     Signed  runs/042\n"
+
+
+def test_where_no_terminal_is_a_status_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    lines = terminal.Lines(stream := io.StringIO(), text.PLAIN, bars=False)
+
+    for moment in (0.0, 1.0, 29.0, 30.0, 31.0):
+        now[0] = moment
+        lines.status(f"step {moment:.0f}")
+    lines.status("")
+
+    assert stream.getvalue().split() == ["step", "0", "step", "30"]
+
+
+def test_a_status_is_passed_on_and_not_kept():
+    heard: list[list[str]] = []
+    terminal.Recorder(bars=True, passed_on=heard.append).status("step 1")
+    silent = terminal.Recorder(bars=True)
+    silent.status("step 1")
+
+    assert heard == [["step 1"]]
+    assert silent.lines == []
+
+
 def test_text_for_a_person_is_lines_and_everything_else_is_recorded(capsys: pytest.CaptureFixture[str]):
     assert isinstance(terminal.reporter("text", text.PLAIN, quiet=False), terminal.Lines)
     for form, quiet in (("text", True), ("json", False), ("sarif", False), ("file", False)):

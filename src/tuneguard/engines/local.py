@@ -190,13 +190,13 @@ def _pipe_holding(secret: bytes) -> int:
 
 
 def _listen(descriptor: int, reporter: Reporter) -> None:
-    """Hand on each line as it comes; what is not one of ours is dropped."""
+    """Hand on each line as it comes, and a status, which is one text; what is not one of ours is dropped."""
     with os.fdopen(descriptor, "rb") as pipe:
         while row := pipe.readline(limits.STEP_LINE_BYTES):
             with contextlib.suppress(NotUnderstood):
                 line = records.read_json(row, "a step's line")
-                if isinstance(line, list) and len(line) > 1 and all(isinstance(part, str) for part in line):
-                    reporter.emit(*line)
+                if isinstance(line, list) and line and all(isinstance(part, str) for part in line):
+                    reporter.emit(*line) if len(line) > 1 else reporter.status(*line)
 
 
 def _collect(descriptor: int, said: bytearray) -> None:

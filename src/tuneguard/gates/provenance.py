@@ -5,9 +5,10 @@ proves integrity only. Then: every data set that the run read bears a name that 
 the model, under a seal by one of its stewards, in that version and with that digest; none is the
 evaluation set. The base is one that the policy lists: by its digest, by a steward whose seal over it under
 that name counts now, or as a promoted model whose verdict and provenance count now; and the run's own scan of
-it was clean. Code, configuration, command and environment are the policy's where it lists any. Each isolation
-control was in the state that the policy wants, by default proven. A run with a dangerous switch
-(`--unsafe-…`) bears its name, and a production policy refuses it.
+it was clean. Code, configuration, command and environment are the policy's where it lists any. The training
+had no channel for metrics where the policy has that off. Each isolation control was in the state that the
+policy wants, by default proven. A run with a dangerous switch (`--unsafe-…`) bears its name, and a production
+policy refuses it.
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ def faults_of_run(
     yield from _listed(model, body)
     yield from _command(model, body)
     yield from _env(model, body)
+    if body.chosen.metrics and not model.metrics:
+        message = f"the training had a channel for metrics, which the policy has off for {model.name}"
+        yield fault(GATE, message, fix="run again under this policy, which opens none")
     yield from _compared(policy, model, body, measured)
     yield from _base_scan(body)
     yield from _controls(policy, body)

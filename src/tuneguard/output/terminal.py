@@ -6,6 +6,7 @@ terminal. Lines go where the caller states: with results in text, nowhere else i
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 BAR_AFTER = 0.3
 """Seconds that work must take before its bar appears: short work does not flicker."""
 
+STATUS_EVERY = 30.0
+"""Seconds between two lines that say how far long work is, where no terminal shows it."""
+
 
 class Lines:
     """A reporter that prints lines to `stream` and draws bars on the error stream's terminal."""
@@ -30,10 +34,32 @@ class Lines:
         self._stream = stream
         self._style = style
         self._bars = bars
+        self._status = ""
+        self._told = -STATUS_EVERY
 
     def emit(self, verb: str, text_: str, *details: str) -> None:
-        """Print the line."""
+        """Print the line, above the status."""
+        self._draw("")
         print(text.line(self._style, verb, text_, details), file=self._stream, flush=True)
+        self._draw(self._status)
+
+    def status(self, text_: str) -> None:
+        """Draw the status over the last one; where no terminal is, print it as a line now and then."""
+        self._draw("")
+        self._status = text_
+        self._draw(text_)
+        now = time.monotonic()
+        if text_ and not self._bars and now - self._told >= STATUS_EVERY:
+            self._told = now
+            self.emit("", text_)
+
+    def _draw(self, status: str) -> None:
+        """Draw a status on the terminal, or remove the one that is there."""
+        if self._bars and self._status:
+            width = shutil.get_terminal_size().columns - text.VERB_WIDTH - 2
+            shown = f"{'':>{text.VERB_WIDTH}} {status[:width]}" if status else ""
+            sys.stderr.write(f"\r\x1b[2K{shown}")
+            sys.stderr.flush()
 
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         """Start a bar, drawn where this reporter draws any."""
@@ -65,6 +91,11 @@ class Recorder:
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         """Start a bar, drawn where this reporter draws any."""
         return Bar(verb, total, unit, shown=self._bars)
+
+    def status(self, text_: str) -> None:
+        """Hand it on; it is no line that is kept."""
+        if self._passed_on is not None:
+            self._passed_on([text_])
 
 
 class Bar:

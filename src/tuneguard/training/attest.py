@@ -111,6 +111,7 @@ def _provenance(handover: Handover, engine: EngineType, project: Project) -> pro
         kind=handover.kind,
         command=train.command,
         env=dict(train.env),
+        metrics=handover.metrics,
         dependencies=handover.dependencies,
         environment=handover.environment,
         controls=handover.controls,

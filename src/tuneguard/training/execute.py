@@ -6,6 +6,7 @@ No key and no token is here, and no evidence: what the training did is signed el
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from tuneguard.artifact import snapshot
 from tuneguard.attest.predicates import provenance
 from tuneguard.display import rfc3339, shown
 from tuneguard.errors import Interrupted, Refused
-from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Confinement
+from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.sandbox.environment import caches, clean_environment
 from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
@@ -22,6 +23,7 @@ from tuneguard.training import claims, controls, environment, mounts
 from tuneguard.training.handover import Handover
 from tuneguard.training.inputs import still_the_same
 from tuneguard.training.prepare import bounds_of
+from tuneguard.training.relay import METRICS, Relay
 from tuneguard.training.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         started=rfc3339(begun),
         finished=rfc3339(datetime.now(UTC)),
         seconds=outcome.seconds,
+        metrics=_metrics(project),
         unsafe=("--unsafe-no-sandbox",) if isinstance(prepared.backend, UnsafeNoSandbox) else (),
     )
 
@@ -74,11 +77,17 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
         f"in {prepared.backend.name}, deadline {deadline:,.0f} s",
         *map(controls.describe, prepared.weak),
     )
-    with Transcript(claimed.work / "train.log", project.reporter) as transcript:
+    metrics = _metrics(project)
+    with ExitStack() as stack:
+        transcript = stack.enter_context(Transcript(claimed.work / "train.log", project.reporter))
+        more: tuple[Bind, ...] = ()
+        if metrics:
+            relay = stack.enter_context(Relay(claimed.work, claimed.written, project.reporter))
+            more, own["TUNEGUARD_METRICS"] = (relay.bind,), METRICS
         outcome = prepared.backend.run(
             Confinement(
                 command=command,
-                binds=mounts.binds(prepared, scratch),
+                binds=(*mounts.binds(prepared, scratch), *more),
                 workdir=mounts.SCRATCH,
                 environment=clean_environment(
                     home=mounts.SCRATCH, more={**caches(mounts.SCRATCH), **pipeline.train.env, **own}
@@ -92,6 +101,12 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
     claims.give_name(claimed.checkpoint, claimed.identity)
     snapshot.remove(scratch)
     return outcome
+
+
+def _metrics(project: Project) -> bool:
+    """Whether the training may say numbers while it runs: the pipeline file and the policy both let it."""
+    pipeline = project.pipeline
+    return pipeline.train.metrics and project.policy.models[pipeline.name].metrics
 
 
 def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool) -> str:

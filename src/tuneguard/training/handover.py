@@ -17,7 +17,7 @@ class Handover:
 
     ``kind`` is ``final`` or ``intermediate``. ``claimed`` has the identity of the one folder that may be
     signed. ``dependencies`` are the inputs by digest, ``controls`` the isolation controls as they were tried,
-    ``started`` and ``finished`` RFC 3339 times.
+    ``started`` and ``finished`` RFC 3339 times. ``metrics``: the training could say numbers while it ran.
     """
 
     run: str
@@ -33,6 +33,7 @@ class Handover:
     finished: str
     seconds: float
     unsafe: tuple[str, ...]
+    metrics: bool
 
     def for_people(self) -> dict[str, Any]:
         """What ``run.json`` keeps; nothing reads it again."""

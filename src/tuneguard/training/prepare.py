@@ -25,6 +25,7 @@ from tuneguard.signing import unlock
 from tuneguard.signing.signer import for_people, needs_passphrase
 from tuneguard.training import apart, claims, controls
 from tuneguard.training.inputs import Gathered, gather
+from tuneguard.training.metrics import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +90,11 @@ def preparing(
 
 
 def _clear(work: Path) -> None:
-    """Remove the working copies of a run; its log stays."""
+    """Remove the working copies of a run; its log and what is kept of its metrics stay."""
     for name in ("inputs", "scratch"):
         snapshot.remove(work / name)
+    with suppress(OSError):
+        (work / CHANNEL).unlink()
 
 
 def _sweep(runs: Path, project: Project) -> None:

@@ -186,7 +186,8 @@ class Model:
 
     ``command`` is the training's command as the pipeline file has it, placeholders unfilled; None is any.
     Code alone fixes nothing: a free command runs what it likes beside it. ``env`` is all that the pipeline
-    file may set in the training's environment; None is anything. ``gates`` tighten the policy's.
+    file may set in the training's environment; None is anything. ``gates`` tighten the policy's. ``metrics``:
+    a training may say how far it is, while it runs.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Model:
     env: Mapping[str, str] | None = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
     gates: Mapping[str, Node] = field(default_factory=dict)
+    metrics: bool = True
 
     @property
     def fixed(self) -> bool:
@@ -406,6 +408,7 @@ class _Model:
     env: Annotated[Variables | None, Or("any")] = field(default_factory=dict)
     evaluation: EvaluationRule | None = None
     gates: Mapping[str, Node] = field(default_factory=dict)
+    metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,6 +501,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                     each.env,
                     each.evaluation,
                     each.gates,
+                    each.metrics,
                 )
                 for name, each in read.models.items()
             }

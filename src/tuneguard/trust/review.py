@@ -325,6 +325,8 @@ def _explain_model(policy: Policy, model: Model) -> Iterator[str]:
     elif model.env:
         variables = [f"{key}={shown(value)}" for key, value in model.env.items()]
         yield f"with {_and(variables)} in its environment"
+    if not model.metrics:
+        yield "without a channel for metrics"
     measured = model.evaluation
     if measured is None:
         yield "measured by nothing: no evaluation is listed, so promotion refuses"

@@ -110,6 +110,9 @@ class Chosen(JsonStruct, frozen=True, kw_only=True):
     env: Annotated[dict[Text, str], about("What the pipeline file set in the training's environment.")] = (
         field(default_factory=dict)
     )
+    metrics: Annotated[
+        bool, about("Whether the training could say numbers while it ran. Left out where it could not.")
+    ] = False
     expected_seconds: Count
     deadline_seconds: Count
     unsafe: Annotated[tuple[str, ...], about("Every --unsafe switch that was used.")]
