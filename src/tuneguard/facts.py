@@ -165,7 +165,8 @@ class ControlFacts(Facts, frozen=True, kw_only=True):
 class TrainFacts(Facts, frozen=True, kw_only=True):
     """``run`` and ``train``: the run, its checkpoint's tree, and the isolation controls by name.
 
-    ``kind`` is ``final``, or how the run was stopped before its end.
+    ``kind`` is ``final``, or how the run was stopped before its end. ``scan`` is the verdict of
+    ``run``'s scan of the checkpoint, None where none was made.
     """
 
     run: str
@@ -173,6 +174,7 @@ class TrainFacts(Facts, frozen=True, kw_only=True):
     kind: str = field(name="class")
     seconds: float
     controls: dict[str, ControlFacts] = field(name="walls")
+    scan: str | None = None
 
 
 # --- Verification ----------------------------------------------------------------------------------

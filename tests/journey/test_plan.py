@@ -9,14 +9,15 @@ import pytest
 
 from tuneguard.engines.engine import EngineType, Outcome, PlanOutcome, Session, State
 from tuneguard.errors import CannotLook, NotUnderstood
-from tuneguard.facts import CopyFacts, NoFacts
+from tuneguard.facts import CopyFacts, NoFacts, TrainFacts
 from tuneguard.findings import Result, Verdict
 from tuneguard.journey.promote import promote
+from tuneguard.journey.run import run
 from tuneguard.plan.step import Service
 from tuneguard.progress import SILENT
 from tuneguard.project.project import Project
 from tuneguard.promotion.plan import promotion_plan
-from tuneguard.result_codec import to_json
+from tuneguard.result_codec import error_to_json, to_json
 from world.engines import Scripted
 
 if TYPE_CHECKING:
@@ -159,3 +160,21 @@ def test_attack_a_step_whose_result_is_another_commands_is_not_understood(
 
     with pytest.raises(NotUnderstood, match=r"`facts\.tree` is missing at the step copy"):
         promote("runs/042", to="oci:registry:ft-042", run="042", model="support-llama", engine=engine)
+
+
+def test_a_run_whose_checkpoint_cannot_be_scanned_is_trained_and_says_so(project: ProjectFolder):
+    facts = TrainFacts(run="042", tree="0" * 64, kind="final", seconds=1.0, controls={})
+    trained = json.loads(to_json(Result("train", Verdict.PASSED, facts=facts)))
+    failed = json.loads(error_to_json("scan", CannotLook("the disk is on fire")))
+    answers = {
+        "train": Outcome(State.PASSED, 0, {"run": "042", "tree": "0" * 64}, trained),
+        "scan": Outcome(State.FAILED, CannotLook.exit_code, {}, failed),
+    }
+    engine = EngineType("scripted", "builder", "level", lambda session: Scripted(answers, session))
+
+    result = run(run="042", engine=engine, project=Project.open(project.path))
+
+    assert (result.verdict, result.facts.scan) == (Verdict.PASSED, None)
+    assert result.notes == (
+        "the run is signed, and its checkpoint could not be scanned: the disk is on fire",
+    )

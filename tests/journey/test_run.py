@@ -63,6 +63,20 @@ def test_provenance_names_everything_that_made_the_checkpoint(project: ProjectFo
     assert body.observed.base_scan["verdict"] == "passed"
 
 
+def test_a_run_says_at_once_what_will_not_pass_promotion(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("code/train.py", TRAIN + "(checkpoint / 'steps.pkl').write_bytes(b'cos\\nsystem\\n.')\n")
+
+    assert project("run", "--run", "042", "--json") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["facts"]["scan"] == "refused"
+    assert "steps.pkl" in {finding["location"]["path"] for finding in result["findings"]}
+    assert "does not pass promotion as it is" in result["notes"][-1]
+    assert "promote" not in result["next"]
+
+
 def test_a_pin_in_a_keys_uri_becomes_no_argument_of_a_step(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

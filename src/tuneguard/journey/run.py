@@ -1,4 +1,4 @@
-"""Run a training: the orchestrator's part. It holds no key and runs the one step `train`."""
+"""Run a training: the orchestrator's part. It holds no key, trains, and has the checkpoint scanned."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from tuneguard import result_codec, spec
 from tuneguard.artifact import workdir
-from tuneguard.facts import TrainFacts
+from tuneguard.errors import TuneguardError
+from tuneguard.facts import ScanFacts, TrainFacts
+from tuneguard.findings import Result, Verdict
 from tuneguard.project.orchestrator import orchestrate
 from tuneguard.project.project import Project
 from tuneguard.training.plan import run_plan
 
 if TYPE_CHECKING:
-    from tuneguard.engines.engine import EngineType
-    from tuneguard.findings import Result
+    from tuneguard.engines.engine import EngineType, Outcome
 
 
 def run(
@@ -29,7 +32,9 @@ def run(
     unsafe_no_sandbox: bool = False,
     project: Project | None = None,
 ) -> Result[TrainFacts]:
-    """Train as the pipeline states, in the sandbox, and sign what came of it.
+    """Train as the pipeline states, in the sandbox, sign what came of it, and scan it.
+
+    The scan's findings are those of a promotion. The run passes with them: it is trained and signed.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
     earlier run that the builder signed. `keep_intermediate` signs what a stopped run left;
@@ -48,7 +53,28 @@ def run(
     outcome = orchestrate(plan, volumes, place=partial(_place, project), engine=engine, project=project)
     trained = outcome.steps["train"]
     result = result_codec.decode(trained.result, TrainFacts, trained.code, "the step train")
-    return dataclasses.replace(result, command="run")
+    return _with_scan(dataclasses.replace(result, command="run"), outcome.steps["scan"])
+
+
+def _with_scan(trained: Result[TrainFacts], scan: Outcome) -> Result[TrainFacts]:
+    """The run's result with what the scan of its checkpoint found."""
+    try:
+        found = result_codec.decode(scan.result, ScanFacts, scan.code, "the step scan")
+    except TuneguardError as error:
+        note = f"the run is signed, and its checkpoint could not be scanned: {error}"
+        return dataclasses.replace(trained, notes=(*trained.notes, note))
+    facts = structs.replace(trained.facts, scan=found.verdict.value)
+    if found.verdict is Verdict.PASSED:
+        return dataclasses.replace(trained, facts=facts, findings=found.findings)
+    return dataclasses.replace(
+        trained,
+        facts=facts,
+        findings=found.findings,
+        skipped=found.skipped,
+        notes=(*trained.notes, "the run is signed, and its checkpoint does not pass promotion as it is"),
+        next="mend what was found where the training writes it, and train again; "
+        "tuneguard explain RULE says more",
+    )
 
 
 def _place(project: Project) -> Path:

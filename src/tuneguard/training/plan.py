@@ -1,10 +1,14 @@
-"""The plan of a run: one step, one process, which supervises the sandbox and signs after it is dead."""
+"""The plan of a run.
+
+``train`` is one process, which supervises the sandbox and signs after it is dead. ``scan`` reads what was
+signed as a promotion will, holds no key, and is advice: nothing is signed about it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneguard.plan.step import At, Mount, Plan, Step
+from tuneguard.plan.step import At, Fact, File, Mount, Plan, Step
 from tuneguard.project import options
 
 if TYPE_CHECKING:
@@ -40,4 +44,15 @@ def run_plan(
         sandbox=True,
         restartable=False,
     )
-    return Plan((step,)), dict(given.volumes)
+    checkpoint = project.pipeline.checkpoint_folder(run)
+    scanned = (At("checkpoint"), "--tree", Fact("train", "tree"), "--model", project.pipeline.name)
+    read = options.reading(project)
+    scan = Step(
+        "scan",
+        "scan",
+        (*scanned, "--statement", File("scan", "statement.json"), *read.arguments),
+        (Mount("checkpoint"), *read.mounts),
+        facts=("statement",),
+        needs=("train",),
+    )
+    return Plan((step, scan)), {**dict(given.volumes), "checkpoint": checkpoint}
