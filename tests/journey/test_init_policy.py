@@ -388,6 +388,29 @@ def test_a_complete_development_policy_passes_its_check_and_says_what_it_is(
     assert "P-DEVELOPMENT" in capsys.readouterr().out
 
 
+def test_an_edit_is_judged_before_it_is_signed_and_never_passes_for_signed(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project.path / "policy.yaml"
+    path.write_text(path.read_text().replace("accuracy: 1", "humour: 1"))
+    capsys.readouterr()
+
+    assert project("policy", "check", "--unsigned") == 1
+    said = capsys.readouterr().out
+    assert "support-llama: no suite is called humour" in said
+    assert "there are accuracy, toxicity" in said
+    assert "the signature was not checked" in said
+
+    assert project("policy", "check") == 1
+    assert "is not the policy that the root signed" in capsys.readouterr().err
+
+    path.write_text(path.read_text().replace("humour: 1", "accuracy: 1"))
+    path.with_name("policy.yaml.sigstore.json").unlink()
+    assert project("policy", "check", "--unsigned") == 0
+    assert project("policy", "check") == 2
+    assert "tuneguard policy check policy.yaml --unsigned" in capsys.readouterr().err
+
+
 def test_explain_says_it_in_words_and_that_nobody_checked_the_signature(
     project: ProjectFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,7 +110,7 @@ def evaluate(
         CannotLook: the measuring ended without a result.
         Interrupted: the person stopped it.
     """
-    sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in _wanted(suites)]
+    sheets = [_read_sheet(evaluation_set, suite, minimum_rows) for suite in wanted(suites)]
     allowed = memory if memory is not None else MEMORY + 4 * (selection.bytes + _weight(classifier))
     with tempfile.TemporaryDirectory(prefix="tuneguard-evaluation-", dir=parent) as made:
         folder = Path(made)
@@ -133,7 +133,12 @@ def evaluate(
     return tuple(_counted(sheet, given) for sheet, given in zip(sheets, outputs, strict=True))
 
 
-def _wanted(suites: Mapping[str, int]) -> list[Suite]:
+def wanted(suites: Mapping[str, int]) -> list[Suite]:
+    """The suites of these ids and versions, in the order of the ids.
+
+    Raises:
+        UsageError: none is named, or one is not here in that version.
+    """
     known = known_suites()
     if not suites:
         raise UsageError(

@@ -14,8 +14,9 @@ from tuneguard import files, limits, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.display import short, shown
 from tuneguard.errors import Refused, UsageError
+from tuneguard.evaluation.model import wanted
 from tuneguard.facts import MigrateFacts, PolicyEditFacts, PolicyFacts, PolicyTextFacts
-from tuneguard.findings import REFUSING, Result, Subject, Verdict, judge
+from tuneguard.findings import REFUSING, Finding, Location, Result, Severity, Subject, Verdict, judge
 from tuneguard.gates import engine as gates
 from tuneguard.project.project import Project
 from tuneguard.project.sealed import subject_of
@@ -26,7 +27,7 @@ from tuneguard.trust import edit, policy, review, root
 from tuneguard.trust import migrate as migration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tuneguard.signing.signer import Signer
 
@@ -57,8 +58,10 @@ def sign(path: str | Path, *, project: Project | None = None) -> Result[PolicyFa
     )
 
 
-def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyFacts]:
+def check(path: str | Path, *, unsigned: bool = False, project: Project | None = None) -> Result[PolicyFacts]:
     """What a policy would refuse that its author may not expect; the signature is checked too.
+
+    With `unsigned`, it is not: an edit is judged before the root signs it.
 
     Raises:
         UsageError: the policy, its signature or the root's key is missing.
@@ -67,9 +70,12 @@ def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyF
         CannotLook: one of the files cannot be read or understood.
     """
     path, project = Path(path), project or Project()
-    read = root.load_policy(path, root.find_root(project.root_option), now=project.now)
+    if unsigned:
+        read = policy.parse_policy(files.read_named(path, limits.RECORD_BYTES), shown(path))
+    else:
+        read = root.load_policy(path, root.find_root(project.root_option), now=project.now)
     gates.check(read)
-    findings = review.weaknesses(read, now=project.now)
+    findings = (*review.weaknesses(read, now=project.now), *_missing_suites(read))
     project.reporter.emit("Checked", f"{shown(path)}  {read.name}, version {read.version}, {read.profile}")
     return Result(
         command="policy check",
@@ -77,8 +83,24 @@ def check(path: str | Path, *, project: Project | None = None) -> Result[PolicyF
         subjects=(Subject(shown(path), read.sha256),),
         findings=findings,
         facts=PolicyFacts(version=read.version, profile=read.profile),
-        notes=review.warnings(read, now=project.now),
+        notes=((_NOT_CHECKED,) if unsigned else ()) + review.warnings(read, now=project.now),
     )
+
+
+_NOT_CHECKED = "the signature was not checked: tuneguard policy check"
+
+
+def _missing_suites(read: policy.Policy) -> Iterator[Finding]:
+    """What a policy asks an evaluation to measure and this Tuneguard cannot."""
+    for name, model in read.models.items():
+        if model.evaluation is not None:
+            try:
+                wanted(model.evaluation.suites)
+            except UsageError as error:
+                why, rule = review.WEAKNESSES["P-SUITE"], "P-SUITE"
+                yield Finding(
+                    rule, Severity.HIGH, f"{name}: {error}", Location(read.file), why, error.help or None
+                )
 
 
 def explain(path: str | Path, *, project: Project | None = None) -> Result[PolicyTextFacts]:
@@ -99,7 +121,7 @@ def explain(path: str | Path, *, project: Project | None = None) -> Result[Polic
         verdict=Verdict.PASSED,
         subjects=(Subject(shown(path), read.sha256),),
         facts=PolicyTextFacts(text=words),
-        notes=("the signature was not checked: tuneguard policy check",),
+        notes=(_NOT_CHECKED,),
     )
 
 

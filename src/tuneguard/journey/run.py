@@ -72,7 +72,7 @@ def _with_scan(trained: Result[TrainFacts], scan: Outcome) -> Result[TrainFacts]
         findings=found.findings,
         skipped=found.skipped,
         notes=(*trained.notes, "the run is signed, and its checkpoint does not pass promotion as it is"),
-        next="mend what was found where the training writes it, and train again; "
+        next="fix what was found where the training writes it, and train again; "
         "tuneguard explain RULE says more",
     )
 

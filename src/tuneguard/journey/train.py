@@ -13,6 +13,7 @@ handed over from one part to the next stays in its memory. The key is opened onl
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from tuneguard.engines.local import ENGINE
@@ -44,4 +45,6 @@ def train(
         UsageError: no sandbox works here, or no key is named.
     """
     with preparing(run, resume, project, unsafe_no_sandbox=unsafe_no_sandbox) as prepared:
-        return attest(execute(prepared, project, keep_intermediate=keep_intermediate), ENGINE, project)
+        signed = attest(execute(prepared, project, keep_intermediate=keep_intermediate), ENGINE, project)
+    later = (f"promotion will not pass: {obstacle}" for obstacle in prepared.obstacles)
+    return dataclasses.replace(signed, notes=(*signed.notes, *later))

@@ -23,7 +23,7 @@ from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
 from tuneguard.signing import unlock
 from tuneguard.signing.signer import for_people, needs_passphrase
-from tuneguard.training import apart, claims, controls
+from tuneguard.training import apart, claims, controls, foreseen
 from tuneguard.training.inputs import Gathered, gather
 from tuneguard.training.metrics import CHANNEL
 
@@ -47,6 +47,7 @@ class Prepared:
     gathered: Gathered
     backend: Backend
     weak: tuple[Control, ...]
+    obstacles: tuple[str, ...]
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -76,13 +77,17 @@ def preparing(
     _check_env(project)
     _check_key(project)
     _check_there(resume, project)
+    _check_base(project)
     weak = _check_controls(run, backend, project)
     known = apart.measure(project)
+    obstacles = tuple(foreseen.obstacles(project))
+    for obstacle in obstacles:
+        project.reporter.emit("Foreseen", f"promotion will not pass: {obstacle}")
     with claims.claiming(run, project) as claimed:
         _sweep(claimed.work.parent, project)
         try:
             gathered = gather(claimed.work / "inputs", resume, known, project)
-            prepared = Prepared(claimed, gathered, backend, weak)
+            prepared = Prepared(claimed, gathered, backend, weak, obstacles)
             _check_bound(prepared, project)
             yield prepared
         finally:
@@ -139,6 +144,17 @@ def _check_there(resume: Path | None, project: Project) -> None:
     for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
         if path is not None and not os.path.lexists(path):
             raise files.missing(shown(path))
+
+
+def _check_base(project: Project) -> None:
+    """The base holds a model: an adapter alone is nothing that a training could start from."""
+    base = project.pipeline.resolve(project.pipeline.base.path)
+    if os.path.lexists(base / "adapter_config.json") and not os.path.lexists(base / "config.json"):
+        raise Refused(
+            "the base is an adapter without its model",
+            where=shown(base),
+            help="merge it into its base (PEFT: merge_and_unload), and have that model sealed or promoted",
+        )
 
 
 def _check_command(project: Project) -> None:

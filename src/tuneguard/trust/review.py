@@ -33,6 +33,7 @@ WEAKNESSES: Mapping[str, str] = {
     "P-DATA": "A model with no data set, or one without a steward: empty means no.",
     "P-BUILDER": "A model with no builder: empty means no, so no run of it counts.",
     "P-EVALUATION": "A model with no evaluation: no threshold is set, so promotion refuses.",
+    "P-SUITE": "A suite that this Tuneguard does not have, or has in another version: nothing is measured.",
     "P-PROVENANCE": "Promotion demands no provenance by the builder; a signature proves integrity only.",
     "P-CODE": "Code, command or environment of a model may be any; one alone fixes nothing.",
     "P-CONTROL": "An isolation control need not be proven.",

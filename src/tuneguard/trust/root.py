@@ -122,7 +122,8 @@ def load_policy(path: Path, roots: tuple[PublicKey, ...], *, now: datetime, load
         raise UsageError(
             "the policy has no signature",
             where=printable(str(bundle)),
-            help=paste.after("sign it with the root's key", "policy", "sign", path),
+            help=paste.after("sign it with the root's key", "policy", "sign", path)
+            + paste.after("; to judge it before that", "policy", "check", path, "--unsigned"),
         )
     return load_signed(
         read_named(path, limits.RECORD_BYTES),

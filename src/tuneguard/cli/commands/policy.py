@@ -34,11 +34,12 @@ def sign(project: Project, file: Path) -> Result[Facts]:
 
 @command("policy check", ROOT, short="check")
 @FILE
-def check(project: Project, file: Path) -> Result[Facts]:
+@click.option("--unsigned", is_flag=True, help="Judge an edit before it is signed; check no signature.")
+def check(project: Project, file: Path, unsigned: bool) -> Result[Facts]:
     """Check FILE's signature, and list what it refuses or accepts by mistake."""
     from tuneguard.journey import policies
 
-    return policies.check(file, project=project)
+    return policies.check(file, unsigned=unsigned, project=project)
 
 
 @command("policy explain", short="explain")
