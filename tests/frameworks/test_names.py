@@ -8,7 +8,7 @@ import pytest
 
 from tuneguard.scanner.allowed import ALLOWED
 
-OURS = [key for key in ALLOWED if key[0].split(".")[0] in ("omegaconf", "trl")]
+OURS = [key for key in ALLOWED if key[0].split(".")[0] in ("sentence_transformers", "trl")]
 
 
 @pytest.mark.parametrize(("module", "name"), OURS)

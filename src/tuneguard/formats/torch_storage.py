@@ -91,11 +91,13 @@ def tensor_fault(fact: Call) -> StorageMismatch | None:
     torch would enlarge a storage that is too small by memory that holds whatever it held before.
     """
     arguments = fact.arguments
-    if (
-        type(fact.target) is not Global
-        or fact.target.module != "torch._utils"
-        or type(arguments) is not tuple
-    ):
+    if type(fact.target) is not Global or type(arguments) is not tuple:
+        return None
+    if fact.target.path == "torch._tensor._rebuild_from_type_v2" and len(arguments) > 2:
+        arguments = arguments[2]  # those of the function that it calls
+    elif fact.target.module != "torch._utils":
+        return None
+    if type(arguments) is not tuple:
         return None
     if len(arguments) < 4 or type(arguments[0]) is not Stored or type(arguments[0].id) is not tuple:
         return None  # no storage of torch's form, which is for the rules to report

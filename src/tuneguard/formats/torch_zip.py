@@ -36,6 +36,9 @@ _NOTES = {
 """The small notes beside the pickle, and all that they may state."""
 _KEY = re.compile(r"data/(0|[1-9][0-9]{0,17})", re.ASCII)
 _DATA = "data.pkl"
+_OF_SCRIPT = {"constants.pkl": "constants/", "traced_inputs.pkl": "traced_inputs/"}
+"""TorchScript's own pickles, and where the storages lie that they ask for."""
+_DEBUG = ".debug_pkl"
 
 
 class TorchScript(Fact, frozen=True, eq=False):
@@ -53,10 +56,12 @@ def read(reader: Reader) -> Iterator[Fact]:
     directory = zipped.read_directory(reader)
     root = _torch_root(directory.entries)
     members = zipped.read_members(reader, directory)
-    if root is None:
-        yield from _read_other(members)
+    if root is not None:
+        yield from _Torch(root, directory.entries).read(members)
+    elif any(entry.name.endswith("/archive_format") for entry in directory.entries):
+        yield from _read_exported(members)
     else:
-        yield from _Torch(root).read(members)
+        yield from _read_other(members)
 
 
 def _torch_root(entries: list[zipped.Entry]) -> str | None:
@@ -76,6 +81,19 @@ def _read_other(members: Iterator[zipped.Member | Fact]) -> Iterator[Fact]:
             yield member
 
 
+def _read_exported(members: Iterator[zipped.Member | Fact]) -> Iterator[Fact]:
+    """A program of ``torch.export``: its members are looked at for content that they must not be."""
+    yield NotRead(
+        "it is a program of torch.export (.pt2), which a loader compiles and runs: save the weights, "
+        "model.state_dict(), with torch.save or safetensors"
+    )
+    for member in members:
+        if not isinstance(member, zipped.Member):
+            yield member
+        elif member.content is not None:
+            yield from content_of(member.content, member.entry.shown)
+
+
 def _unknown_member(member: zipped.Member) -> Iterator[Fact]:
     name = member.entry.shown
     if member.content is not None:
@@ -89,8 +107,12 @@ def _unknown_member(member: zipped.Member) -> Iterator[Fact]:
 class _Torch:
     """One archive of torch's: what its pickle asks for against what is there."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, entries: list[zipped.Entry]) -> None:
         self._prefix = root + "/"
+        names = {entry.name.removeprefix(self._prefix) for entry in entries}
+        # What its compiler writes: source, and beside it a pickle of where each line came from.
+        self._script = {name for name in names if f"{name}{_DEBUG}" in names or name.endswith(_DEBUG)}
+        self._script = {name for name in self._script if name.startswith("code/")}
         self._asked: dict[str, Storage] = {}
         self._there: dict[str, tuple[int, int]] = {}
         self._broken = False
@@ -107,7 +129,9 @@ class _Torch:
     def _member(self, member: zipped.Member) -> Iterator[Fact]:
         entry, content = member.entry, member.content
         name = entry.name.removeprefix(self._prefix)
-        if entry.method != zipped.STORED:
+        if name in _OF_SCRIPT or name.startswith("code/"):
+            yield TorchScript(entry.shown)
+        if entry.method != zipped.STORED and name not in self._script:
             # torch's reader unpacks what torch never packs; another reader may not.
             yield TwoReadings(f"member {entry.shown} is {entry.how}, as torch never writes it", entry.offset)
         if content is None or not entry.name.startswith(self._prefix):
@@ -118,9 +142,13 @@ class _Torch:
             yield from self._pickle(content, entry)
         elif name in _NOTES:
             yield from _note(name, content, entry)
+        elif name in self._script and name.endswith(".py"):
+            content.drain()  # the code that a `TorchScript` fact reports
+        elif name.startswith(tuple(_OF_SCRIPT.values())) and self._script:
+            yield from content_of(content, entry.shown)
+        elif name in _OF_SCRIPT:
+            yield from _beside_script(content, entry)
         else:
-            if name == "constants.pkl" or name.startswith("code/"):
-                yield TorchScript(entry.shown)
             yield Content(entry.shown, content)
 
     def _storage(self, key: str, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
@@ -137,8 +165,8 @@ class _Torch:
                     yield fault
                 self._broken = self._broken or isinstance(fact, NotRead)
                 yield fact
-        if content.remaining and not self._broken:
-            yield Hidden("bytes behind the pickle's end", content.offset, content.drain())
+        if not self._broken:
+            yield from _rest(content)
         yield Inside(None)
 
     def _ask(self, storage: Storage) -> Iterator[Fact]:
@@ -157,6 +185,22 @@ class _Torch:
                 )
         for key, (size, offset) in self._there.items():
             yield Hidden(f"storage {key}, which no tensor asks for", offset, size)
+
+
+def _beside_script(content: Reader, entry: zipped.Entry) -> Iterator[Fact]:
+    """A pickle of TorchScript's own. Its storages are members beside it, which are looked at like any."""
+    yield Inside(entry.shown)
+    for fact in Machine(content).run():
+        stored = type(fact) is Persistent and storage_of(fact, legacy=False) is not None
+        if not stored and not isinstance(fact, Ended):
+            yield fact
+    yield from _rest(content)
+    yield Inside(None)
+
+
+def _rest(content: Reader) -> Iterator[Fact]:
+    if content.remaining:
+        yield Hidden("bytes behind the pickle's end", content.offset, content.drain())
 
 
 def _note(name: str, content: Reader, entry: zipped.Entry) -> Iterator[Fact]:

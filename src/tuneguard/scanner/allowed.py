@@ -103,6 +103,20 @@ _TORCH = (
         calls=(row(STORAGE, INT, INTS, INTS, BOOL, _HOOKS, _DTYPE, then=(DICT,)),),
     ),
     Allowed("torch._utils", "_rebuild_parameter", calls=(row(_TENSOR, BOOL, _HOOKS),)),
+    # ``torch.nn.Buffer``: a plain tensor with two attributes. Any other would be set as well, by its name.
+    Allowed(
+        "torch._tensor",
+        "_rebuild_from_type_v2",
+        calls=(
+            row(
+                named("torch._utils._rebuild_tensor_v2"),
+                named("torch.Tensor"),
+                row(STORAGE, INT, INTS, INTS, BOOL, _HOOKS, then=(DICT,)),
+                keys("persistent", "_is_buffer"),
+            ),
+        ),
+    ),
+    Allowed("torch", "Tensor"),
     Allowed(
         "torch._utils",
         "_rebuild_qtensor",
@@ -130,6 +144,8 @@ _TORCH = (
 _LATIN = row(TEXT, text("latin1|latin-1"))
 _BYTES = one_of(BYTES, made_by("_codecs.encode", "__builtin__.bytes", "builtins.bytes"))
 
+_ZONE = made_by("datetime.timezone")
+
 _PYTHON = (
     Allowed("_codecs", "encode", calls=(_LATIN,)),
     # ``_metadata`` is where torch keeps the versions of a state dict's modules.
@@ -146,6 +162,25 @@ _PYTHON = (
         "defaultdict",
         calls=(EMPTY, row(named("builtins.dict", "__builtin__.dict", "builtins.list", "__builtin__.list"))),
         fills=True,
+    ),
+    Allowed(
+        "collections",
+        "deque",
+        calls=(EMPTY, row(EMPTY), row(EMPTY, one_of(INT, nothing))),
+        fills=True,
+    ),
+    Allowed("argparse", "Namespace", calls=(EMPTY,), news=(EMPTY,), states=(state,)),
+    Allowed("types", "SimpleNamespace", calls=(EMPTY,), states=(state,)),
+    # As bytes, or as numbers of days, seconds and microseconds. A zone by its name would open a file.
+    Allowed("datetime", "date", calls=(row(_BYTES),)),
+    Allowed("datetime", "datetime", calls=(row(_BYTES, then=(_ZONE,)),)),
+    Allowed("datetime", "time", calls=(row(_BYTES, then=(_ZONE,)),)),
+    Allowed("datetime", "timedelta", calls=(row(INT, INT, INT),)),
+    Allowed("datetime", "timezone", calls=(row(made_by("datetime.timedelta"), then=(TEXT,)),)),
+    *(
+        Allowed(module, name, calls=(tuple_of(str),))
+        for module in ("pathlib", "pathlib._local")  # and in Python 3.13
+        for name in ("PosixPath", "PurePosixPath")
     ),
     *(
         entry
@@ -208,6 +243,8 @@ def _settings(module: str, name: str) -> Allowed:
 
 
 _ENUMS = (
+    ("sentence_transformers.base.sampler", "BatchSamplers"),
+    ("sentence_transformers.base.sampler", "MultiDatasetBatchSamplers"),
     ("transformers.debug_utils", "DebugOption"),
     ("transformers.trainer_utils", "EvaluationStrategy"),
     ("transformers.trainer_utils", "FSDPOption"),
@@ -228,6 +265,14 @@ _TRAINER = (
         for name in ("DPO", "GRPO", "KTO", "Reward", "RLOO", "SFT")
     ),
     _settings("trl.experimental.kto", "KTOConfig"),  # where it was before TRL 2
+    *(
+        _settings(f"sentence_transformers.{package}.training_args", f"{name}TrainingArguments")
+        for package, name in (
+            ("cross_encoder", "CrossEncoder"),
+            ("sentence_transformer", "SentenceTransformer"),
+            ("sparse_encoder", "SparseEncoder"),
+        )
+    ),
     _settings("transformers.trainer_pt_utils", "AcceleratorConfig"),
     _settings("accelerate.state", "PartialState"),
     *(Allowed(module, name, calls=(_ENUM,)) for module, name in _ENUMS),
@@ -260,10 +305,6 @@ _DISTRIBUTED = (
         "TensorProperties",
         news=(EMPTY,),
         states=(row(_DTYPE, _LAYOUT, BOOL, made_by(f"{_METADATA}._MEM_FORMAT_ENCODING"), BOOL),),
-    ),
-    *(
-        Allowed(module, "PosixPath", calls=(tuple_of(str),))
-        for module in ("pathlib", "pathlib._local")  # and in Python 3.13
     ),
 )
 

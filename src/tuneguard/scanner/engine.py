@@ -164,8 +164,8 @@ class _Scanning:
 
     def _changed(self, path: str, what: str) -> None:
         for rule in rules_for(Changed):
-            for finding in rule.findings(Changed(what), Context(path)):
-                self._report.add(finding)
+            for finding, reported in rule.reported(Changed(what), Context(path)):
+                self._report.add(finding, reported)
 
 
 def _below(prefix: str, finding: Finding) -> Finding:

@@ -11,7 +11,7 @@ from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
 from tuneguard.formats.reader import Reader
 from tuneguard.scanner import readings
-from tuneguard.scanner.identify import HEAD, UNNAMED, Identified, Kind, identify
+from tuneguard.scanner.identify import HEAD, UBJSON, UNNAMED, Identified, Kind, identify
 from tuneguard.scanner.readers import READERS
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, Rule, rules_for
@@ -95,8 +95,8 @@ class _Look:
     def ask(self, fact: Fact) -> None:
         """Give the report what the rules find in a fact of the whole content."""
         for rule in _rules_for(type(fact)):
-            for finding in rule.findings(fact, self._outer):
-                self._report.add(finding)
+            for finding, reported in rule.reported(fact, self._outer):
+                self._report.add(finding, reported)
 
     def skip(self, reason: str) -> None:
         self.understood = False
@@ -114,8 +114,8 @@ class _Look:
             if kind not in rules:
                 rules[kind] = _rules_for(kind)
             for rule in rules[kind]:
-                for finding in rule.findings(fact, self._context):
-                    self._report.add(finding)
+                for finding, reported in rule.reported(fact, self._context):
+                    self._report.add(finding, reported)
                     if self._report.enough(self._context.path):
                         raise NotUnderstood("holds so much that is bad that the rest was not looked at")
             if isinstance(fact, Inside):
@@ -149,11 +149,16 @@ class _Look:
             self._report.merge(guess)
 
 
+_INSTEAD = {UBJSON: 'save the model as JSON, save_model("model.json")'}
+"""What to do about a kind that is not read, where its framework has a form that is."""
+
+
 def _not_read(known: Identified) -> str:
     if known.kind is Kind.POINTER:
         return f"is no file but {known.what}"
     if known.what == UNNAMED:
         return "is text whose name does not say what it is for: call it .txt, or leave it out"
     if known.what:
-        return f"is {known.what}, which is not read yet"
+        instead = f": {_INSTEAD[known.what]}" if known.what in _INSTEAD else ""
+        return f"is {known.what}, which is not read yet{instead}"
     return "its content is of no known kind"

@@ -72,6 +72,7 @@ class Identified(Fact, frozen=True, eq=False):
 
 UNNAMED = "text"
 """What is reported of text whose name does not show its use."""
+UBJSON = "UBJSON of XGBoost"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How HDF5 begins."""
 _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
@@ -83,6 +84,7 @@ _MARKS: tuple[tuple[int, bytes, Kind, str], ...] = (
     (0, gguf.MARK, Kind.GGUF, ""),
     (0, wandb.MARK, Kind.WANDB, ""),
     (0, numpy_array.MARK, Kind.NUMPY, ""),
+    (0, b"{L\0\0\0\0\0\0\0\7learner", Kind.OTHER, UBJSON),
     (0, HDF5, Kind.OTHER, "HDF5"),
     (0, b"\x1f\x8b", Kind.OTHER, "gzip"),
     (0, b"BZh", Kind.OTHER, "bzip2"),

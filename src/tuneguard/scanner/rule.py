@@ -11,7 +11,7 @@ import functools
 import hashlib
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuneguard import discover
 from tuneguard.findings import Finding, Location, Severity
@@ -56,32 +56,49 @@ class Context:
         return Location(self.path, self.member, offset, opcode, line)
 
 
+class Reported(NamedTuple):
+    """What a check says of one fact: a message of one line and its place.
+
+    In one file, what a rule says `about` one thing is reported once, with a count; without `about`, the
+    message itself is that. With `whole` the message is about the whole file, and counts nothing. `covers`
+    are other such things of the file that this message has explained.
+    """
+
+    message: str
+    place: Location
+    about: str | None = None
+    whole: bool = False
+    covers: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One thing that a model file must not hold.
 
     `check` is given facts of the types in ``looks_at``, one at a time, and yields what is wrong with
-    them: a message of one line and its place. ``why``, ``fix`` and ``reference`` go into each finding.
+    them: a `Reported`, or its message and place. ``why``, ``fix`` and ``reference`` go into each finding.
     """
 
     id: str
     severity: Severity
     title: str
     looks_at: tuple[type, ...]
-    check: Callable[[Any, Context], Iterator[tuple[str, Location]]]
+    check: Callable[[Any, Context], Iterator[Reported | tuple[str, Location]]]
     why: str
     fix: str
     reference: str
 
-    def findings(self, fact: object, context: Context) -> Iterator[Finding]:
-        """What is wrong with one fact."""
-        for message, location in self.check(fact, context):
-            yield self.finding(message, location)
+    def reported(self, fact: object, context: Context) -> Iterator[tuple[Finding, Reported]]:
+        """What is wrong with one fact: each finding, and how it belongs to others of its file."""
+        for said in self.check(fact, context):
+            reported = Reported(*said)
+            yield self._finding(reported), reported
 
-    def finding(self, message: str, location: Location) -> Finding:
-        """A finding of this rule."""
+    def _finding(self, reported: Reported) -> Finding:
         reference = f"{self.reference}, docs/rules.md#{self.id.lower()}"
-        return Finding(self.id, self.severity, message, location, self.why, self.fix, reference)
+        return Finding(
+            self.id, self.severity, reported.message, reported.place, self.why, self.fix, reference
+        )
 
 
 @functools.cache

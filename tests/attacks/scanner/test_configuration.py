@@ -106,6 +106,8 @@ CLASSES: list[tuple[str, Any]] = [
     ("0_WordEmbeddings/wordembedding_config.json", {"tokenizer_class": "evil.Tokenizer"}),
     ("config.json", {"architectures": ["evil.Model"]}),
     ("config.json", {"architectures": "evil:Model"}),
+    ("model.json", {"num_class": "evil.Model"}),
+    ("model.json", {"num_class": "0.evil"}),
     ("config.json", {"text_config": {"architectures": ["a/b"]}}),
     ("config.json", {"model_type": "evil.py"}),
     ("config.json", {"model_type": "../evil"}),
@@ -198,6 +200,7 @@ def test_a_key_given_twice_is_refused_whichever_one_counts(scan) -> None:
             "tokenizer.json",
             {"model": {"vocab": {"parent_library": 3, "megatron_core": 4}, "merges": ["a b"]}},
         ),
+        ("model.json", {"learner": {"learner_model_param": {"num_class": "0"}}}),
         (
             "config.json",
             {
@@ -317,6 +320,7 @@ def test_code_beside_the_model_is_refused(scan, name: str, data: bytes, rule: st
     ("name", "data"),
     [
         ("model.gguf", b"GGUF\x04\0\0\0" + b"\0" * 40),
+        ("model.ubj", b"{L\0\0\0\0\0\0\0\7learner" + b"\0" * 40),
         ("model.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 40),
         ("model.onnx", b"\x08\x07\x12\x07pytorch" + b"\0" * 20),
         ("weights.tar.gz", b"\x1f\x8b\x08" + b"\0" * 40),

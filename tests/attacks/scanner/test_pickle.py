@@ -11,7 +11,7 @@ import pytest
 from tuneguard.findings import Verdict
 from tuneguard.scanner.allowed import ALLOWED
 from world import pickles as p
-from world.zips import torch_zip
+from world.zips import Member, archive, torch_zip
 
 SYSTEM = 'would call posix.system("echo tuneguard-inert") when the file is loaded'
 
@@ -196,6 +196,39 @@ def test_state_that_changes_after_it_was_checked_is_refused(scan) -> None:
     assert "TG-PKL-ODD" in rules_of(scan("a.pkl", p.stream(_settings(state) + late)))
 
 
+def _rebuilt_as(
+    function: bytes = p.named("torch._utils", "_rebuild_tensor_v2"),
+    kind: bytes = p.named("torch", "Tensor"),
+    state: bytes = p.table(persistent=b"\x88", _is_buffer=b"\x88"),
+    size: int = 2,
+) -> bytes:
+    """A tensor as ``torch.nn.Buffer`` is written."""
+    numbers = (p.integer(0), p.row(p.integer(size)), p.row(p.integer(1)), b"\x89", p.ordered_dict())
+    return p.call(
+        p.named("torch._tensor", "_rebuild_from_type_v2"), function, kind, p.row(p.storage(), *numbers), state
+    )
+
+
+def test_attack_a_buffer_that_reaches_beyond_its_storage(scan) -> None:
+    fits, beyond = (torch_zip(p.stream(_rebuilt_as(size=size)), {"0": b"\0" * 8}) for size in (2, 3))
+
+    assert scan("a.pt", fits).verdict is Verdict.PASSED
+    assert rules_of(scan("a.pt", beyond)) == {"TG-TORCH-STORAGE"}
+
+
+@pytest.mark.parametrize(("module", "name"), [("argparse", "Namespace"), ("types", "SimpleNamespace")])
+def test_attack_a_namespace_that_is_given_another_class(scan, module: str, name: str) -> None:
+    made = p.call(p.named(module, name))
+
+    assert rules_of(scan("a.pkl", p.stream(made + p.table(lr=p.integer(1)) + p.BUILD))) == set()
+    assert rules_of(scan("a.pkl", p.stream(made + p.table(__class__=p.text("x")) + p.BUILD))) == {
+        "TG-PKL-STATE"
+    }
+    assert rules_of(scan("a.pkl", p.stream(made + p.text("a") + p.integer(1) + p.SETITEM))) == {
+        "TG-PKL-STATE"
+    }
+
+
 ARGUMENTS = [key for key in ALLOWED if key[1].endswith(("Config", "TrainingArguments"))]
 
 
@@ -232,6 +265,29 @@ def test_attack_a_trainers_arguments_constructed_or_given_a_class(scan, name: tu
             id="too many arguments",
         ),
         pytest.param(p.named("torch", "device") + p.text("cpu") + p.REDUCE, id="arguments that are no tuple"),
+        pytest.param(p.call(p.named("argparse", "Namespace"), p.text("x")), id="a namespace with arguments"),
+        pytest.param(
+            p.call(p.named("types", "SimpleNamespace"), p.table(a=p.text("x"))), id="a namespace of a mapping"
+        ),
+        pytest.param(
+            p.call(p.named("collections", "deque"), p.row(p.text("x")), p.integer(1)),
+            id="a queue of something",
+        ),
+        pytest.param(p.call(p.named("pathlib", "PosixPath"), p.table(a=p.text("x"))), id="a path of no text"),
+        pytest.param(p.call(p.named("datetime", "datetime"), p.integer(1)), id="a date of numbers"),
+        pytest.param(
+            p.call(p.named("datetime", "datetime"), p.data(b"x" * 10), p.ordered_dict()), id="no time zone"
+        ),
+        pytest.param(
+            p.call(p.named("datetime", "timezone"), p.text("../../etc/shadow")), id="a time zone by its name"
+        ),
+        pytest.param(
+            p.call(p.named("datetime", "timedelta"), b"G" + b"\0" * 8), id="a duration in fractions"
+        ),
+        pytest.param(_rebuilt_as(p.named("torch", "device")), id="a function that is no tensor's"),
+        pytest.param(_rebuilt_as(kind=p.named("torch", "device")), id="another class than a tensor's"),
+        pytest.param(_rebuilt_as(state=p.table(data=p.integer(1))), id="another attribute of a tensor"),
+        pytest.param(_rebuilt_as(state=p.row(b"N", p.table(a=b"N"))), id="slots of a tensor"),
     ],
 )
 def test_an_allowed_name_in_another_form_is_refused(scan, body: bytes) -> None:
@@ -531,6 +587,59 @@ def test_a_pickle_of_text_opcodes_is_seen_in_a_text_file(scan) -> None:
     assert SYSTEM in [finding.message for finding in result.findings]
 
 
+# --- objects of frameworks ---------------------------------------------------------------------------
+
+OBJECTS = [
+    ("sklearn.linear_model._logistic", "LogisticRegression", "a model of scikit-learn"),
+    ("xgboost.sklearn", "XGBClassifier", "a model of XGBoost"),
+    ("torch.nn.modules.linear", "Linear", "a whole module of torch"),
+    ("omegaconf.dictconfig", "DictConfig", "a configuration of OmegaConf"),
+    ("torchao.quantization", "Int8Tensor", "a tensor class of torchao"),
+    ("torch._utils", "_rebuild_nested_tensor", "a nested tensor"),
+    ("numpy.random._pickle", "__randomstate_ctor", "a random generator of NumPy"),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "what"), OBJECTS)
+def test_objects_of_a_framework_are_refused_for_one_reason(scan, module: str, name: str, what: str) -> None:
+    made = p.call(p.named(module, name), p.integer(1)) + p.table(a=p.integer(1)) + p.BUILD
+
+    result = scan("m.pkl", p.stream(p.row(made, made, p.named(module, name))))
+
+    [finding] = result.findings
+    assert (finding.rule, finding.severity) == ("TG-PKL-FRAMEWORK", "high")
+    assert finding.message.startswith(f"holds {what}, which only running its code restores: ")
+
+
+@pytest.mark.parametrize("module", [each[0] for each in OBJECTS])
+@pytest.mark.parametrize("name", ["os.system", "check_output", "Linear.forward", "subprocess.Popen"])
+def test_attack_a_call_behind_the_name_of_a_framework(scan, module: str, name: str) -> None:
+    result = scan("m.pkl", p.stream(p.call(p.named(module, name), p.text("x"))))
+
+    assert rules_of(result) == {"TG-PKL-CALL"}
+    assert f"{module}.{name}" in result.findings[0].message
+
+
+@pytest.mark.parametrize(("module", "name", "what"), OBJECTS)
+def test_attack_a_call_among_the_objects_of_a_framework(scan, module: str, name: str, what: str) -> None:
+    made = p.call(p.named(module, name))
+
+    result = scan("m.pkl", p.stream(p.row(made, p.SYSTEM, made)))
+
+    assert rules_of(result) == {"TG-PKL-FRAMEWORK", "TG-PKL-CALL"}
+    assert SYSTEM in [finding.message for finding in result.findings]
+
+
+def test_attack_another_member_is_not_explained_by_a_frameworks_objects(scan) -> None:
+    odd = p.call(p.named("numpy", "dtype"), p.text("O8"), b"\x89", b"\x88")
+    forest = p.call(p.named("sklearn.tree._tree", "Tree"), odd)
+
+    result = scan("m.zip", archive(Member("a.pkl", p.stream(forest)), Member("b.pkl", p.stream(odd))))
+
+    told = {(finding.location.member, finding.rule) for finding in result.findings}
+    assert told == {("a.pkl", "TG-PKL-FRAMEWORK"), ("b.pkl", "TG-PKL-CALL")}
+
+
 # --- denial of service -----------------------------------------------------------------------------
 
 
@@ -554,8 +663,17 @@ def test_a_tuple_nested_a_million_deep_is_described_and_not_followed(scan) -> No
     assert len(result.findings[0].message) < 200
 
 
-def test_a_hundred_thousand_bad_calls_are_twenty_findings_and_a_count(scan) -> None:
+def test_one_reason_is_told_once_with_how_often_it_was_met(scan) -> None:
     calls = b"".join(p.call(p.named("posix", "system"), p.integer(i)) + b"0" for i in range(3000))
+
+    [finding] = scan("a.pkl", p.stream(calls, b"N")).findings
+
+    assert finding.message == "would call posix.system(0) when the file is loaded (3,000 times)"
+    assert finding.location.opcode == "REDUCE"
+
+
+def test_a_hundred_thousand_bad_calls_are_twenty_findings_and_a_count(scan) -> None:
+    calls = b"".join(p.call(p.named("posix", f"system{i}")) + b"0" for i in range(3000))
 
     findings = scan("a.pkl", p.stream(calls, b"N")).findings
 

@@ -242,6 +242,57 @@ def test_torchscript_is_refused(scan) -> None:
     assert {"TG-TORCHSCRIPT", "TG-CODE"} <= rules_of(scan("model.pt", archive(*script)))
 
 
+def test_torchscript_as_its_compiler_writes_it_is_refused_for_one_reason(scan) -> None:
+    made = p.call(p.named("__torch__.torch.nn.modules.linear", "Linear"))
+    script = [
+        *torch_members(p.stream(made)),
+        Member("archive/constants.pkl", p.stream(p.row(p.storage()))),
+        Member("archive/constants/0", b"\0" * 8),
+        Member("archive/code/__torch__/a.py", b"def f(self):\n  return 1\n", method=8),
+        Member("archive/code/__torch__/a.py.debug_pkl", p.BENIGN, method=8),
+    ]
+
+    [finding] = scan("model.pt", archive(*script)).findings
+
+    assert (finding.rule, finding.severity) == ("TG-TORCHSCRIPT", "high")
+    assert "save the weights" in finding.message
+
+
+@pytest.mark.parametrize(
+    "name", ["constants.pkl", "traced_inputs.pkl", "code/__torch__/a.py.debug_pkl", "data.pkl"]
+)
+def test_attack_a_call_in_a_pickle_of_torchscript(scan, name: str) -> None:
+    members = {"data.pkl": p.BENIGN, "code/__torch__/a.py": b"x", "code/__torch__/a.py.debug_pkl": p.BENIGN}
+    script = [Member(f"archive/{name}", data) for name, data in (members | {name: p.PAYLOAD}).items()]
+
+    result = scan("model.pt", archive(*script))
+
+    assert SYSTEM in [finding.message for finding in result.findings]
+    assert "TG-TORCHSCRIPT" in rules_of(result)
+
+
+def test_a_program_of_torch_export_is_not_understood_for_one_reason(scan) -> None:
+    program = [
+        Member("m/archive_format", b"pt2"),
+        Member("m/models/model.json", b'{"target": "torch.ops.aten.linear.default"}'),
+        Member("m/data/weights/weight_0", b"\0" * 8),
+    ]
+
+    result = scan("m.pt2", archive(*program))
+
+    assert result.verdict is Verdict.NOT_UNDERSTOOD
+    [skipped] = result.skipped
+    assert "save the weights" in skipped.reason
+
+
+def test_attack_a_call_in_a_program_of_torch_export(scan) -> None:
+    planted = [Member("m/archive_format", b"pt2"), Member("m/data/sample_inputs/model.pt", p.PAYLOAD)]
+
+    result = scan("m.pt2", archive(*planted))
+
+    assert SYSTEM in [finding.message for finding in result.findings]
+
+
 @pytest.mark.parametrize("name", ["archive/extra.pkl", "archive/extra", "elsewhere/data.pkl"])
 def test_a_pickle_in_another_member_is_seen(scan, name: str) -> None:
     result = scan("model.pt", archive(*torch_members(p.BENIGN), Member(name, p.PAYLOAD)))

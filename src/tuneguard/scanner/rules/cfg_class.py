@@ -44,7 +44,7 @@ _KNOWN = (
     # a key, and the values that its library writes
     (
         _pattern("architectures", "_class_name", r"(?:.*_)?(?:class|processor_type|extractor_type)"),
-        (_NAME, _SENTENCE),
+        (_NAME, _SENTENCE, r"[0-9]{1,9}"),  # a number of classes, as XGBoost writes it
     ),
     (_pattern("model_type", "quant_method"), (r"(?!.*\.py$)[A-Za-z0-9_](?:[A-Za-z0-9_+]|[.-](?![.-]))*",)),
     (_pattern(r"(?:.*_)?dtype"), (r"[^.:]*", _DTYPE)),

@@ -17,17 +17,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard.files import printable
-from tuneguard.findings import Location, Severity
+from tuneguard.findings import Severity
 from tuneguard.formats.pickle.facts import Call
 from tuneguard.formats.pickle.values import Global, Made, describe
 from tuneguard.scanner.allowed import ALLOWED, allowed
-from tuneguard.scanner.rule import Context, Rule
+from tuneguard.scanner.frameworks import framework_of
+from tuneguard.scanner.rule import Context, Reported, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _check(fact: Call, context: Context) -> Iterator[tuple[str, Location]]:
+def _check(fact: Call, context: Context) -> Iterator[Reported]:
     target = fact.target
     entry = allowed(target) if isinstance(target, Global) else None
     if entry is not None and fact.keywords is None:
@@ -38,12 +39,14 @@ def _check(fact: Call, context: Context) -> Iterator[tuple[str, Location]]:
     if isinstance(target, Made) and target.source is None:
         return  # the name itself is computed: TG-PKL-COMPUTED reports it
     if isinstance(target, Global):
+        if entry is None and framework_of(target) is not None:
+            return  # TG-PKL-FRAMEWORK reports it, once for all of the framework's names
         arguments = fact.arguments if isinstance(fact.arguments, tuple) else (fact.arguments,)
         called = f"{printable(target.path)}{describe(arguments).replace(',)', ')')}"
         how = "call" if entry is None else "use in a way that no known writer does:"
-        yield f"would {how} {called} when the file is loaded", place
+        yield Reported(f"would {how} {called} when the file is loaded", place, target.path)
     else:
-        yield f"would call what {describe(target)} returned when the file is loaded", place
+        yield Reported(f"would call what {describe(target)} returned when the file is loaded", place)
 
 
 RULE = Rule(

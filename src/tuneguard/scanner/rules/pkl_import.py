@@ -13,26 +13,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard.files import printable
-from tuneguard.findings import Location, Severity
+from tuneguard.findings import Severity
 from tuneguard.formats.pickle.facts import Hold, Import
 from tuneguard.scanner.allowed import ALLOWED, allowed
-from tuneguard.scanner.rule import Context, Rule
+from tuneguard.scanner.frameworks import framework_of
+from tuneguard.scanner.rule import Context, Reported, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _check(fact: Import | Hold, context: Context) -> Iterator[tuple[str, Location]]:
+def _check(fact: Import | Hold, context: Context) -> Iterator[Reported]:
     entry = allowed(fact.value)
     path = printable(fact.value.path)
     if isinstance(fact, Import):
-        # A name that is called as well is reported once, by TG-PKL-CALL.
-        if entry is None and not fact.value.called:
+        # A name that is called as well is reported by TG-PKL-CALL, a framework's by TG-PKL-FRAMEWORK.
+        if entry is None and not fact.value.called and framework_of(fact.value) is None:
             place = context.at(offset=fact.value.offset, opcode=fact.value.opcode)
-            yield f"would import {path} when the file is loaded", place
+            yield Reported(f"would import {path} when the file is loaded", place, fact.value.path)
     elif entry is not None and not entry.held:
         place = context.at(offset=fact.offset, opcode=fact.opcode)
-        yield f"keeps {path} itself as a value, where no known writer does", place
+        message = f"keeps {path} itself as a value, where no known writer does"
+        yield Reported(message, place, fact.value.path)
 
 
 RULE = Rule(

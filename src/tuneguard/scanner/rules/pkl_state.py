@@ -14,19 +14,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneguard.findings import Location, Severity
+from tuneguard.findings import Severity
 from tuneguard.formats.pickle.facts import Build, Fill
 from tuneguard.formats.pickle.values import Made, describe
 from tuneguard.scanner.allowed import allowed
-from tuneguard.scanner.rule import Context, Rule
+from tuneguard.scanner.rule import Context, Reported, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _check(fact: Build | Fill, context: Context) -> Iterator[tuple[str, Location]]:
+def _check(fact: Build | Fill, context: Context) -> Iterator[Reported]:
     target = fact.target
+    about = None
     if isinstance(target, Made):
+        about = target.source.path if target.source is not None else None
         entry = allowed(target.source) if target.source is not None else None
         if entry is None:
             return  # what made it is refused already
@@ -36,7 +38,7 @@ def _check(fact: Build | Fill, context: Context) -> Iterator[tuple[str, Location
             return
     does = "set the state of" if isinstance(fact, Build) else "put items through methods of"
     place = context.at(offset=fact.offset, opcode=fact.opcode)
-    yield f"would {does} {describe(target)} in a way that no known writer does", place
+    yield Reported(f"would {does} {describe(target)} in a way that no known writer does", place, about)
 
 
 RULE = Rule(

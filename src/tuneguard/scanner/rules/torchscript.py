@@ -11,22 +11,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneguard.findings import Location, Severity
+from tuneguard.formats.pickle.facts import Import
 from tuneguard.formats.torch_zip import TorchScript
-from tuneguard.scanner.rule import Context, Rule
+from tuneguard.scanner.frameworks import TORCHSCRIPT, framework_of
+from tuneguard.scanner.rule import Context, Reported, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _check(fact: TorchScript, context: Context) -> Iterator[tuple[str, Location]]:
-    yield f"holds TorchScript code ({fact.member})", context.at()
+def _check(fact: TorchScript | Import, context: Context) -> Iterator[Reported]:
+    if isinstance(fact, TorchScript) or framework_of(fact.value) is TORCHSCRIPT:
+        message = f"holds TorchScript code, which the loader runs: {TORCHSCRIPT.instead}"
+        yield Reported(message, Location(context.path), TORCHSCRIPT.what, whole=True)
 
 
 RULE = Rule(
     id="TG-TORCHSCRIPT",
     severity=Severity.HIGH,
     title="a TorchScript module",
-    looks_at=(TorchScript,),
+    looks_at=(TorchScript, Import),
     check=_check,
     why="it is a program, and the loader runs it",
     fix="export the weights with safetensors",
