@@ -241,6 +241,16 @@ NOTE_BYTES = 256 * KIB
 # Sandbox
 OUTPUT_ENTRIES = 1_000_000
 """Files and folders that a run may leave: ten seconds to look at. Distributed checkpoints have 10,000."""
+OUTPUT_LINK_TEXT = 64 * MIB
+"""Characters that all links in a run's output say together; a link after that leads nowhere."""
+OUTPUT_LINK_STEPS = 10_000_000
+"""Names that are looked up to follow all links in a run's output: ten seconds."""
+PATTERNS = 64
+"""Patterns of one list: each is compared with every path."""
+PATTERN_STEPS = 200_000_000
+"""Names and characters compared for one list of patterns: some 30 seconds."""
+OUTPUT_CHANGES = 1_000
+"""Changes to a run's output that its provenance names one by one; of all together it has the numbers."""
 OUTPUT_BLOCK = MIB
 """Bytes of a sandboxed command's output that are read at once, and that its pipe holds: a flood of output
 is then moved in blocks."""

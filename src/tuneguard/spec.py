@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tuneguard import limits
+from tuneguard.artifact.pattern import fault_of_pattern
 from tuneguard.errors import Refused, UsageError
 from tuneguard.fields import (
     Duration,
@@ -63,6 +64,14 @@ def _read_path(node: Node) -> str:
             f"holds a character that is not shown as it is, found `{shown(text)}`",
             "rename it without line ends, control characters and what changes how text is read",
         )
+    return text
+
+
+def _read_pattern(node: Node) -> str:
+    text = _read_path(node)
+    fault = fault_of_pattern(text)
+    if fault is not None:
+        raise Wrong(f"is no pattern: `{shown(text)}` {fault}", "such as wandb/**, *.log, **/events.*")
     return text
 
 
@@ -258,11 +267,15 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where runs go; ``path`` holds ``{run}``. A run's files have ``max_size`` bytes together at most."""
+    """Where runs go; ``path`` holds ``{run}``. A run's files have ``max_size`` bytes together at most.
+
+    ``exclude`` are patterns of what is not signed, and moved to a folder beside.
+    """
 
     path: Annotated[str, _read_checkpoint]
     claim: _Claim | None = None
     max_size: Size | None = None
+    exclude: tuple[Annotated[str, _read_pattern], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +433,7 @@ def parse(data: bytes, file: str, project: Path) -> Pipeline:
         problems.add(command, "`command` is empty", 'such as [python, "{code}/train.py"]')
     _check_used(node, problems)
     _check_sets(node.get("data", "train"), problems)
+    _check_number(node.get("checkpoint", "exclude"), problems)
     problems.raise_if_any()
     assert read is not None
     return Pipeline(
@@ -447,6 +461,11 @@ def _check_used(node: Node, problems: Problems) -> None:
         for name in ("config", "scratch"):
             if name in _named(argument.value) and node.get("train", name) is None:
                 problems.add(argument, f"uses {{{name}}}, and `train` has no `{name}`", f"add `{name}`")
+
+
+def _check_number(patterns: Node | None, problems: Problems) -> None:
+    if patterns is not None and isinstance(patterns.value, list) and len(patterns.items) > limits.PATTERNS:
+        problems.add(patterns, f"lists {len(patterns.items):,} patterns", f"at most {limits.PATTERNS}")
 
 
 def _check_sets(train: Node | None, problems: Problems) -> None:

@@ -50,7 +50,7 @@ def open_folder(root: int, path: str) -> int:
     descriptor = os.dup(root)
     try:
         for component in path.split("/") if path else ():
-            below = os.open(component.encode(), FOLDER_FLAGS, dir_fd=descriptor)
+            below = os.open(component.encode(errors="surrogateescape"), FOLDER_FLAGS, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
     except BaseException:
@@ -73,12 +73,14 @@ class Folders:
     def open(self, path: str, flags: int = FILE_FLAGS, mode: int = 0o600) -> int:
         """A descriptor of the file `path` below the root. Raises OSError as ``open`` does."""
         folder, _, name = path.rpartition("/")
-        return os.open(name.encode(), flags, mode, dir_fd=self.folder(folder))
+        return os.open(name.encode(errors="surrogateescape"), flags, mode, dir_fd=self.folder(folder))
 
     def stamp(self, path: str) -> Stamp:
         """The stamp of the entry `path`, without opening it. Raises OSError as ``stat`` does."""
         folder, _, name = path.rpartition("/")
-        return stamp_of(os.stat(name.encode(), dir_fd=self.folder(folder), follow_symlinks=False))
+        return stamp_of(
+            os.stat(name.encode(errors="surrogateescape"), dir_fd=self.folder(folder), follow_symlinks=False)
+        )
 
     def folder(self, path: str) -> int:
         """The descriptor of the folder `path`; ours, and good until the next call."""

@@ -19,7 +19,7 @@ from tuneguard.ledger.entry import Event
 from tuneguard.records import to_json
 from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle
-from tuneguard.training import claims, controls
+from tuneguard.training import claims, controls, output
 
 if TYPE_CHECKING:
     from tuneguard.engines.engine import EngineType
@@ -34,13 +34,15 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
         Refused: the training wrote nothing, or its folder is another one or cannot be signed.
     """
     claimed, kind = handover.claimed, handover.kind
-    manifest = claims.hashed(claimed, project)
+    manifest, changes = claims.hashed(claimed, project)
+    done = output.described(changes)
+    output.show(done, claimed, project)
     if not manifest.files:
         raise Refused(
             "the training wrote no checkpoint", where=shown(claimed.checkpoint), help="write to {checkpoint}"
         )
     oms.refuse_unsignable(manifest)
-    body = _provenance(handover, engine, project)
+    body = _provenance(handover, done, engine, project)
     files.write_replacing(claimed.work / "run.json", to_json(handover.for_people()) + b"\n", mode=0o600)
     signer = project.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
@@ -83,7 +85,12 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
                 for control in handover.controls
             },
         ),
-        notes=(*project.remarks, *_not_compared(handover), *map(controls.describe, weak)),
+        notes=(
+            *project.remarks,
+            *output.excluded(done, claimed),
+            *_not_compared(handover),
+            *map(controls.describe, weak),
+        ),
         next=_promotion(claimed, project),
     )
 
@@ -103,7 +110,9 @@ def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
     return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
 
 
-def _provenance(handover: Handover, engine: EngineType, project: Project) -> provenance.Provenance:
+def _provenance(
+    handover: Handover, done: provenance.Output | None, engine: EngineType, project: Project
+) -> provenance.Provenance:
     train = project.pipeline.train
     return provenance.Provenance.of(
         model=project.pipeline.name,
@@ -117,6 +126,7 @@ def _provenance(handover: Handover, engine: EngineType, project: Project) -> pro
         controls=handover.controls,
         base_scan=handover.base_scan,
         comparison=handover.comparison,
+        output=done,
         started=handover.started,
         finished=handover.finished,
         builder=engine.builder,

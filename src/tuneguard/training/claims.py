@@ -6,6 +6,7 @@
     runs/.042.partial               0700: no other user gets past it, whatever the training permits
     runs/.042.partial/checkpoint    what the training writes to
     runs/042                        the same folder, when every process is dead
+    runs/042.unsigned               what checkpoint.exclude covers is moved there; only with such patterns
 
 The training owns the folder that it writes to and can open it to everybody. It cannot open what that
 lies in: so no process of another user meets it there (`sandbox.inside.apart` tries that). The folder is
@@ -17,23 +18,24 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneguard import files, spec
+from tuneguard.artifact import arrange, durable, tidy, workdir
 from tuneguard.artifact import digest as hashing
-from tuneguard.artifact import durable, tidy, workdir
 from tuneguard.attest import evidence
 from tuneguard.display import shown
 from tuneguard.errors import Refused, TuneguardError
 from tuneguard.ledger.entry import Event
-from tuneguard.training.inputs import check_place
+from tuneguard.training.inputs import INSIDE, check_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tuneguard.artifact.arrange import Change
     from tuneguard.artifact.manifest import Manifest
     from tuneguard.project.project import Project
 
@@ -66,6 +68,11 @@ class Claimed:
 def partial_of(checkpoint: Path) -> Path:
     """The folder that nobody else enters, beside the checkpoint's place. No run id begins with a dot."""
     return checkpoint.with_name(f".{checkpoint.name}.partial")
+
+
+def unsigned_of(checkpoint: Path) -> Path:
+    """The folder for what is left out of the checkpoint, beside it."""
+    return checkpoint.with_name(f"{checkpoint.name}.unsigned")
 
 
 @contextmanager
@@ -117,7 +124,8 @@ def _take(path: Path, what: str) -> None:
 
 def _claim(run: str, work: Path, checkpoint: Path, project: Project) -> Claimed:
     partial = partial_of(checkpoint)
-    for path in (checkpoint, partial):
+    excluding = bool(project.pipeline.checkpoint.exclude)
+    for path in (checkpoint, partial, *([unsigned_of(checkpoint)] if excluding else [])):
         _take(path, f"the folder of run {run} is there already")
     folder = evidence.folder_of(checkpoint)
     if folder.exists():
@@ -150,6 +158,8 @@ def _settle(checkpoint: Path) -> None:
         give_name(checkpoint)
     with suppress(OSError):
         partial_of(checkpoint).rmdir()  # of a run that was killed before it had more
+    with suppress(OSError):
+        unsigned_of(checkpoint).rmdir()  # where nothing came into it
 
 
 def give_name(checkpoint: Path, identity: tuple[int, int] | None = None) -> None:
@@ -190,11 +200,11 @@ def _exchanged(path: Path) -> Refused:
     )
 
 
-def hashed(claimed: Claimed, project: Project) -> Manifest:
+def hashed(claimed: Claimed, project: Project) -> tuple[Manifest, tuple[Change, ...]]:
     """The manifest of the folder that this run made, and of no other that now has its name.
 
-    It is tidied and measured before it is read. What is going to be vouched for is on the disk when
-    this returns.
+    It is tidied, measured and put in order before it is read; what was done to it comes second. What is
+    going to be vouched for is on the disk when this returns.
 
     Raises:
         Refused: it is another folder, or too large, or holds what a manifest cannot.
@@ -204,6 +214,17 @@ def hashed(claimed: Claimed, project: Project) -> Manifest:
             raise _exchanged(claimed.checkpoint)
         name = shown(claimed.checkpoint)
         tidy.tidy(root, name=name, most=claimed.most)
+        changes = _arranged(root, name, claimed, project)
         manifest = hashing.hash_descriptor(root, name=name, reporter=project.reporter)
         durable.flush(root, manifest, name=name, reporter=project.reporter)
-        return manifest
+        return manifest, changes
+
+
+def _arranged(root: int, name: str, claimed: Claimed, project: Project) -> tuple[Change, ...]:
+    exclude = project.pipeline.checkpoint.exclude
+    known_as = (f"{INSIDE}/checkpoint", os.fspath(claimed.written))
+    with ExitStack() as stack:
+        aside = stack.enter_context(files.directory(unsigned_of(claimed.checkpoint))) if exclude else None
+        return arrange.arrange(
+            root, name=name, most=claimed.most, known_as=known_as, exclude=exclude, aside=aside
+        )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from tuneguard import limits
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import TREE_DIGEST, TreeSet
@@ -98,6 +99,32 @@ class Comparison(JsonStruct, frozen=True, kw_only=True):
     how: Annotated[Text, about("What was looked through, or why nothing was.")]
 
 
+class Change(JsonStruct, frozen=True, kw_only=True):
+    """What was done to one entry of the output before it was hashed."""
+
+    path: Annotated[Text, about("Below the output's root, what cannot be shown escaped.")]
+    done: Annotated[Text, about("As in counts.")]
+    why: Annotated[Text | None, about("What a link says, and why it was dropped.")] = None
+    size: Annotated[Count | None, about("Bytes of an excluded file, or that a copy added.")] = None
+
+
+class Output(JsonStruct, frozen=True, kw_only=True):
+    """How the output was put in order before it was hashed."""
+
+    counts: Annotated[
+        dict[Text, Count],
+        about(
+            "How often each was done: link-copied, link-dropped, empty-folder-dropped, special-file-dropped, "
+            "hard-link-split, file-excluded."
+        ),
+    ]
+    changes: Annotated[
+        tuple[Change, ...],
+        Meta(max_length=limits.OUTPUT_CHANGES),
+        about("Excluded files first, the largest first; then all by path. As many as are named one by one."),
+    ]
+
+
 class Chosen(JsonStruct, frozen=True, kw_only=True):
     """What the person chose."""
 
@@ -137,6 +164,9 @@ class Observed(JsonStruct, frozen=True, kw_only=True):
             "Interpreter, installed distributions by the digest of their RECORD, start-up files, platform."
         ),
     ]
+    output: Annotated[Output | None, about("Absent where the output was hashed as the training left it.")] = (
+        None
+    )
     relied_on: Annotated[
         ReliedOn | None,
         about(
@@ -235,6 +265,7 @@ class Provenance(JsonStruct, frozen=True):
         environment: dict[str, Any],
         relied_on: tuple[Relied, ...] = (),
         comparison: Comparison | None = None,
+        output: Output | None = None,
         **chosen: Any,
     ) -> Provenance:
         """The provenance of a run with what was `Chosen` for it. The parent is one of its dependencies."""
@@ -247,6 +278,7 @@ class Provenance(JsonStruct, frozen=True):
             environment=environment,
             relied_on=in_order(relied_on),
             comparison=comparison,
+            output=output,
         )
         definition = Definition(
             chosen=Chosen(parent=parent, **chosen),
