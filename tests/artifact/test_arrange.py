@@ -149,7 +149,7 @@ def test_attack_links_that_double_in_each_folder(output: Path, monkeypatch: pyte
 
     done = arranged(output)
 
-    assert done["f0/one"].endswith("its copy has no room")
+    assert done["f0/one"].endswith("its copy has no space")
     assert sum(1 for each in output.rglob("*") if each.is_file()) <= 2_000
 
 
@@ -163,7 +163,7 @@ def test_attack_many_links_to_one_large_file(output: Path) -> None:
     assert [name for name, what in done.items() if what.startswith("link-copied")] == [
         "link-0000", "link-0001", "link-0002"
     ]  # fmt: skip
-    assert done["link-0999"] == "link-dropped large: its copy has no room"
+    assert done["link-0999"] == "link-dropped large: its copy has no space"
     assert sum(map(len, files_of(output).values())) <= 450_000
 
 
@@ -178,7 +178,7 @@ def test_a_copy_that_the_disk_has_no_room_for_is_not_begun(
     done = arranged(output)
 
     assert done["small"] == "link-copied step-2/config"
-    assert done["latest"] == "link-dropped step-2: its copy has no room"
+    assert done["latest"] == "link-dropped step-2: its copy has no space"
 
 
 def test_attack_links_that_are_long_to_follow(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ kernel follows none. What is copied is then opened one name after the other belo
 with a path that the training knew the root by.
 
 Everything is bounded: the bytes and the entries that copies add, the steps on the way of all links together.
-A link whose copy has no room is removed, since what it leads to is there under its own name.
+A link whose copy has no space is removed, since what it leads to is there under its own name.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LONGEST = 1024
 """Characters of a path that are kept."""
 _SHOWN = 200
 """Characters of a link's text that are kept."""
-_NO_ROOM = "its copy has no room"
+_NO_SPACE = "its copy has no space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def arrange(
         exclude: patterns of files that go to the folder open as `aside`, on the same file system.
 
     Raises:
-        Refused: files with more than one name have no room for bytes of their own.
+        Refused: files with more than one name have no space for bytes of their own.
         ChangedWhileRead: somebody else changed the tree meanwhile.
         CannotLook: something cannot be read or written.
     """
@@ -283,10 +283,10 @@ class _Arranging:
         return sum(self._tree.files[source].size for _, source in planned)
 
     def _plan(self, copies: list[tuple[str, str]]) -> list[tuple[str, str]] | str:
-        """Take the room for copies, of which each is a new path and the file that it is of; or why not."""
+        """Take the space for copies, of which each is a new path and the file that it is of; or why not."""
         added = self._size(copies)
         if added > min(self._free, self._most - self._tree.bytes) or len(copies) > self._entries:
-            return _NO_ROOM
+            return _NO_SPACE
         self._free -= added
         self._tree.bytes += added
         self._entries -= len(copies)
@@ -295,7 +295,7 @@ class _Arranging:
     def _plan_folder(self, path: str, folder: str, ways: dict[str, Way]) -> list[tuple[str, str]] | str:
         """The copies that make a link to a folder one, links in it followed; or why there are none."""
         if self._full:
-            return _NO_ROOM
+            return _NO_SPACE
         if is_in(path, folder):
             return "leads to a folder that it lies in"
         copies: list[tuple[str, str]] = []
@@ -305,7 +305,7 @@ class _Arranging:
                 self._full = True  # so that many such links are not all walked in vain
                 break
         if self._full:
-            return _NO_ROOM
+            return _NO_SPACE
         if not copies:
             return resolver.NOWHERE
         return self._plan(copies)
