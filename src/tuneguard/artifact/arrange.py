@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.artifact import resolver
-from tuneguard.artifact.resolver import File, Listing, Way, is_in, join
 from tuneguard.artifact.pattern import Patterns
+from tuneguard.artifact.resolver import File, Listing, Way, is_in, join
 from tuneguard.artifact.safe_open import FOLDER_FLAGS, Folders, open_folder
 from tuneguard.artifact.snapshot import share
-from tuneguard.artifact.tree import changed, fault_of_path
+from tuneguard.artifact.tree import changed, decoded, fault_of_path
 from tuneguard.errors import Refused
 from tuneguard.files import cannot_look, printable
 from tuneguard.limits import MIB
@@ -136,7 +136,7 @@ class _Arranging:
                     waiting.pop()
                     continue
                 below = waiting[-1].pop()
-                stack.append((os.open(below, FOLDER_FLAGS, dir_fd=folder), join(path, below)))
+                stack.append((os.open(_raw(below), FOLDER_FLAGS, dir_fd=folder), join(path, below)))
                 waiting.append(self._look(*stack[-1]))
         finally:
             for folder, _ in stack:
@@ -150,19 +150,20 @@ class _Arranging:
         names = tree.names[path] = []
         with os.scandir(folder) as listing:
             for entry in listing:
-                at = join(path, entry.name)
+                name = decoded(entry.name)
+                at = join(path, name)
                 self._entries -= 1
                 if len(at) > limits.PATH_BYTES:
                     continue  # no tree holds it, and the hashing says so
-                names.append(entry.name)
+                names.append(name)
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
-                    below.append(entry.name)
+                    below.append(name)
                 elif stat.S_ISREG(status.st_mode):
                     tree.files[at] = _file(status)
                     tree.bytes += status.st_size
                 elif stat.S_ISLNK(status.st_mode):
-                    tree.links[at] = self._text(entry.name, folder)
+                    tree.links[at] = self._text(name, folder)
                 else:
                     tree.special.append(at)
         return below
@@ -171,7 +172,7 @@ class _Arranging:
         """What a link says; empty, which leads nowhere, once all links together say too much."""
         if self._tree.text > limits.OUTPUT_LINK_TEXT:
             return ""
-        text = os.readlink(name, dir_fd=folder)
+        text = os.readlink(_raw(name), dir_fd=folder).decode(errors="surrogateescape")
         self._tree.text += len(text)
         return text
 
