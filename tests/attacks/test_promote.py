@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from steps import MODEL, Promotion, verdicts
+from steps import MODEL, Promotion, statements, verdicts
 
 from tuneguard.artifact import digest
 from tuneguard.artifact.digest import hash_tree
@@ -340,6 +340,61 @@ def test_attack_a_model_entry_that_loosens_the_gates_of_all_models(
     assert promotion.decide() == 2
     assert trained("policy", "check") == 2
     assert verdicts(trained) == []
+
+
+LISTED = "{scan: {formats: [safetensors, json]}}"
+
+
+def test_a_model_is_promoted_under_its_own_list_of_formats(trained: ProjectFolder) -> None:
+    gated(trained, LISTED)
+    assert trained("policy", "sign", "--quiet") == 0
+
+    Promotion(trained).passed()
+
+    [scan] = statements(trained, "scan")
+    assert scan["predicate"]["formats"] == ["json", "safetensors"]
+
+
+def test_attack_a_format_that_the_policy_does_not_list(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The pickle is clean, and a scan without the policy lets it pass."""
+    script = (project.path / "code/train.py").read_text()
+    project.write("code/train.py", script + 'checkpoint.joinpath("scaler.pt").write_bytes(b"\\x80\\x04N.")\n')
+    gated(project, LISTED)
+    assert project("policy", "sign", "--quiet") == 0
+    assert project("run", "--run", "042", "--quiet") == 0
+    promotion = Promotion(project)
+    assert promotion.copy() == 0
+    assert promotion.verify() == 0
+
+    assert promotion.scan() == 1
+
+    said = capsys.readouterr().out
+    assert "scaler.pt" in said
+    assert "is of the format torch, and the policy lists json, safetensors" in said
+    assert promotion.decide("--step", "scan", "refused") == 1
+    assert project("scan", "runs/042", "--quiet") == 0
+    assert project("scan", "runs/042", "--model", MODEL, "--quiet") == 1
+
+
+@pytest.mark.parametrize("wider", ["{}", "{scan: {formats: [safetensors, json, torch]}}"])
+def test_attack_a_scan_made_under_a_wider_list_of_formats(
+    trained: ProjectFolder, capsys: pytest.CaptureFixture[str], wider: str
+) -> None:
+    """Whoever scans does so under a policy of the day before, which lists more."""
+    gated(trained, wider)
+    assert trained("policy", "sign", "--quiet") == 0
+    promotion = Promotion(trained)
+    promotion.judged()
+    today = (trained.path / "policy.yaml").read_text().replace(f"gates: {wider}", f"gates: {LISTED}")
+    trained.write("policy.yaml", today)
+    assert trained("policy", "sign", "--quiet") == 0
+
+    assert promotion.decide() == 1
+
+    assert "and the policy lists json, safetensors" in capsys.readouterr().out
+    assert verdicts(trained)[-1]["predicate"]["verificationResult"] == "FAILED"
 
 
 def test_a_toxic_model_is_refused(trained: ProjectFolder) -> None:

@@ -128,3 +128,79 @@ def test_a_pipeline_file_may_add_low_and_cannot_take_it_away() -> None:
     assert tighten(usual, strict, engine.POLICYS) == strict
     with pytest.raises(ConfigurationError, match=r"not to refuse low is looser .* \(policy.yaml:1:9\)"):
         tighten(strict, usual, engine.PIPELINES)
+
+
+# --- the formats that a policy lists -------------------------------------------------------------------
+
+FEW = ["safetensors", "json"]
+
+
+def listing(formats: list[str]):
+    """The policy with a list of formats."""
+    return policy(lambda p: p["gates"]["scan"].update(formats=formats))
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [
+        (None, "the scan let any format pass"),
+        (("safetensors", "json", "torch"), "the scan let safetensors, json, torch pass"),
+        (("torch",), "the scan let torch pass"),
+        (("JSON",), "the scan let JSON pass"),
+        (("\x1b[31m",), "the scan let \\x1b[31m pass"),
+    ],
+)
+def test_attack_a_scan_that_was_made_under_a_wider_list_does_not_count(
+    formats: tuple[str, ...] | None, said: str
+) -> None:
+    result = judged("scan", case(scan(formats=formats), under=listing(FEW)))
+
+    assert result.verdict is Verdict.REFUSED
+    assert [finding.rule for finding in result.findings] == ["G-SCAN"]
+    assert said in result.findings[0].message
+    assert "the policy lists json, safetensors" in result.findings[0].message
+
+
+@pytest.mark.parametrize("formats", [("safetensors", "json"), ("json",), ()])
+def test_a_scan_under_the_policys_list_or_a_narrower_one_counts(formats: tuple[str, ...]) -> None:
+    result = judged("scan", case(scan(formats=formats), under=listing(FEW)))
+
+    assert result.verdict is Verdict.PASSED
+    assert result.needed.endswith("only json, safetensors")
+
+
+def test_without_a_list_a_scan_counts_under_any() -> None:
+    assert judged("scan", case(scan(formats=("torch",)))).verdict is Verdict.PASSED
+    assert judged("scan", case(scan())).verdict is Verdict.PASSED
+
+
+def test_an_empty_list_allows_nothing() -> None:
+    assert judged("scan", case(scan(formats=("json",)), under=listing([]))).verdict is Verdict.REFUSED
+    assert judged("scan", case(scan(formats=()), under=listing([]))).verdict is Verdict.PASSED
+
+
+def test_a_name_that_is_no_format_is_told_with_those_that_are() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        decode(read_yaml(b"formats: [safetensors, pikle, TORCH]", "policy.yaml"))
+
+    assert [problem.what for problem in caught.value.problems] == [
+        "no format is called `pikle`",
+        "no format is called `TORCH`",
+    ]
+    assert "known: safetensors, torch, gguf" in (caught.value.problems[0].help or "")
+
+
+def test_a_models_list_and_a_pipelines_can_only_be_shorter() -> None:
+    usual = decode(read_yaml(b"refuse: [low, medium, high, critical]\nformats: [json, torch]", "policy.yaml"))
+    fewer = decode(read_yaml(b"formats: [json]", "policy.yaml"))
+    more = decode(read_yaml(b"formats: [json, gguf]", "policy.yaml"))
+
+    assert tighten(usual, fewer, engine.POLICYS).formats == {"json"}
+    assert tighten(usual, fewer, engine.POLICYS).refuse == usual.refuse
+    assert tighten(usual, decode(read_yaml(b"refuse: [low, medium, high, critical]", "x")), "x").formats == {
+        "json",
+        "torch",
+    }
+    assert tighten(Settings(), more, engine.POLICYS).formats == {"json", "gguf"}
+    with pytest.raises(ConfigurationError, match=r"gguf is more than the policy's scan.formats lists"):
+        tighten(usual, more, engine.PIPELINES)

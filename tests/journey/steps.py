@@ -140,12 +140,17 @@ def suite(id: str, count: int, n: int) -> evaluations.SuiteResult:
 
 
 def verdicts(project: ProjectFolder, source: str = "runs/042") -> list[dict[str, Any]]:
-    """The predicates of all verdicts beside a checkpoint, oldest evidence first."""
+    """All verdicts beside a checkpoint, the oldest first."""
+    return statements(project, "verdict", source)
+
+
+def statements(project: ProjectFolder, kind: str, source: str = "runs/042") -> list[dict[str, Any]]:
+    """The statements of a kind beside a checkpoint, the oldest first."""
     import base64
 
     found = []
     for path in sorted(
-        Path(project.path / f"{source}.evidence").glob("verdict-*"), key=lambda p: p.stat().st_mtime_ns
+        Path(project.path / f"{source}.evidence").glob(f"{kind}-*"), key=lambda p: p.stat().st_mtime_ns
     ):
         payload = json.loads(path.read_text())["dsseEnvelope"]["payload"]
         found.append(json.loads(base64.b64decode(payload)))

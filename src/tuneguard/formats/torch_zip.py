@@ -41,6 +41,10 @@ _OF_SCRIPT = {"constants.pkl": "constants/", "traced_inputs.pkl": "traced_inputs
 _DEBUG = ".debug_pkl"
 
 
+class Torch(Fact, frozen=True, eq=False):
+    """The archive is one of torch's, and its pickle is read as such."""
+
+
 class TorchScript(Fact, frozen=True, eq=False):
     """The archive is a TorchScript module: ``torch.load`` hands it to the TorchScript interpreter."""
 
@@ -57,6 +61,7 @@ def read(reader: Reader) -> Iterator[Fact]:
     root = _torch_root(directory.entries)
     members = zipped.read_members(reader, directory)
     if root is not None:
+        yield Torch()
         yield from _Torch(root, directory.entries).read(members)
     elif any(entry.name.endswith("/archive_format") for entry in directory.entries):
         yield from _read_exported(members)

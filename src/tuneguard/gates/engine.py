@@ -192,7 +192,6 @@ def settings(policy: Policy, model: Model | None, *tighter: Mapping[str, Node]) 
     """
     known = gates()
     own = {} if model is None else model.gates
-    layers = [(own, POLICYS), *((each, PIPELINES) for each in tighter)]
     problems = [
         Problem(f"no gate is called `{shown(name)}`", node.where, suggestion(name, known.keys()))
         for block in (policy.gates, own, *tighter)
@@ -202,14 +201,25 @@ def settings(policy: Policy, model: Model | None, *tighter: Mapping[str, Node]) 
     effective: dict[str, Any] = {}
     for id, gate in known.items():
         try:
-            effective[id] = gate.decode(policy.gates.get(id))
-            for block, owner in layers:
-                if id in block:
-                    effective[id] = gate.tighten(effective[id], gate.decode(block[id]), owner)
+            effective[id] = settings_of(gate, policy, model, *tighter)
         except ConfigurationError as error:
             problems.extend(error.problems)
     if problems:
         raise ConfigurationError(problems)
+    return effective
+
+
+def settings_of(gate: Gate, policy: Policy, model: Model | None, *tighter: Mapping[str, Node]) -> Any:
+    """The effective settings of one gate, as `settings`.
+
+    Raises:
+        ConfigurationError: a block of this gate is wrong or looser than the floor.
+    """
+    effective = gate.decode(policy.gates.get(gate.id))
+    layers = [({} if model is None else model.gates, POLICYS), *((each, PIPELINES) for each in tighter)]
+    for block, owner in layers:
+        if gate.id in block:
+            effective = gate.tighten(effective, gate.decode(block[gate.id]), owner)
     return effective
 
 

@@ -5,6 +5,11 @@ against it. Findings of severity medium, high and critical always refuse; a find
 refuses where the policy lists it (`gates.scan.refuse`). A file that the scanner could not understand
 refuses as well: "could not look" is not "nothing found". The scan must have seen as many files and
 bytes as the tree holds. There is no way to force a pass.
+
+`gates.scan.formats` lists the formats that a checkpoint may hold, by the names that
+`tuneguard explain TG-FORMAT` prints; a file of another one refuses. The model's own `gates` and a
+pipeline file may list fewer. The scan must have been made under this list or a narrower one: it
+says under which, and one that says none, or more, does not count.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from tuneguard.fields import decode as decode_fields
 from tuneguard.files import printable
 from tuneguard.findings import REFUSING, Finding, Location, Severity
 from tuneguard.gates.engine import Case, Gate, GateResult, fault, not_judged, ordered, refuses, signer
+from tuneguard.nodes import shown
+from tuneguard.scanner.kinds import FORMATS
 from tuneguard.typed import read
 
 if TYPE_CHECKING:
@@ -31,27 +38,53 @@ Part = TypeVar("Part", Finding, Location)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The severities that refuse, never fewer than medium, high and critical; and where this is set."""
+    """The severities that refuse, never fewer than medium, high and critical; and where this is set.
+
+    ``formats`` are those that a checkpoint may hold; None is any.
+    """
 
     refuse: frozenset[Severity] = REFUSING
     where: str | None = None
+    formats: frozenset[str] | None = None
+    formats_where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    refuse: tuple[str, ...]
+    refuse: tuple[str, ...] | None = None
+    formats: tuple[str, ...] | None = None
 
 
 def decode(node: Node | None) -> Settings:
-    """Read ``{refuse: [medium, high, critical]}``.
+    """Read ``{refuse: [medium, high, critical], formats: [safetensors, json]}``.
 
     Raises:
-        ConfigurationError: a severity that there is not, or one left out that always refuses.
+        ConfigurationError: a severity or format that there is not; a severity left out that always refuses.
     """
     if node is None:
         return Settings()
-    listed = decode_fields(node, _Listed).refuse
-    at = node.mapping["refuse"]
+    listed = decode_fields(node, _Listed)
+    settings = Settings()
+    if listed.refuse is not None:
+        settings = _severities(listed.refuse, node.mapping["refuse"])
+    if listed.formats is None:
+        return settings
+    at = node.mapping["formats"]
+    problems = [
+        Problem(
+            f"no format is called `{shown(name)}`",
+            at.where,
+            f"known: {', '.join(FORMATS)}",
+        )
+        for name in listed.formats
+        if name not in FORMATS
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return replace(settings, formats=frozenset(listed.formats), formats_where=at.where)
+
+
+def _severities(listed: tuple[str, ...], at: Node) -> Settings:
     unknown = [name for name in listed if name not in set(Severity)]
     if unknown:
         known = ", ".join(Severity)
@@ -69,18 +102,24 @@ def tighten(floor: Settings, asked: Settings, owner: str) -> Settings:
     """Both together: whatever refuses in either.
 
     Raises:
-        ConfigurationError: the floor refuses low and the tighter block does not.
+        ConfigurationError: the floor refuses low and the tighter block does not, or that lists more formats.
     """
     del owner
-    looser = floor.refuse - asked.refuse
-    if looser:
+    problems = []
+    if asked.where is None:
+        asked = replace(asked, refuse=floor.refuse, where=floor.where)
+    if looser := floor.refuse - asked.refuse:
         names = ", ".join(sorted(looser))
-        problem = Problem(
-            f"not to refuse {names} is looser than the policy's scan.refuse ({floor.where})",
-            asked.where,
-            "list it too, or ask the policy's owner",
-        )
-        raise ConfigurationError([problem])
+        what = f"not to refuse {names} is looser than the policy's scan.refuse ({floor.where})"
+        problems.append(Problem(what, asked.where, "list it too, or ask the policy's owner"))
+    if asked.formats is None:
+        asked = replace(asked, formats=floor.formats, formats_where=floor.formats_where)
+    elif floor.formats is not None and (more := asked.formats - floor.formats):
+        names = ", ".join(sorted(more))
+        what = f"{names} is more than the policy's scan.formats lists ({floor.formats_where})"
+        problems.append(Problem(what, asked.formats_where, "leave it out, or ask the policy's owner"))
+    if problems:
+        raise ConfigurationError(problems)
     return asked
 
 
@@ -88,6 +127,8 @@ def judge(case: Case, settings: Settings) -> GateResult:
     """Judge the scan's own findings again."""
     severities = ", ".join(each for each in Severity if each in settings.refuse)
     needed = f"all {case.files:,} files understood, nothing {severities}"
+    if settings.formats is not None:
+        needed += f", only {', '.join(sorted(settings.formats)) or 'empty files'}"
     claims = ordered(case.verification.counting(Scan))
     if not claims:
         return not_judged(case, GATE, needed)
@@ -119,6 +160,15 @@ def _faults(case: Case, settings: Settings, body: Scan) -> Iterator[Finding]:
             GATE,
             f"the scan saw {seen}, the tree holds {case.files:,} and {case.bytes:,}",
             fix="scan the whole tree",
+        )
+    allowed = settings.formats
+    if allowed is not None and (body.formats is None or not allowed.issuperset(body.formats)):
+        under = "any format" if body.formats is None else ", ".join(map(printable, body.formats))
+        listed = ", ".join(sorted(allowed)) or "none"
+        yield fault(
+            GATE,
+            f"the scan let {under} pass, and the policy lists {listed}",
+            fix="scan the tree again, under the policy's list",
         )
     if body.verdict != "passed" and not refuses(findings) and not body.skipped:
         yield fault(GATE, f"the scanner's own verdict is {printable(body.verdict)}, and it gives no reason")

@@ -15,6 +15,7 @@ from tuneguard.findings import Result, Subject, finding_fields
 from tuneguard.project import evidence_log
 from tuneguard.project.project import Project
 from tuneguard.promotion import unsigned
+from tuneguard.promotion.gate_input import formats_for
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 
@@ -36,6 +37,7 @@ def scan(
 ) -> Result[ScanFacts]:
     """Scan `paths`; with `sign` or `statement`, exactly one folder, whose digest the result names.
 
+    `model` names whose list of formats in the policy counts, also for files that a person names.
     `sign` makes the result evidence. `statement` names a file for the in-toto statement, unsigned: no key is
     opened, and no ledger. A folder that holds what no manifest can is refused without a statement.
 
@@ -50,17 +52,19 @@ def scan(
         if not path.exists() and not path.is_symlink():
             raise files.missing(path)
     if not sign and statement is None:
-        found = engine.scan_paths(named, reporter=project.reporter)
+        allowed = None if model is None else formats_for(project, evidence_log.expected(project, model))
+        found = engine.scan_paths(named, formats=allowed, reporter=project.reporter)
         return _result(found, tuple(Subject(shown(path)) for path in named), (), project)
     if len(named) != 1 or not named[0].is_dir():
         raise UsageError("a signed scan is about one folder", help="name one folder, or leave out --sign")
+    name = evidence_log.expected(project, model)
+    allowed = formats_for(project, name)
     faults: list[Finding] = []
     manifest = evidence_log.bound(named[0], tree, project, faults)
-    found = engine.scan_tree(named[0], manifest, reporter=project.reporter)
+    found = engine.scan_tree(named[0], manifest, formats=allowed, reporter=project.reporter)
     if faults:  # what no manifest can hold has no digest that a statement could name
         return _result(found, (Subject(shown(named[0])),), (), project)
-    name = evidence_log.expected(project, model)
-    said = scans.PREDICATE.statement(name, manifest.digest, _body(found, attempt))
+    said = scans.PREDICATE.statement(name, manifest.digest, _body(found, attempt, allowed))
     subjects = (Subject(shown(named[0]), manifest.digest),)
     if statement is not None:
         left = unsigned.leave(Path(statement), said)
@@ -79,7 +83,7 @@ def scan(
     return _result(found, subjects, (shown(written),), project)
 
 
-def _body(found: engine.Scan, attempt: str | None) -> scans.Scan:
+def _body(found: engine.Scan, attempt: str | None, allowed: frozenset[str] | None) -> scans.Scan:
     said: Any = found.verdict.value
     return scans.Scan(
         attempt=attempt,
@@ -90,6 +94,7 @@ def _body(found: engine.Scan, attempt: str | None) -> scans.Scan:
         bytes=found.bytes,
         scanner=scans.Scanner(__version__, ruleset_digest()),
         finished=rfc3339(datetime.now(UTC)),
+        formats=None if allowed is None else tuple(sorted(allowed)),
     )
 
 

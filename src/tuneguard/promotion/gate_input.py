@@ -20,6 +20,7 @@ from tuneguard.errors import TuneguardError, UsageError
 from tuneguard.gates import engine
 from tuneguard.gates.engine import Case, Overlap
 from tuneguard.gates.provenance import tree_of
+from tuneguard.gates.scan import GATE
 from tuneguard.oci import manifest as oci
 from tuneguard.project.promoted import verify_promoted
 from tuneguard.project.sealed import INSIDE
@@ -51,6 +52,19 @@ def settings_for(project: Project, model: str, flags: dict[str, Node]) -> dict[s
     """
     tighter = [project.pipeline.gates] if project.in_project else []
     return engine.settings(project.policy, project.policy.models.get(model), *tighter, flags)
+
+
+def formats_for(project: Project, model: str) -> frozenset[str] | None:
+    """The formats that policy and pipeline let a checkpoint of a model hold; None is any.
+
+    Raises:
+        ConfigurationError: the scan gate's own settings are wrong, or looser than the policy's.
+    """
+    tighter = [project.pipeline.gates] if project.in_project else []
+    allowed: frozenset[str] | None = engine.settings_of(
+        GATE, project.policy, project.policy.models.get(model), *tighter
+    ).formats
+    return allowed
 
 
 def flags(min_accuracy: float | None, max_toxicity: float | None) -> dict[str, Node]:

@@ -60,29 +60,38 @@ class Scan:
         return judge(self.findings, self.skipped)
 
 
-def scan_tree(root: Path | int, manifest: Manifest | None = None, *, reporter: Reporter = SILENT) -> Scan:
+def scan_tree(
+    root: Path | int,
+    manifest: Manifest | None = None,
+    *,
+    formats: frozenset[str] | None = None,
+    reporter: Reporter = SILENT,
+) -> Scan:
     """Scan a tree, given as a path or as an open directory's descriptor.
 
     With a `manifest` the scanned bytes must be the ones it names: a file that is missing, added or
     different is a finding. So is what no manifest can hold (a link, a name), and the rest is scanned.
+    `formats` are the names of those that may be in it (`scanner.kinds`), None is any.
 
     Raises:
         ChangedWhileRead: a file changed while it was scanned.
         UsageError, CannotLook: the root is no folder or cannot be read.
     """
     with _opened(root) as (descriptor, name):
-        scanning = _Scanning(manifest)
+        scanning = _Scanning(manifest, formats)
         scanning.tree(descriptor, name, reporter)
     return scanning.result()
 
 
-def scan_paths(paths: Sequence[Path], *, reporter: Reporter = SILENT) -> Scan:
+def scan_paths(
+    paths: Sequence[Path], *, formats: frozenset[str] | None = None, reporter: Reporter = SILENT
+) -> Scan:
     """Scan files and folders that a person named. With several, each path in the result begins with its own.
 
     Raises:
         ChangedWhileRead, UsageError, CannotLook: as `scan_tree`.
     """
-    scanning = _Scanning(None)
+    scanning = _Scanning(None, formats)
     for path in paths:
         prefix = f"{path}/" if len(paths) > 1 else ""
         if not os.path.lexists(path):
@@ -108,7 +117,8 @@ def _opened(root: Path | int) -> Iterator[tuple[int, str]]:
 class _Scanning:
     """One scan under way."""
 
-    def __init__(self, manifest: Manifest | None) -> None:
+    def __init__(self, manifest: Manifest | None, formats: frozenset[str] | None) -> None:
+        self._formats = formats
         self._expected = None if manifest is None else {file.path: file for file in manifest.files}
         self._report = Report()
         self._files = self._bytes = self._understood = 0
@@ -142,7 +152,8 @@ class _Scanning:
         self._files += 1
         try:
             with _descriptor(root, path) as descriptor:
-                self._content(descriptor, Context(shown, tree=around), expected, task)
+                context = Context(shown, tree=around, formats=self._formats)
+                self._content(descriptor, context, expected, task)
         except CannotLook as error:
             self._report.skip(shown, error.what)
 

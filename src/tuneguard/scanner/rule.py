@@ -30,12 +30,13 @@ class Context:
     """Where a fact was found: the file's path, and the member of an archive in it, safe to print.
 
     `tree` holds the names of what lies around the file; it is None for one file that is scanned alone, and
-    for a member.
+    for a member. `formats` are those that the policy lets a checkpoint hold; None: any that is understood.
     """
 
     path: str
     member: str | None = None
     tree: Tree | None = None
+    formats: frozenset[str] | None = None
     name: str = field(init=False, compare=False)
     """The last component of the member's or file's name."""
 
@@ -47,7 +48,8 @@ class Context:
         """The place of a member in this file or member."""
         if member is None:
             return self
-        return Context(self.path, member if self.member is None else f"{self.member} ▸ {member}")
+        inner = member if self.member is None else f"{self.member} ▸ {member}"
+        return Context(self.path, inner, formats=self.formats)
 
     def at(
         self, *, offset: int | None = None, opcode: str | None = None, line: int | None = None

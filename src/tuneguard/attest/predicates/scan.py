@@ -71,6 +71,10 @@ class Scan(JsonStruct, frozen=True, kw_only=True):
     scanner: Scanner
     finished: Time
     attempt: Annotated[Text | None, about("The promotion that asked for it.")] = None
+    formats: Annotated[
+        tuple[Text, ...] | None,
+        about("The formats that the tree may hold, by name. Absent: any that is understood."),
+    ] = None
 
     def __post_init__(self) -> None:
         check_times(finished=self.finished)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @command("scan", PROJECT, POLICY, EVIDENCE, LEDGER, KEYS, facts=("statement",))
 @click.argument("paths", type=PATH, nargs=-1, required=True)
 @click.option("--sign", is_flag=True, help="Sign the result as evidence about the folder.")
-@click.option("--model", metavar="N", help="Name this model in the evidence.")
+@click.option("--model", metavar="N", help="By this model's formats in the policy; named in the evidence.")
 @click.option("--check-pickle-exploits", is_flag=True, help="Always on; accepted for existing scripts.")
 @click.option("--check-embedded-code", is_flag=True, help="Always on; accepted for existing scripts.")
 @click.option("--statement", type=PATH, hidden=True)
