@@ -71,6 +71,43 @@ def test_a_seal_says_what_the_steward_said_and_lists_every_file(project: Project
     assert len(hashes) % 32 == 0
 
 
+@pytest.mark.sandbox
+def test_rows_of_parquet_are_counted_and_compared_like_others(project: ProjectFolder) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    (project.path / "data/more").mkdir()
+    pq.write_table(
+        pa.table({"prompt": ["ticket"], "completion": [" answer"]}), project.path / "data/more/a.parquet"
+    )
+    project.write("data/same/a.jsonl", ROW)
+
+    assert sealing(project, "data/more") == 0
+    assert sealing(project, "data/same") == 0
+
+    bodies = [
+        sealed_by(evidence.read(project.path / f"data/{name}.evidence")[0].data) for name in ("more", "same")
+    ]
+    assert bodies[0].rows is not None
+    assert bodies[0].rows.count == 1
+    assert bodies[0].rows == bodies[1].rows
+
+
+@pytest.mark.sandbox
+def test_a_run_on_data_whose_seal_counts_no_rows_is_refused_before_it_trains(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(project.path / "data/train.evidence")
+    (project.path / "data/train/tickets.jsonl").rename(project.path / "data/train/tickets.txt")
+    assert sealing(project, "data/train") == 0
+
+    assert project("run", "--run", "042") == 1
+
+    said = capsys.readouterr().err
+    assert "the seal of the dataset counts no rows" in said
+    assert "pip install 'tuneguard[rows]'" in said
+    assert list((project.path / "runs/042").iterdir()) == []
+
+
 def test_ten_thousand_files_are_sealed_and_verified(project: ProjectFolder) -> None:
     folder = project.path / "data/many"
     folder.mkdir(mode=0o700)

@@ -29,6 +29,8 @@ from tuneguard.records import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+HASH_BYTES = 32
+
 FRAME = ("system", "instruction")
 """Fields that state what to do with the text. Alone they are the prompt; beside it they frame it."""
 CONTENT = ("prompt", "question", "query", "input", "text")

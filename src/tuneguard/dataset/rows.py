@@ -1,7 +1,8 @@
 """Counts a data set's rows and keeps a hash of each, so that training and evaluation can be compared.
 
-`hash_rows` streams the JSONL and CSV files of a tree, checks on the way that their bytes are the ones
-in the manifest, and gives the sorted hashes: of every row, and of what each row asks (see `canonical`).
+`hash_rows` streams the JSONL and CSV files of a tree, has Parquet and Arrow decoded in the sandbox
+(`columnar`), checks on the way that their bytes are the ones in the manifest, and gives the sorted hashes: of
+every row, and of what each row asks (see `canonical`).
 `overlap` counts what two such lists share; TRUST.md rule 19 refuses any.
 
     >>> one, two, three = (bytes([number]) * 32 for number in (1, 2, 3))
@@ -20,18 +21,19 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.artifact import tree
-from tuneguard.dataset import canonical, formats
+from tuneguard.dataset import canonical, columnar, formats
+from tuneguard.dataset.canonical import HASH_BYTES
 from tuneguard.errors import CannotLook, ChangedWhileRead, NotUnderstood
 from tuneguard.files import cannot_look, printable
 from tuneguard.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tuneguard.artifact.manifest import File, Manifest
     from tuneguard.progress import Reporter, Task
 
-HASH_BYTES = 32
 _BUFFER = 1024 * 1024
 
 
@@ -53,18 +55,23 @@ class Rows:
         return hashlib.sha256(self.hashes).hexdigest()
 
 
-def hash_rows(root: int, manifest: Manifest, *, reporter: Reporter = SILENT) -> Rows | None:
-    """The rows of the tree below the directory `root`; None where no file is JSONL or CSV.
+def hash_rows(
+    root: int, manifest: Manifest, *, decoded: Path | None = None, reporter: Reporter = SILENT
+) -> Rows | None:
+    """The rows of the tree below the directory `root`; None where no file has rows that are read.
 
-    Memory: about 64 bytes for each distinct hash, and one row.
+    JSONL and CSV are read here. Parquet and Arrow are decoded in the sandbox where `decoded` names the
+    tree's folder, which is `root`. Memory: about 64 bytes for each distinct hash, and one row.
 
     Raises:
         NotUnderstood: a row is malformed; the message has its file and line.
         ChangedWhileRead: a file is not the one that `manifest` lists.
         CannotLook: more rows than `limits.DATASET_ROWS`.
+        UsageError: there are Parquet or Arrow files to decode, and pyarrow is not installed.
     """
+    columns = [file for file in manifest.files if decoded is not None and columnar.is_columnar(file.path)]
     readable = [file for file in manifest.files if formats.reader_of(file.path) is not None]
-    if not readable:
+    if not readable and not columns:
         return None
     count, hashes = 0, _Hashes()
     with reporter.task("Counted", total=sum(file.size for file in readable), unit="bytes") as task:
@@ -74,7 +81,14 @@ def hash_rows(root: int, manifest: Manifest, *, reporter: Reporter = SILENT) -> 
                 if count > limits.DATASET_ROWS:
                     raise CannotLook(f"the data set has more than {limits.DATASET_ROWS:,} rows")
                 hashes.extend(row_hashes)
-    unread = tuple(file.path for file in manifest.files if formats.reader_of(file.path) is None)
+    if decoded is not None and columns:
+        more, found = columnar.hash_files(decoded, root, columns, reporter=reporter)
+        count += more
+        if count > limits.DATASET_ROWS:
+            raise CannotLook(f"the data set has more than {limits.DATASET_ROWS:,} rows")
+        hashes.extend([found[start : start + HASH_BYTES] for start in range(0, len(found), HASH_BYTES)])
+    read = {file.path for file in (*readable, *columns)}
+    unread = tuple(file.path for file in manifest.files if file.path not in read)
     return Rows(count, hashes.sorted(), unread)
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
 from tuneguard.dataset import canonical, formats, literals
-from tuneguard.dataset.rows import HASH_BYTES
+from tuneguard.dataset.canonical import HASH_BYTES
 from tuneguard.errors import ConfigurationError, NotUnderstood
 from tuneguard.records import read_yaml, to_json
 

@@ -81,7 +81,7 @@ def seal(
     rows = None
     if kind != "base":
         with files.directory(directory) as root:
-            rows = dataset_rows.hash_rows(root, manifest, reporter=project.reporter)
+            rows = dataset_rows.hash_rows(root, manifest, decoded=directory, reporter=project.reporter)
     body = seals.Seal(
         kind=cast("seals.Kind", kind),
         name=name,
@@ -142,9 +142,8 @@ def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
     if rows is None or not rows.unread:
         return ()
     names = ", ".join(map(files.printable, rows.unread[:5])) + (" …" if len(rows.unread) > 5 else "")
-    return (
-        f"no rows counted in {counted(len(rows.unread), 'file')} that are neither JSONL nor CSV: {names}",
-    )
+    what = counted(len(rows.unread), "file")
+    return (f"no rows counted in {what} that are neither JSONL, CSV, Parquet nor Arrow: {names}",)
 
 
 def _scan(directory: Path, manifest: Manifest, project: Project) -> dict[str, Any]:

@@ -200,6 +200,8 @@ def _sealed(source: Path, target: Path, kind: str, project: Project, listed: Dat
     if sealed.manifest != taken.manifest and taken.how != "bind":
         remove_seal(taken.path)
     body = sealed.seal.body
+    if kind == "dataset" and body.rows is None:
+        _check_promotable_without_rows(what, source, project)
     steward = signer_named(sealed.seal.identity, sealed.seal.custodian)
     project.reporter.emit(
         "Verified",
@@ -228,6 +230,21 @@ def _sealed(source: Path, target: Path, kind: str, project: Project, listed: Dat
         # promotion demands the data's seals anew, the base's only where the key behind it was stolen
         relied_on=evidence_log.relied_on([sealed.seal], project.policy) if kind == "base" else (),
     )
+
+
+def _check_promotable_without_rows(what: str, source: Path, project: Project) -> None:
+    """Refuse what no promotion could let pass: it compares rows with those of the evaluation set.
+
+    Raises:
+        Refused: the policy names an evaluation set.
+    """
+    if project.policy.models[project.pipeline.name].evaluation is not None:
+        raise Refused(
+            f"the seal of the {what} counts no rows, so that what is trained on it is never promoted",
+            where=shown(source),
+            help="have the steward seal it again with Parquet, Arrow, JSON Lines or CSV in it; for the first "
+            "two, with pip install 'tuneguard[rows]'",
+        )
 
 
 def _base(source: Path, target: Path, project: Project) -> Input:
