@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.pull import pull
     from tuneguard.journey.pull_foreign import pull_foreign
     from tuneguard.journey.push import push
+    from tuneguard.journey.rehearse import rehearse
     from tuneguard.journey.renew import renew
     from tuneguard.journey.run import run
     from tuneguard.journey.scan import scan
@@ -115,6 +116,7 @@ __all__ = [
     "pull",
     "pull_foreign",
     "push",
+    "rehearse",
     "renew",
     "run",
     "scan",
@@ -154,6 +156,7 @@ _WHERE = {
     "push": "tuneguard.journey.push:push",
     "pull": "tuneguard.journey.pull:pull",
     "pull_foreign": "tuneguard.journey.pull_foreign:pull_foreign",
+    "rehearse": "tuneguard.journey.rehearse:rehearse",
     "renew": "tuneguard.journey.renew:renew",
     "trace": "tuneguard.journey.trace:trace",
     "ledger_list": "tuneguard.journey.ledgers:entries",

@@ -177,6 +177,18 @@ class TrainFacts(Facts, frozen=True, kw_only=True):
     scan: str | None = None
 
 
+class RehearseFacts(Facts, frozen=True, kw_only=True):
+    """``run --rehearse``: seconds, and the bytes of memory in use at most, None where they are not counted.
+
+    ``files`` and ``size`` (bytes) are what the training wrote.
+    """
+
+    seconds: float
+    memory: int | None
+    files: int
+    size: int
+
+
 # --- Verification ----------------------------------------------------------------------------------
 
 Uncounted = tuple[tuple[str, str], ...]
@@ -496,7 +508,7 @@ OF: Mapping[str, tuple[type[Facts], ...]] = {
     "push": (PushFacts,),
     "record": (RecordFacts,),
     "renew": (RenewFacts,),
-    "run": (TrainFacts,),
+    "run": (TrainFacts, RehearseFacts),
     "scan": (ScanFacts,),
     "stage": (StageFacts,),
     "seal": (SealFacts,),

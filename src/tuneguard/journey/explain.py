@@ -18,7 +18,7 @@ from tuneguard.ledger import store as ledger
 from tuneguard.project import sealed
 from tuneguard.project.project import Project
 from tuneguard.scanner import rule as scanner
-from tuneguard.training import machine
+from tuneguard.training import machine, rehearsal
 from tuneguard.trust import review
 from tuneguard.trust import verify as verification
 
@@ -62,6 +62,7 @@ def known() -> dict[str, str]:
         **_tree_rules(),
         **OURS,
         **machine.RULES,
+        **rehearsal.RULES,
         **VERDICTS,
     }
 

@@ -70,6 +70,16 @@ class Limits:
                     return f"the kernel ended a process at the memory limit of {self.memory:,} bytes"
         return None
 
+    def peak(self) -> int | None:
+        """The bytes of memory in use at most, None where no group of ours counts them."""
+        folder = self._folders.get(MEMORY)
+        if folder is None:
+            return None
+        for name in ("memory.peak", "memory.max_usage_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):
+                return int((folder / name).read_text("ascii"))
+        return None
+
     def remove(self) -> None:
         """Remove the groups. All processes in them are dead; the kernel may take a moment to see it."""
         for folder in self._made:

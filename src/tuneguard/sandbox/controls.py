@@ -142,6 +142,7 @@ class Outcome:
 
     ``stopped`` is who ended it, if anyone did. ``controls`` are all six, in order.
     ``note`` is a sentence for a person where the plain facts would puzzle: out of memory, for one.
+    ``memory`` are the bytes in use at most, None where no control group counted them.
     """
 
     code: int | None
@@ -150,6 +151,7 @@ class Outcome:
     controls: tuple[Control, ...]
     seconds: float
     note: str | None = None
+    memory: int | None = None
 
     @property
     def succeeded(self) -> bool:

@@ -14,6 +14,7 @@ A backend defines only how to start the inner stage inside new namespaces (`Laun
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -95,6 +96,7 @@ class _Run:
         self.stopped: str | None = None
         self.kill_at: float | None = None
         self.note: str | None = None
+        self.memory: int | None = None
         self.seconds = 0.0
 
     # --- starting ---------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ class _Run:
             _is_readable(self.init, None)  # however long it takes: nobody may hash before
         self._reap_launcher()
         self.seconds = time.monotonic() - self.began
-        self.note = self.limits.exceeded()
+        self.note, self.memory = self.limits.exceeded(), self.limits.peak()
         self.limits.remove()
         try:
             if self.reports.failure is None and sys.exc_info()[0] is None:
@@ -263,7 +265,7 @@ class _Run:
             if self.stopped is None
             else f"stopped after {self.seconds:.1f} s"
         )
-        return self.reports.outcome(
+        found = self.reports.outcome(
             self.limits.controls(unprivileged=self.reports.dropped or os.geteuid() != 0),
             how,
             stopped=self.stopped,
@@ -271,6 +273,7 @@ class _Run:
             note=self.note,
             last_words=self._last_words(),
         )
+        return dataclasses.replace(found, memory=self.memory)
 
     def _last_words(self) -> str | None:
         said = self.said.decode("utf-8", "replace").strip().splitlines()

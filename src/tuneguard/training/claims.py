@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,6 +94,21 @@ def claiming(run: str, project: Project) -> Iterator[Claimed]:
             yield _claim(run, work, checkpoint, project)
         finally:
             _settle(checkpoint)
+
+
+@contextmanager
+def rehearsing(project: Project) -> Iterator[Claimed]:
+    """The folders of a rehearsal, in Tuneguard's own: no run id is taken, and they are removed at the end."""
+    parent = project.state_directory("rehearsals")
+    workdir.sweep(parent.iterdir())
+    work = parent / f"rehearsal-{secrets.token_hex(6)}"
+    with workdir.working(work):
+        checkpoint = work / WRITTEN
+        written = partial_of(checkpoint) / WRITTEN
+        for folder in (checkpoint, written.parent, written):
+            folder.mkdir(mode=0o700)
+        most = project.pipeline.checkpoint.max_size or _share(work)
+        yield Claimed(work.name, checkpoint, work, _identity(os.lstat(written)), most)
 
 
 def place(run: str, project: Project) -> Path:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tuneguard import spec
+from tuneguard import files, limits, spec
 from tuneguard.artifact import snapshot
 from tuneguard.attest.predicates import provenance
 from tuneguard.display import rfc3339, shown
@@ -23,6 +23,7 @@ from tuneguard.training import claims, controls, environment, mounts
 from tuneguard.training.handover import Handover
 from tuneguard.training.inputs import still_the_same
 from tuneguard.training.prepare import bounds_of
+from tuneguard.training.rehearsal import SECONDS, VARIABLE
 from tuneguard.training.relay import METRICS, Relay
 from tuneguard.training.transcript import Transcript
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tuneguard.project.project import Project
     from tuneguard.sandbox.controls import Outcome
     from tuneguard.training.prepare import Prepared
+
+
+LOG = "train.log"
 
 
 def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = False) -> Handover:
@@ -63,7 +67,15 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
     )
 
 
-def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
+def rehearsed(prepared: Prepared, project: Project) -> tuple[Outcome, bytes]:
+    """Run the training as a rehearsal; how it ended, and what it printed."""
+    outcome = _sandboxed(prepared, project, rehearsal=True)
+    if outcome.stopped == "interrupt":
+        raise Interrupted("the rehearsal was interrupted", help="nothing was signed, and nothing is kept")
+    return outcome, files.read_bounded(prepared.claimed.work / LOG, limits.LOG_HEAD + 2 * limits.LOG_TAIL)
+
+
+def _sandboxed(prepared: Prepared, project: Project, *, rehearsal: bool = False) -> Outcome:
     """Run the training command under the isolation controls, its output shown and kept in the run's log."""
     pipeline, claimed = project.pipeline, prepared.claimed
     scratch = claimed.work / "scratch"
@@ -71,15 +83,17 @@ def _sandboxed(prepared: Prepared, project: Project) -> Outcome:
     command = spec.fill(pipeline.train.command, mounts.values(prepared), python=sys.executable)
     own = mounts.variables(prepared, project)
     deadline, bounds = pipeline.train.deadline.total_seconds(), bounds_of(project)
+    if rehearsal:
+        own[VARIABLE], deadline = "1", min(deadline, SECONDS)
     project.reporter.emit(
-        "Training",
-        f"{pipeline.name}  run {claimed.run}",
+        "Rehearsing" if rehearsal else "Training",
+        pipeline.name if rehearsal else f"{pipeline.name}  run {claimed.run}",
         f"in {prepared.backend.name}, deadline {deadline:,.0f} s",
         *map(controls.describe, prepared.weak),
     )
     metrics = _metrics(project)
     with ExitStack() as stack:
-        transcript = stack.enter_context(Transcript(claimed.work / "train.log", project.reporter))
+        transcript = stack.enter_context(Transcript(claimed.work / LOG, project.reporter))
         more: tuple[Bind, ...] = ()
         if metrics:
             relay = stack.enter_context(Relay(claimed.work, claimed.written, project.reporter))

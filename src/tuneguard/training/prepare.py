@@ -62,9 +62,11 @@ class Prepared:
 
 @contextmanager
 def preparing(
-    run: str, resume: Path | None, project: Project, *, unsafe_no_sandbox: bool = False
+    run: str | None, resume: Path | None, project: Project, *, unsafe_no_sandbox: bool = False
 ) -> Iterator[Prepared]:
     """Claim the run id and verify all that goes into the run; the working copies are removed at the end.
+
+    Without a run id it is a rehearsal: none is claimed, and no key is asked for.
 
     Raises:
         Refused: the run id or its folder is taken, an input is not what the policy asks for, or an isolation
@@ -75,7 +77,8 @@ def preparing(
     evidence_log.expected(project, project.pipeline.name)
     _check_command(project)
     _check_env(project)
-    _check_key(project)
+    if run is not None:
+        _check_key(project)
     _check_there(resume, project)
     _check_base(project)
     weak = _check_controls(run, backend, project)
@@ -83,8 +86,10 @@ def preparing(
     obstacles = tuple(foreseen.obstacles(project))
     for obstacle in obstacles:
         project.reporter.emit("Foreseen", f"promotion will not pass: {obstacle}")
-    with claims.claiming(run, project) as claimed:
-        _sweep(claimed.work.parent, project)
+    claiming = claims.rehearsing(project) if run is None else claims.claiming(run, project)
+    with claiming as claimed:
+        if run is not None:
+            _sweep(claimed.work.parent, project)
         try:
             gathered = gather(claimed.work / "inputs", resume, known, project)
             prepared = Prepared(claimed, gathered, backend, weak, obstacles)
@@ -111,15 +116,16 @@ def _sweep(runs: Path, project: Project) -> None:
                 _clear(work)
 
 
-def _check_controls(run: str, backend: Backend, project: Project) -> tuple[Control, ...]:
+def _check_controls(run: str | None, backend: Backend, project: Project) -> tuple[Control, ...]:
     """Try the controls where this run will write; those that are not proven, and that the policy accepts.
 
     Raises:
         Refused: the policy wants more than this machine can give: better now than at the promotion.
     """
-    checkpoint = claims.place(run, project)
-    beside = next(folder for folder in checkpoint.parents if folder.is_dir())
-    found = controls.tried(backend, (project.state_directory("runs"), beside), **bounds_of(project))
+    places = [project.state_directory("runs")]
+    if run is not None:
+        places.append(next(folder for folder in claims.place(run, project).parents if folder.is_dir()))
+    found = controls.tried(backend, places, **bounds_of(project))
     weak = [control for control in found if not control.state.meets(project.policy.control(control.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(

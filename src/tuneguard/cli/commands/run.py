@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuneguard.cli.options import ENGINE, EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
+from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-intermediate", is_flag=True, help="Sign what a stopped run left as an intermediate checkpoint."
 )
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Take a few steps with the same isolation and inputs, and report what the run lacks; sign nothing.",
+)
 @click.option("--unsafe-no-sandbox", is_flag=True, help="Train without a sandbox; the evidence records it.")
 def COMMAND(
     project: Project,
@@ -29,9 +35,20 @@ def COMMAND(
     resume: Path | None,
     engine: str,
     keep_intermediate: bool,
+    rehearse: bool,
     unsafe_no_sandbox: bool,
 ) -> Result[Facts]:
     """Run the pipeline's training: verified inputs, no network, a deadline, a signed checkpoint."""
+    if rehearse:
+        from tuneguard.journey.rehearse import rehearse as rehearse_training
+
+        if run is not None or resume is not None or keep_intermediate:
+            raise UsageError(
+                "a rehearsal has no run id, resumes nothing and keeps nothing",
+                help="leave out --run, --resume and --keep-intermediate",
+            )
+        return rehearse_training(unsafe_no_sandbox=unsafe_no_sandbox, project=project)
+
     from tuneguard.journey.run import run as run_training
 
     return run_training(
