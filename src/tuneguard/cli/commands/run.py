@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from tuneguard.cli.options import ENGINE, EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
-from tuneguard.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +39,7 @@ def COMMAND(
 ) -> Result[Facts]:
     """Run the pipeline's training: verified inputs, no network, a deadline, a signed checkpoint."""
     if rehearse:
+        from tuneguard.errors import UsageError
         from tuneguard.journey.rehearse import rehearse as rehearse_training
 
         if run is not None or resume is not None or keep_intermediate:
