@@ -72,7 +72,7 @@ def _output(
     if not os.listdir(claimed.checkpoint):
         return 0, 0, (rehearsal.unsignable("the training wrote no checkpoint"),) if complete else (), ()
     try:
-        manifest = claims.hashed(claimed, project)
+        manifest, _ = claims.hashed(claimed, project)
         oms.refuse_unsignable(manifest)
     except Refused as error:
         return 0, 0, (rehearsal.unsignable(str(error)), *error.findings), ()
