@@ -25,7 +25,7 @@ import json, os, pathlib
 told = {}
 for place in (".", "test"):
     folder = pathlib.Path(os.environ["TUNEGUARD_DATA"], "saved", place)
-    told[place] = {"read": (folder / "data-00000-of-00001.arrow").read_text()}
+    told[place] = {"read": (folder / "data-00000-of-00001.arrow").read_bytes().hex()}
     for what, how in {
         "cache": lambda: (folder / "cache-1.arrow").write_text("x"),
         "write": lambda: (folder / "data-00000-of-00001.arrow").write_text("x"),
@@ -87,11 +87,21 @@ def test_what_the_pipeline_leaves_out_has_no_variable_and_a_cache_can_lie_elsewh
     assert told(project, "042")["TRITON_CACHE_DIR"] == "/tmp/triton"
 
 
+def rows_of(place: str) -> bytes:
+    """One row, as ``save_to_disk`` writes it; sealing it needs pyarrow."""
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"text": [f"rows of {place}"]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
 def saved(project: ProjectFolder) -> None:
     """Data as ``DatasetDict.save_to_disk`` leaves them, one split in the folder itself."""
     for place in ("", "test/"):
-        project.write(f"data/train/saved/{place}data-00000-of-00001.arrow", f"rows of {place}")
         project.write(f"data/train/saved/{place}state.json", "{}")
+        (project.path / f"data/train/saved/{place}data-00000-of-00001.arrow").write_bytes(rows_of(place))
     project.write("code/train.py", SAVED)
     assert project("seal", "data/train", "--as", "dataset", "--name", f"{MODEL}-train", *SEAL, "--quiet") == 0
 
@@ -103,8 +113,8 @@ def test_attack_data_of_a_folder_with_room_for_caches_are_changed(project: Proje
 
     refused = dict.fromkeys(("write", "chmod", "remove", "rename", "through scratch"), "refused")
     seen = told(project, "042")
-    assert seen["."] == {"read": "rows of ", "cache": "done"} | refused
-    assert seen["test"] == {"read": "rows of test/", "cache": "refused"} | refused
+    assert seen["."] == {"read": rows_of("").hex(), "cache": "done"} | refused
+    assert seen["test"] == {"read": rows_of("test/").hex(), "cache": "refused"} | refused
     assert len(seen["cached"]) == 1
 
 
@@ -125,4 +135,4 @@ def test_the_folder_of_the_data_itself_can_be_one_and_too_many_files_leave_it_re
 
     assert told(project, "041")["."]["cache"] == "done"
     assert told(project, "042")["."]["cache"] == "refused"
-    assert told(project, "042")["."]["read"] == "rows of "
+    assert told(project, "042")["."]["read"] == rows_of("").hex()
