@@ -148,6 +148,8 @@ PICKLE_STRING = 64 * MIB
 """Bytes of a value inside a pickle that is itself looked into."""
 ZIP_MEMBERS = 1_000_000
 """Members of a zip archive. An optimizer state of 90,000 tensors has 270,000."""
+ZIP_ARCHIVES = 1_000_000
+"""Archives one behind the other in one file of a distributed checkpoint: one for each tensor."""
 ZIP_DIRECTORY = 512 * MIB
 """Bytes of a zip archive's directory."""
 ZIP_INFLATED = 256 * MIB

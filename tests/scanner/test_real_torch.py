@@ -102,12 +102,25 @@ def distributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_distributed_checkpoint_is_not_understood_and_nothing_is_found_in_it(distributed: Path) -> None:
+def test_a_distributed_checkpoint_is_understood(distributed: Path) -> None:
     result = scan_tree(distributed)
 
-    assert result.findings == ()
-    assert {skipped.path for skipped in result.skipped} == {".metadata", "__0_0.distcp"}
-    assert "distributed checkpoint" in result.skipped[0].reason
+    assert {path.name for path in distributed.iterdir()} == {".metadata", "__0_0.distcp"}
+    assert (result.findings, result.skipped) == ((), ())
+    assert result.verdict is Verdict.PASSED
+
+
+def test_attack_an_index_of_torch_that_is_led_into_a_tensor(distributed: Path, tmp_path: Path) -> None:
+    import pickle
+
+    parts = (distributed / "__0_0.distcp").read_bytes()
+    index = pickle.loads((distributed / ".metadata").read_bytes())
+    for info in index.storage_data.values():
+        info.offset += 64
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(index))
+    (tmp_path / "__0_0.distcp").write_bytes(parts)
+
+    assert {finding.rule for finding in scan_tree(tmp_path).findings} == {"TG-DCP"}
 
 
 @pytest.mark.parametrize(

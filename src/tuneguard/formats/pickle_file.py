@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.formats import torch_legacy
+from tuneguard.formats.distributed import shard_of
 from tuneguard.formats.facts import Fact, Hidden, NotRead
-from tuneguard.formats.pickle.facts import Ended, Import, Stacked
+from tuneguard.formats.pickle.facts import Build, Ended, Stacked
 from tuneguard.formats.pickle.machine import Machine
 from tuneguard.formats.pickle.opcodes import HIGHEST_PROTOCOL
 from tuneguard.formats.reader import Reader
@@ -16,13 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_DISTRIBUTED = "torch.distributed.checkpoint."
-"""Where the classes are that the index of a distributed checkpoint is made of: it names files to open."""
-
-
 def read(reader: Reader) -> Iterator[Fact]:
     """Every fact of every pickle in the file, and of what stands between and behind them."""
-    distributed = False
     for number in range(limits.PICKLE_STACKED):
         machine = Machine(reader)
         for fact in machine.run():
@@ -30,11 +26,8 @@ def read(reader: Reader) -> Iterator[Fact]:
             if isinstance(fact, NotRead):
                 reader.drain()
                 return
-            distributed = distributed or (
-                isinstance(fact, Import) and fact.value.module.startswith(_DISTRIBUTED)
-            )
-        if distributed:
-            yield NotRead("it is the .metadata of a distributed checkpoint, whose paths are not followed yet")
+            if isinstance(fact, Build) and (shard := shard_of(fact)) is not None:
+                yield shard
         if number == 0 and machine.result == torch_legacy.MAGIC:
             yield from torch_legacy.read_behind_magic(reader)
             return

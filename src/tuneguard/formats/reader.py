@@ -191,6 +191,21 @@ class Reader:
 
         return Reader(fetch, size, watch=watch)
 
+    def section(self, size: int) -> Reader:
+        """As `part`, and its bytes can be looked at as far as those here can.
+
+        Raises:
+            Truncated: so many are not there.
+        """
+        start, look = self.offset, self._look
+        if look is None:
+            return self.part(size)
+        return Reader(
+            self.part(size).take,
+            size,
+            look=lambda offset, amount: look(start + offset, max(0, min(amount, size - offset))),
+        )
+
     def _gather(self, amount: int) -> None:
         """Make at least `amount` bytes stand in the buffer."""
         pieces = [self._buffer[self._at :]]

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tuneguard.formats import zip as zipped
+from tuneguard.formats.distributed import Archives
 from tuneguard.formats.embedded import content_of
 from tuneguard.formats.facts import Content, Fact, Hidden, Inside, NotRead, TwoReadings
 from tuneguard.formats.pickle.facts import Call, Ended, Persistent
@@ -52,12 +53,39 @@ class TorchScript(Fact, frozen=True, eq=False):
 
 
 def read(reader: Reader) -> Iterator[Fact]:
-    """Every fact of a zip archive, torch's or not.
+    """Every fact of a zip archive, torch's or not, or of several archives of torch behind each other.
 
     Raises:
         NotUnderstood: it is no archive, or a broken one.
     """
-    directory = zipped.read_directory(reader)
+    places = zipped.archives(reader)
+    if not places:
+        yield Archives(((0, reader.size),))
+        yield from _read_one(reader, zipped.read_directory(reader))
+        return
+    yield Archives(tuple((place.start, place.length) for place in places))
+    if (fault := zipped.in_a_row(reader, places)) is not None:
+        yield fault
+    for number, place in enumerate(places):
+        part = reader.section(place.length)
+        directory = zipped.read_directory(part)
+        first = directory.entries[0] if directory.entries else None
+        if first is None or first.offset or first.name != f"{first.name.split('/', 1)[0]}/{_DATA}":
+            yield TwoReadings("one of several archives does not begin with its pickle", place.start)
+        for fact in _read_one(part, directory):
+            yield _numbered(fact, number)
+
+
+def _numbered(fact: Fact, number: int) -> Fact:
+    """A fact about one archive of several, whose members have the same names."""
+    if isinstance(fact, Inside) and fact.member is not None:
+        return Inside(f"{number}: {fact.member}")
+    if isinstance(fact, Content):
+        return Content(f"{number}: {fact.member}", fact.reader, fact.guess)
+    return fact
+
+
+def _read_one(reader: Reader, directory: zipped.Directory) -> Iterator[Fact]:
     root = _torch_root(directory.entries)
     members = zipped.read_members(reader, directory)
     if root is not None:

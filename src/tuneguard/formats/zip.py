@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -117,6 +117,61 @@ def found_at_end(tail: bytes, size: int) -> int | None:
     while (at := tail.rfind(END, max(0, len(tail) - _SEARCHED), at)) >= 0:
         if len(tail) - at >= _end.size:
             return size - len(tail) + at
+    return None
+
+
+class Place(NamedTuple):
+    """An archive among several: where it begins in the file, its length, where its directory begins."""
+
+    start: int
+    length: int
+    directory: int
+
+
+def archives(reader: Reader) -> tuple[Place, ...]:
+    """The archives that `reader` consists of, one behind the other: none where it is a single one.
+
+    Several are what torch writes, each with a 64-bit end record and without a comment: from the last
+    one's record follows where it begins, and so where the one before it ends. They count only if the first
+    one begins with the file.
+    """
+    places: list[Place] = []
+    end = reader.size
+    while end and len(places) < limits.ZIP_ARCHIVES:
+        place = _place_before(reader, end)
+        if place is None:
+            break
+        places.append(place)
+        end = place.start
+    return tuple(reversed(places)) if len(places) > 1 and not end else ()
+
+
+def _place_before(reader: Reader, end: int) -> Place | None:
+    """The archive that ends before `end`, if it ends as torch's do."""
+    size = _end64.size + _locator64.size + _end.size
+    raw = reader.look(end - size, size) if end >= size else b""
+    if len(raw) != size:
+        return None
+    record = _end64.unpack_from(raw)
+    locator = _locator64.unpack_from(raw, _end64.size)
+    last = _end.unpack_from(raw, _end64.size + _locator64.size)
+    if (record[0], locator[0], last[0], last[7]) != (END64, LOCATOR64, END, 0):
+        return None
+    directory: int = end - size - record[8]
+    start: int = directory - record[9]
+    whole = start >= 0 and locator[2] == end - size - start
+    return Place(start, end - start, directory) if whole and reader.look(start, 4) == LOCAL else None
+
+
+def in_a_row(reader: Reader, places: tuple[Place, ...]) -> TwoReadings | None:
+    """What a reader finds that takes several archives for one: only a directory that is one of theirs.
+
+    It counts the last archive's offsets from the beginning of the file.
+    """
+    last = places[-1]
+    at = last.directory - last.start
+    if reader.look(at, 4) == CENTRAL and at not in {place.directory for place in places}:
+        return TwoReadings("a second directory, for a reader that takes all archives for one", at)
     return None
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneguard.artifact.manifest import File, Manifest
+    from tuneguard.formats.facts import Fact
 
 __all__ = ["Scan", "ruleset_digest", "scan_paths", "scan_tree"]
 
@@ -132,6 +133,8 @@ class _Scanning:
             around = Tree.of((entry.path for entry in entries), prefix)
             for entry in entries:
                 self._file(root, entry.path, prefix + entry.path, task, around)
+            for path, fact in around.parts.unmatched():
+                self._report_fact(fact, Context(path, tree=around))
         if self._expected:
             for path in sorted(self._expected):
                 self._changed(path, "is in the manifest and not there")
@@ -174,8 +177,11 @@ class _Scanning:
             self._changed(path, f"has the SHA-256 {found}…, and the manifest has {signed}…")
 
     def _changed(self, path: str, what: str) -> None:
-        for rule in rules_for(Changed):
-            for finding, reported in rule.reported(Changed(what), Context(path)):
+        self._report_fact(Changed(what), Context(path))
+
+    def _report_fact(self, fact: Fact, context: Context) -> None:
+        for rule in rules_for(type(fact)):
+            for finding, reported in rule.reported(fact, context):
                 self._report.add(finding, reported)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood, TuneguardError
+from tuneguard.formats.distributed import Archives, Shard
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
 from tuneguard.formats.reader import Reader
 from tuneguard.scanner import readings
@@ -118,12 +119,19 @@ class _Look:
                     self._report.add(finding, reported)
                     if self._report.enough(self._context.path):
                         raise NotUnderstood("holds so much that is bad that the rest was not looked at")
-            if isinstance(fact, Inside):
-                self._context = self._outer.inside(fact.member)
-            elif isinstance(fact, Content):
-                self._inside(fact)
-            elif isinstance(fact, NotRead):
-                self.skip(fact.reason if fact.offset is None else f"{fact.reason} (byte {fact.offset:,})")
+            self._follow(fact)
+
+    def _follow(self, fact: Fact) -> None:
+        """What a fact means for the scan itself."""
+        if isinstance(fact, Inside):
+            self._context = self._outer.inside(fact.member)
+        elif isinstance(fact, Content):
+            self._inside(fact)
+        elif isinstance(fact, (Archives, Shard)):
+            if self._context.tree is not None:  # a member's context has none
+                self._context.tree.parts.note(self._context.path, fact)
+        elif isinstance(fact, NotRead):
+            self.skip(fact.reason if fact.offset is None else f"{fact.reason} (byte {fact.offset:,})")
 
     def _inside(self, content: Content) -> None:
         """Content in content, down to a depth; a guess counts only if it turns out to be something."""

@@ -1,10 +1,12 @@
-"""The names in a scanned tree, by which a value that leads to a file is judged."""
+"""The names in a scanned tree, by which a value that leads to a file is judged, and what its indexes name."""
 
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tuneguard.scanner.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +18,7 @@ class Tree:
 
     names: frozenset[str]
     prefix: str = ""
+    parts: Parts = field(default_factory=Parts, compare=False)
 
     @classmethod
     def of(cls, files: Iterable[str], prefix: str = "") -> Tree:

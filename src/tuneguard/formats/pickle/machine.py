@@ -26,6 +26,7 @@ from tuneguard.formats.pickle import opcodes
 from tuneguard.formats.pickle.facts import Build, Call, Computed, Ended, Fill, Hold, Import, Odd, Persistent
 from tuneguard.formats.pickle.values import (
     DICT_KEYS,
+    DICT_VALUES,
     UNKNOWN,
     Dict,
     Global,
@@ -753,6 +754,8 @@ class Machine:
         if target.sealed:
             self._odd("an object's state changed after it was set")
         keys = items[::2]
+        if not target.length and len(keys) <= DICT_VALUES:
+            target.values = items[1::2]
         target.length += len(keys)
         if target.keys is None:
             target.keys = keys[:DICT_KEYS]

@@ -14,6 +14,8 @@ from tuneguard.files import printable
 
 DICT_KEYS = 20_000
 """Keys that a dictionary's stand-in keeps. An object's state has fewer."""
+DICT_VALUES = 8
+"""Items up to which it keeps values too."""
 
 
 class Global(msgspec.Struct, eq=False):
@@ -54,10 +56,14 @@ class List(msgspec.Struct, eq=False):
 
 
 class Dict(msgspec.Struct, eq=False):
-    """A dictionary: its first keys. ``sealed`` once it has been handed to an object as its state."""
+    """A dictionary: its first keys. ``sealed`` once it has been handed to an object as its state.
+
+    ``values`` are those of its first items, if these are few: as many as keys where nothing came later.
+    """
 
     length: int = 0
     keys: list[object] | None = None
+    values: list[object] | None = None
     sealed: bool = False
 
 
