@@ -37,7 +37,7 @@ def run(
     The scan's findings are those of a promotion. The run passes with them: it is trained and signed.
 
     `run` is the run's id, by default the time and four hex digits; `resume` a checkpoint of an
-    earlier run that the builder signed. `keep_intermediate` signs what a stopped run left;
+    earlier run that the builder signed. `keep_intermediate` signs what a stopped or failed run left;
     `unsafe_no_sandbox` trains without a sandbox, and the evidence records it.
 
     Raises:

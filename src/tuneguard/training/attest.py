@@ -87,12 +87,25 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
         ),
         notes=(
             *project.remarks,
+            *_kept(handover),
             *output.excluded(done, claimed),
             *_not_compared(handover),
             *map(controls.describe, weak),
         ),
-        next=_promotion(claimed, project),
+        next=_next(handover, project),
     )
+
+
+def _kept(handover: Handover) -> tuple[str, ...]:
+    """A note on a checkpoint of a training that did not end well."""
+    ended = handover.ended
+    if ended is None:
+        return ()
+    how = f"signal {ended.signal}" if ended.exit_code is None else f"exit code {ended.exit_code}"
+    how = f"stopped ({ended.stopped})" if ended.stopped is not None else f"failed ({how})"
+    why = f": {ended.note}" if ended.note else ""
+    kept = "signed as intermediate: a run can resume from it, and it is never promoted"
+    return (f"the training {how}{why}; its checkpoint is {kept}",)
 
 
 def _not_compared(handover: Handover) -> tuple[str, ...]:
@@ -102,8 +115,11 @@ def _not_compared(handover: Handover) -> tuple[str, ...]:
     return (f"code and configuration were not compared with the evaluation set: {said.how}",)
 
 
-def _promotion(claimed: claims.Claimed, project: Project) -> str | None:
-    """The command that promotes this run to the pipeline's destination of models."""
+def _next(handover: Handover, project: Project) -> str | None:
+    """The command that promotes this run to the pipeline's destination; an intermediate one is resumed."""
+    claimed = handover.claimed
+    if handover.kind != "final":
+        return paste.command("run", "--resume", claimed.checkpoint)
     target, tag = project.pipeline.registry, project.pipeline.tag(claimed.run)
     to = "REF" if target is None else target.push + (f":{tag}" if tag else "")
     name = project.pipeline.name
@@ -127,6 +143,7 @@ def _provenance(
         base_scan=handover.base_scan,
         comparison=handover.comparison,
         output=done,
+        ended=handover.ended,
         started=handover.started,
         finished=handover.finished,
         builder=engine.builder,

@@ -42,7 +42,7 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
     """Run the training and wait until every process of it is dead; what is handed over to be signed.
 
     Raises:
-        Refused: the training failed, or was stopped at its deadline and is not to be kept; an input changed.
+        Refused: the training failed, or was stopped at its deadline, and is not to be kept; an input changed.
         Interrupted: the person stopped it, and it is not to be kept.
     """
     begun = datetime.now(UTC)
@@ -62,6 +62,7 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         started=rfc3339(begun),
         finished=rfc3339(datetime.now(UTC)),
         seconds=outcome.seconds,
+        ended=None if kind == "final" else _ended(outcome),
         metrics=_metrics(project),
         unsafe=("--unsafe-no-sandbox",) if isinstance(prepared.backend, UnsafeNoSandbox) else (),
     )
@@ -127,29 +128,36 @@ def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool)
     """Whether what the run left may be signed, and as what (TRUST.md rule 13).
 
     Raises:
-        Refused: the run failed, or was stopped at its deadline and is not to be kept.
+        Refused: the run failed, or was stopped at its deadline, and is not to be kept.
         Interrupted: the person stopped it, and it is not to be kept.
     """
+    if outcome.succeeded:
+        return "final"
+    if keep_intermediate:
+        return "intermediate"
     log = f"its output is in {shown(claimed.work / 'train.log')}"
+    keep = f"or keep what a run leaves with --keep-intermediate; {log}"
+    if outcome.stopped == "interrupt":
+        raise Interrupted(
+            f"the training was interrupted after {outcome.seconds:,.0f} s and is not signed",
+            help=f"run again under a new id, {keep}",
+        )
     if outcome.stopped is not None:
-        if keep_intermediate and outcome.stopped in ("deadline", "interrupt"):
-            return "intermediate"
-        if outcome.stopped == "interrupt":
-            raise Interrupted(
-                f"the training was interrupted after {outcome.seconds:,.0f} s and is not signed",
-                help=f"run again under a new id, or keep what there is with --keep-intermediate; {log}",
-            )
         raise Refused(
             f"the training was stopped ({outcome.stopped}) after {outcome.seconds:,.0f} s and is not signed",
-            help=f"raise train.expectedDuration, or keep what there is with --keep-intermediate; {log}",
+            help=f"raise train.expectedDuration, {keep}",
         )
-    if not outcome.succeeded:
-        how = f"exit code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
-        raise Refused(
-            f"the training failed ({how}) and is not signed" + (f": {outcome.note}" if outcome.note else ""),
-            help=f"{log}; run again under a new id",
-        )
-    return "final"
+    how = f"exit code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
+    raise Refused(
+        f"the training failed ({how}) and is not signed" + (f": {outcome.note}" if outcome.note else ""),
+        help=f"run again under a new id, {keep}",
+    )
+
+
+def _ended(outcome: Outcome) -> provenance.Ended:
+    return provenance.Ended(
+        exit_code=outcome.code, signal=outcome.signal, stopped=outcome.stopped, note=outcome.note
+    )
 
 
 def _controls(outcome: Outcome, prepared: Prepared) -> Iterator[provenance.Control]:

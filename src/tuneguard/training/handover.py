@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency
+    from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency, Ended
     from tuneguard.attest.relied import Relied
     from tuneguard.training.claims import Claimed
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class Handover:
     """A run that ended, as it was observed from outside the sandbox.
 
-    ``kind`` is ``final`` or ``intermediate``. ``claimed`` has the identity of the one folder that may be
-    signed. ``dependencies`` are the inputs by digest, ``controls`` the isolation controls as they were tried,
-    ``started`` and ``finished`` RFC 3339 times. ``metrics``: the training could say numbers while it ran.
+    ``kind`` is ``final`` or ``intermediate``, and ``ended`` how an intermediate one did. ``claimed`` has the
+    identity of the one folder that may be signed. ``dependencies`` are the inputs by digest, ``controls`` the
+    isolation controls as they were tried, ``started`` and ``finished`` RFC 3339 times, ``metrics`` whether
+    the training could say numbers while it ran.
     """
 
     run: str
@@ -32,6 +33,7 @@ class Handover:
     started: str
     finished: str
     seconds: float
+    ended: Ended | None
     unsafe: tuple[str, ...]
     metrics: bool
 

@@ -121,7 +121,7 @@ def check_names(opened: Opened) -> Iterator[Fault]:
 def check_class(opened: Opened) -> Iterator[Fault]:
     """Only a final checkpoint is promoted, and only one is the promoted base of another run.
 
-    The checkpoint of a run that was stopped by its deadline or a signal may be signed as
+    The checkpoint of a run that was stopped by its deadline or a signal, or that failed, may be signed as
     `intermediate`. A run can resume from it (`tuneguard run --resume`); a promotion refuses it.
     """
     if not isinstance(opened.body, Provenance) or opened.question.expectation.purpose not in (

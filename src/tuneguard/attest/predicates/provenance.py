@@ -125,13 +125,22 @@ class Output(JsonStruct, frozen=True, kw_only=True):
     ]
 
 
+class Ended(JsonStruct, frozen=True, kw_only=True):
+    """How a training ended that did not end well."""
+
+    exit_code: Annotated[int | None, about("Absent where a signal ended it.")] = None
+    signal: Annotated[Count | None, about("The signal that ended it.")] = None
+    stopped: Annotated[Text | None, about("Who ended it from outside: deadline or interrupt.")] = None
+    note: Annotated[Text | None, about("What explains it: out of memory, for one.")] = None
+
+
 class Chosen(JsonStruct, frozen=True, kw_only=True):
     """What the person chose."""
 
     model: Text
     run: Text
-    kind: Annotated[Class, about("intermediate: stopped by deadline or signal; never promoted.")] = field(
-        name="class"
+    kind: Annotated[Class, about("intermediate: of a run that was stopped or failed; never promoted.")] = (
+        field(name="class")
     )
     command: Annotated[tuple[str, ...], about("As the pipeline file has it, placeholders unfilled.")]
     env: Annotated[dict[Text, str], about("What the pipeline file set in the training's environment.")] = (
@@ -164,6 +173,7 @@ class Observed(JsonStruct, frozen=True, kw_only=True):
             "Interpreter, installed distributions by the digest of their RECORD, start-up files, platform."
         ),
     ]
+    ended: Annotated[Ended | None, about("Of class intermediate. Absent in older evidence.")] = None
     output: Annotated[Output | None, about("Absent where the output was hashed as the training left it.")] = (
         None
     )
@@ -266,6 +276,7 @@ class Provenance(JsonStruct, frozen=True):
         relied_on: tuple[Relied, ...] = (),
         comparison: Comparison | None = None,
         output: Output | None = None,
+        ended: Ended | None = None,
         **chosen: Any,
     ) -> Provenance:
         """The provenance of a run with what was `Chosen` for it. The parent is one of its dependencies."""
@@ -279,6 +290,7 @@ class Provenance(JsonStruct, frozen=True):
             relied_on=in_order(relied_on),
             comparison=comparison,
             output=output,
+            ended=ended,
         )
         definition = Definition(
             chosen=Chosen(parent=parent, **chosen),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--run", metavar="ID", help="Give the run this id; without it the time and four hex digits.")
 @click.option("--resume", type=PATH, metavar="DIR", help="Continue from this signed checkpoint.")
 @click.option(
-    "--keep-intermediate", is_flag=True, help="Sign what a stopped run left as an intermediate checkpoint."
+    "--keep-intermediate", is_flag=True, help="Sign what a stopped or failed run left, as intermediate."
 )
 @click.option(
     "--rehearse",
