@@ -39,7 +39,7 @@ from tuneguard.sandbox.variables import Variables  # noqa: TC001 (decode reads t
 
 PIPELINE = "tuneguard.yaml"
 """What the file is called in a project's folder."""
-PLACEHOLDERS = ("code", "config", "data", "base", "checkpoint", "scratch", "run")
+PLACEHOLDERS = ("code", "config", "data", "base", "checkpoint", "scratch", "run", "resume")
 """What ``{…}`` may name in a command."""
 
 _PLACEHOLDER = re.compile(r"\{\{|\{([^{}]*)(\}?)")
@@ -494,12 +494,17 @@ def fill(
 ) -> tuple[str, ...]:
     """A command with its placeholders filled in; what is filled in is not looked at again.
 
-    ``{{`` is a brace; ``}`` is always itself. `python` replaces a first word ``python``.
+    ``{{`` is a brace; ``}`` is always itself. `python` replaces a first word ``python``. An argument with
+    ``{resume}`` is left out where that has no value.
 
     Raises:
         KeyError: a placeholder has no value: a bug of ours, for the file's were checked.
     """
-    filled = tuple(_PLACEHOLDER.sub(lambda found: _filled(found, values), part) for part in command)
+    filled = tuple(
+        _PLACEHOLDER.sub(lambda found: _filled(found, values), part)
+        for part in command
+        if "resume" in values or "resume" not in _named(part)
+    )
     if python is not None and command and command[0] == "python":
         return (python, *filled[1:])
     return filled

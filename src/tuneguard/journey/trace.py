@@ -106,7 +106,9 @@ def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[G
 def _began_from(body: Provenance) -> Iterator[str]:
     """The trees of its base and of the run that it resumed."""
     for each in (body.base, *body.definition.of_role("parent")):
-        if "dirHash" in each.digest:
+        if each.annotations.part is not None:
+            yield each.annotations.part.of.dir_hash
+        elif "dirHash" in each.digest:
             yield each.digest["dirHash"]
 
 

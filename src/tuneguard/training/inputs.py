@@ -18,6 +18,7 @@ from tuneguard.artifact import snapshot
 from tuneguard.artifact.tree import reported_together
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import provenance, verdict
+from tuneguard.attest.statement import TreeSet
 from tuneguard.display import counted, short, shown, signer_named, size
 from tuneguard.errors import Refused
 from tuneguard.gates import engine as gates
@@ -31,6 +32,7 @@ from tuneguard.spec import Place
 from tuneguard.training import apart
 from tuneguard.training.input import Input
 from tuneguard.trust.policy import Promoted
+from tuneguard.trust.subset import verify_part
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -357,10 +359,21 @@ def _against_parent(
         yield gates.fault(lineage.GATE, message)
 
 
+def _run_of(source: Path) -> tuple[Path, str]:
+    """The folder beside which evidence lies, `source` or one around it, and the path of `source` in it."""
+    source = source.absolute()
+    for folder in (source, *source.parents):
+        if folder.name and os.path.lexists(evidence.folder_of(folder)):
+            return folder, "" if folder == source else source.relative_to(folder).as_posix()
+    return source, ""
+
+
 def _resumed(
     source: Path, target: Path, known: apart.Measure | None, project: Project, *same: Input
 ) -> Input:
     """An earlier checkpoint: only one that the builder signed for the run it names, scanned clean.
+
+    It is the run's whole output, or a folder in it, which the run's signed list of files holds.
 
     What was wrong with that run is wrong with this one too, whose provenance does not repeat it: so
     it must have kept what the policy wants of a run, on the `same` data and base as this one.
@@ -368,9 +381,13 @@ def _resumed(
     faults: list[Finding] = []
     with reported_together(faults, str(source)):
         taken = _taken(source, target, project, faults)
-        pieces = evidence.read(evidence.folder_of(source))
+        run, path = _run_of(source)
+        pieces = evidence.read(evidence.folder_of(run))
         expectation = Expectation(purpose="resume", now=project.now, model=project.pipeline.name)
-        seen = verify(taken.manifest, pieces, project.policy, expectation, faults)
+        if path:
+            seen = verify_part(taken.manifest, path, pieces, project.policy, expectation, faults)
+        else:
+            seen = verify(taken.manifest, pieces, project.policy, expectation, faults)
         if not seen.passed:
             raise Refused(
                 "the checkpoint to resume from is not what the builder signed",
@@ -392,9 +409,16 @@ def _resumed(
             help="resume with the same data and base; or begin a new run from a sealed base",
             findings=tuple(finding for found in against.values() for finding in found),
         )
-    project.reporter.emit("Verified", f"resumes from run {parent}", f"tree {short(taken.manifest.digest)}")
+    within = f", {files.printable(path)}" if path else ""
+    project.reporter.emit(
+        "Verified", f"resumes from run {parent}{within}", f"tree {short(taken.manifest.digest)}"
+    )
     dependency = provenance.Dependency.of(
-        role="parent", name=parent, version=None, digest={"dirHash": taken.manifest.digest}
+        role="parent",
+        name=parent,
+        version=None,
+        digest={"dirHash": taken.manifest.digest},
+        part=provenance.Part(path, TreeSet(seen.digest)) if path else None,
     )
     return Input(
         role="resume",

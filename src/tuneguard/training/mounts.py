@@ -33,6 +33,7 @@ def values(prepared: Prepared) -> dict[str, str]:
     """What each placeholder of a command stands for, inside."""
     by_role = {item.role: item for item in prepared.inputs}
     config = by_role["config"]
+    resumed = {"resume": by_role["resume"].inside} if "resume" in by_role else {}
     return {
         "code": by_role["code"].inside,
         "config": f"{config.inside}/{config.dependency.name}",
@@ -41,12 +42,13 @@ def values(prepared: Prepared) -> dict[str, str]:
         "checkpoint": CHECKPOINT,
         "scratch": SCRATCH,
         "run": prepared.claimed.run,
+        **resumed,
     }
 
 
 def variables(prepared: Prepared, project: Project) -> dict[str, str]:
-    """``TUNEGUARD_…`` for each placeholder, and for the checkpoint that is resumed from, where one is."""
-    told = values(prepared) | {item.role: item.inside for item in prepared.inputs if item.role == "resume"}
+    """``TUNEGUARD_…`` for each placeholder that has a value."""
+    told = values(prepared)
     if project.pipeline.train.config is None:
         del told["config"]
     return {PREFIX + name.upper(): value for name, value in told.items()}

@@ -28,6 +28,13 @@ OLD_BUILD_TYPE = "https://tuneguard.dev/buildtypes/train/v1"
 Class = Literal["final", "intermediate"]
 
 
+class Part(JsonStruct, frozen=True):
+    """Which part of a run's output was resumed from."""
+
+    path: Annotated[Text, about("The folder in the run's output.")]
+    of: Annotated[TreeSet, about("The tree of the whole run, which its signature and provenance are about.")]
+
+
 class Annotations(JsonStruct, frozen=True):
     """What a dependency was to the run."""
 
@@ -43,6 +50,10 @@ class Annotations(JsonStruct, frozen=True):
     verdict: Annotated[
         Sha256 | None,
         about("Of a base that is a promoted model: SHA-256 of its verdict's bundle. The version is its run."),
+    ] = None
+    part: Annotated[
+        Part | None,
+        about("Of a parent that is a part of a run's output: which. The dependency's digest is the part's."),
     ] = None
 
 
@@ -63,9 +74,10 @@ class Dependency(JsonStruct, frozen=True):
         *,
         weight: float | None = None,
         verdict: str | None = None,
+        part: Part | None = None,
     ) -> Dependency:
         """A dependency in its role: data, base, code, config or parent."""
-        return cls(name, digest, Annotations(role, version, weight, verdict))
+        return cls(name, digest, Annotations(role, version, weight, verdict, part))
 
     @property
     def role(self) -> str:

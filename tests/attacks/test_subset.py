@@ -1,0 +1,195 @@
+"""A folder of a signed run is resumed from where it is what the run signed; no other file comes in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import TRAIN, ProjectFolder, fresh_copy, grown
+from steps import Promotion
+
+from tuneguard.artifact.digest import hash_tree
+from tuneguard.attest import evidence
+from tuneguard.attest.predicates import provenance
+from tuneguard.attest.statement import Statement
+from tuneguard.signing.bundle import read_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.sandbox
+
+STEPS = """\
+import os, pathlib, shutil, sys
+base, checkpoint = map(pathlib.Path, sys.argv[3:5])
+for number, name in ((10, "checkpoint-10"), (20, "checkpoint-20"), (2, "checkpoint-2")):
+    (checkpoint / name).mkdir()
+    for path in base.iterdir():
+        shutil.copyfile(path, checkpoint / name / path.name)
+    (checkpoint / name / "trainer_state.json").write_text('{"step": %d, "run": "%s"}' % (number, sys.argv[6]))
+for path in base.iterdir():
+    shutil.copy(path, checkpoint / path.name)
+"""
+RESUMES = """\
+import json, os, pathlib, shutil, sys
+base, checkpoint = map(pathlib.Path, sys.argv[3:5])
+resume = pathlib.Path(os.environ["TUNEGUARD_RESUME"])
+assert sys.argv[7] == f"--from={resume}", sys.argv
+step = json.loads((resume / "trainer_state.json").read_text())["step"]
+print("resumes at", step, sorted(os.listdir(resume)))
+for path in base.iterdir():
+    shutil.copy(path, checkpoint / path.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def made_steps(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Run 042 with three checkpoints, and 041, which failed and was kept; now the training resumes."""
+
+    def grow(project: ProjectFolder) -> None:
+        project.write("code/train.py", STEPS + "sys.exit(7)\n")
+        assert project("run", "--run", "041", "--keep-intermediate") == 0
+        project.write("code/train.py", STEPS)
+        pipeline = (project.path / "tuneguard.yaml").read_text()
+        project.write("tuneguard.yaml", pipeline.replace('"{run}"]', '"{run}", "--from={resume}"]'))
+        assert project("run", "--run", "042") == 0
+        project.write("code/train.py", RESUMES)
+
+    return grown(made, tmp_path_factory, grow)
+
+
+@pytest.fixture
+def steps(made_steps: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFolder:
+    return fresh_copy(made_steps, tmp_path, monkeypatch)
+
+
+def provenance_of(project: ProjectFolder, run: str) -> provenance.Provenance:
+    for piece in evidence.read(project.path / f"runs/{run}.evidence"):
+        if piece.kind == "provenance":
+            payload = read_bundle(piece.data, piece.name).payload
+            return provenance.PREDICATE.read(Statement.decode(payload, piece.name), piece.name)
+    raise AssertionError("no provenance")
+
+
+def test_a_run_resumes_from_a_checkpoint_in_another_runs_output(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert steps("run", "--run", "043", "--resume", "runs/042/checkpoint-20") == 0
+    said = capfd.readouterr().out
+
+    assert "resumes at 20 ['config.json', 'model.safetensors', 'trainer_state.json']" in said
+    body = provenance_of(steps, "043")
+    [parent] = body.definition.of_role("parent")
+    assert (body.chosen.kind, body.chosen.parent) == ("final", "042")
+    assert parent.digest == {"dirHash": hash_tree(steps.path / "runs/042/checkpoint-20").digest}
+    assert parent.annotations.part is not None
+    assert parent.annotations.part.path == "checkpoint-20"
+    assert parent.annotations.part.of.dir_hash == hash_tree(steps.path / "runs/042").digest
+    expected = ("--for", "promote", "--model", "support-llama", "--run", "043")
+    assert steps("verify", "runs/043", *expected) == 0
+    assert steps("trace", "runs/043") == 0
+    assert "run 042, final" in capfd.readouterr().out
+
+
+def test_a_run_resumes_from_a_checkpoint_of_a_run_that_failed_and_without_its_optimizer(
+    steps: ProjectFolder,
+) -> None:
+    (steps.path / "runs/041/checkpoint-20/config.json").unlink()
+
+    assert steps("run", "--run", "043", "--resume", "runs/041/checkpoint-20") == 0
+    assert provenance_of(steps, "043").chosen.parent == "041"
+
+
+def test_without_resume_the_argument_is_left_out(steps: ProjectFolder) -> None:
+    steps.write("code/train.py", TRAIN + "assert len(sys.argv) == 7, sys.argv\n")
+
+    assert steps("run", "--run", "043") == 0
+
+
+def change_a_byte(folder: Path) -> None:
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(data)
+
+
+def recombine(folder: Path) -> None:
+    shutil.copy(folder.parent / "checkpoint-10" / "trainer_state.json", folder / "trainer_state.json")
+
+
+ATTACKS: dict[str, tuple[Callable[[Path], object], tuple[str, str]]] = {
+    "a byte changed": (change_a_byte, ("V07", "model.safetensors")),
+    "a file added": (lambda folder: (folder / "more.json").write_text("{}"), ("V09", "more.json")),
+    "a file renamed": (
+        lambda folder: (folder / "config.json").rename(folder / "generation_config.json"),
+        ("V09", "generation_config.json"),
+    ),
+    "a file of another folder of the run": (
+        lambda folder: shutil.copy(folder.parent / "config.json", folder / "other.json"),
+        ("V09", "other.json"),
+    ),
+    "recombined from two checkpoints": (recombine, ("V07", "trainer_state.json")),
+    "a checkpoint put inside": (
+        lambda folder: shutil.copytree(folder.parent / "checkpoint-10", folder / "checkpoint-10"),
+        ("V09", "checkpoint-10/config.json"),
+    ),
+    "a link": (lambda folder: (folder / "link").symlink_to("config.json"), ("T-SYMLINK", "link")),
+    "an empty folder": (lambda folder: (folder / "empty").mkdir(), ("T-EMPTY-DIR", "empty")),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_resuming_from_a_folder_that_is_no_subset_of_the_run(
+    steps: ProjectFolder, attack: str
+) -> None:
+    act, found = ATTACKS[attack]
+    act(steps.path / "runs/042/checkpoint-20")
+    out = ("--json", "--output", "result.json")
+
+    assert steps("train", "--run", "043", "--resume", "runs/042/checkpoint-20", *out) == 1
+    findings = json.loads((steps.path / "result.json").read_text())["findings"]
+    assert found in {(each["rule"], each["location"]["path"]) for each in findings}
+    assert not (steps.path / "runs/043.evidence").exists()
+
+
+def test_attack_another_checkpoint_in_the_place_of_the_one_that_is_named(steps: ProjectFolder) -> None:
+    """The name counts: what was signed as step 10 is not resumed from as step 20."""
+    shutil.rmtree(steps.path / "runs/042/checkpoint-20")
+    shutil.copytree(steps.path / "runs/042/checkpoint-10", steps.path / "runs/042/checkpoint-20")
+
+    assert steps("run", "--run", "043", "--resume", "runs/042/checkpoint-20") == 1
+
+
+def test_attack_a_folder_put_beside_the_checkpoints_of_a_run(steps: ProjectFolder) -> None:
+    shutil.copytree(steps.path / "models/base", steps.path / "runs/042/checkpoint-30")
+    shutil.copytree(steps.path / "runs/042/checkpoint-20", steps.path / "elsewhere")
+
+    assert steps("run", "--run", "043", "--resume", "runs/042/checkpoint-30") == 1
+    assert steps("run", "--run", "044", "--resume", "elsewhere") == 1
+
+
+@pytest.mark.parametrize("role", ["builder", "promoter"])
+def test_attack_a_list_of_files_that_no_provenance_is_about(steps: ProjectFolder, role: str) -> None:
+    """Whoever may sign lists of files signs one of a poisoned tree, and puts it with the run's evidence."""
+    change_a_byte(steps.path / "runs/042/checkpoint-20")
+    signed = ("--evidence", "runs/042.evidence", "--key", f"{role}=keys/support-llama/{role}.key")
+    assert steps("sign", "runs/042", "--role", role, *signed) in (0, 1, 2)
+
+    assert steps("run", "--run", "043", "--resume", "runs/042/checkpoint-20") == 1
+
+
+def test_attack_promoting_a_folder_of_a_run(steps: ProjectFolder, capfd: pytest.CaptureFixture[str]) -> None:
+    """With the run's evidence beside it: no evidence is about this digest."""
+    for run in ("041", "042"):
+        shutil.copytree(steps.path / f"runs/{run}/checkpoint-20", steps.path / f"part-{run}")
+        shutil.copytree(steps.path / f"runs/{run}.evidence", steps.path / f"part-{run}.evidence")
+        promotion = Promotion(steps, run, directory=f"part-{run}")
+        assert promotion.copy() == 0
+        assert promotion.verify() == 1
+        assert promotion.scan() == 0
+        promotion.evaluate()
+        assert promotion.decide() == 1
+        assert promotion.push() == 1
+        assert "no passed verdict counts" in "".join(capfd.readouterr())
