@@ -173,7 +173,7 @@ def test_every_fault_is_reported_with_its_place_and_the_nearest_known_name():
         ("{run{data}", "has a brace that opens nothing: `{run`"),
     ],
 )
-def test_placeholders_are_exactly_those_seven(argument, what):
+def test_placeholders_are_exactly_those_eight(argument, what):
     text = SMALL.replace("{code}/train.py", argument)
 
     assert faults(text)[0][:2] == ("tuneguard.yaml:8:21", f"an item of `command` {what}")
@@ -236,6 +236,14 @@ def test_filling_never_looks_at_what_it_filled_in(pieces):
     filled = spec.fill(("".join(pieces),), values)
 
     assert filled == ("".join(meant.get(piece, piece) for piece in pieces),)
+
+
+def test_an_argument_with_resume_is_left_out_where_nothing_is_resumed():
+    command = ("{code}/train.py", "--from={resume}", "{{resume}", "--out={checkpoint}")
+    values = {"code": "/c", "checkpoint": "/o"}
+
+    assert spec.fill(command, values) == ("/c/train.py", "{resume}", "--out=/o")
+    assert spec.fill(command, {**values, "resume": "/r"})[1] == "--from=/r"
 
 
 def test_code_with_braces_is_written_with_the_opening_ones_doubled():
