@@ -52,7 +52,7 @@ def verify_part(
 
 
 def _signed(question: Question, pieces: Sequence[Piece]) -> Iterator[Manifest]:
-    """The lists of files under signatures of those who may sign the model, each tree once."""
+    """The lists of files under signatures by those whom a role lets sign them, each tree once."""
     met = set()
     for piece in pieces:
         try:
