@@ -180,11 +180,19 @@ SCAN_SETTINGS_BYTES = MIB
 SCAN_SETTINGS_VALUES = 200_000
 """Values of a YAML document, those that an alias repeats counted each time."""
 SCAN_EVENTS_BYTES = 256 * MIB
-"""Bytes of a file of TensorBoard or W&B: ten seconds of checksums."""
+"""Bytes of a file of TensorBoard or W&B: half a minute of checksums."""
 SCAN_EVENTS = 2_000_000
 """Records of such a file: a scalar each second makes 600,000 in a week."""
 NUMPY_HEADER = 64 * KIB
 """Bytes of the header of a NumPy array. NumPy itself reads 10,000 of a file that it does not trust."""
+ONNX_FIELDS = 5_000_000
+"""Fields of an ONNX model: half a minute of walking. A large language model in one graph has 200,000."""
+ONNX_DEPTH = 16
+"""Graphs of an ONNX model in the attributes of each other's nodes."""
+ONNX_NAME = 64 * KIB
+"""Bytes of the name of an operator, or of a file that numbers lie in."""
+ONNX_HOPS = 1_000_000
+"""Fields that are walked to know whether any file is an ONNX model as well: three seconds. More are a yes."""
 GGUF_ENTRIES = 100_000
 """Settings, and tensors, of a GGUF file. The largest models have some thousand tensors."""
 GGUF_ITEMS = 5_000_000

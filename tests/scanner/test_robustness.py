@@ -14,7 +14,7 @@ from tuneguard.formats.reader import Reader
 from tuneguard.scanner.examine import examine
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context
-from world import arrays, frames, zips
+from world import arrays, frames, graphs, zips
 from world import pickles as p
 from world.zips import torch_zip
 
@@ -40,6 +40,7 @@ SEEDS += [
     ("a.npy", arrays.npy(b"\0" * 24, "[('a', '<f4'), ('b', '|u1', (2,)), ('', '|V2')]", "(3,)")),
     ("a.npz", zips.archive(zips.Member("a.npy", arrays.npy(b"\0" * 24), method=8))),
     ("m.gguf", arrays.gguf({"tokenizer.chat_template": "{{ x }}", "a": 1, "b": ["c"]}, {"t": b"\0" * 32})),
+    ("m.onnx", graphs.model(graphs.graph(graphs.node(b"If", graphs.attribute(b"g", 6, graphs.graph()))))),
     ("run-1.wandb", frames.run(frames.field(1, 1) + frames.field(2, frames.field(1, b"")))),
 ]
 EDIT = st.tuples(st.integers(0, 1 << 20), st.binary(max_size=6), st.integers(0, 12))

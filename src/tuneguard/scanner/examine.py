@@ -12,7 +12,7 @@ from tuneguard.formats.distributed import Archives, Shard
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
 from tuneguard.formats.reader import Reader
 from tuneguard.scanner import readings
-from tuneguard.scanner.identify import HEAD, UBJSON, UNNAMED, Identified, Kind, identify
+from tuneguard.scanner.identify import HEAD, ONNX_NUMBERS, UBJSON, UNNAMED, Identified, Kind, identify
 from tuneguard.scanner.readers import READERS
 from tuneguard.scanner.report import Report
 from tuneguard.scanner.rule import Context, Rule, rules_for
@@ -157,7 +157,10 @@ class _Look:
             self._report.merge(guess)
 
 
-_INSTEAD = {UBJSON: 'save the model as JSON, save_model("model.json")'}
+_INSTEAD = {
+    UBJSON: 'save the model as JSON, save_model("model.json")',
+    ONNX_NUMBERS: "export the model in one file, external_data=False",
+}
 """What to do about a kind that is not read, where its framework has a form that is."""
 
 

@@ -200,7 +200,7 @@ def _judged(value: str | None, use: _Use | None, key: str, context: Context) -> 
         if _NO_PATHS.fullmatch(key) or _LEAVES.fullmatch(value) is None:
             return None
         return f"names {shown(value)}, which leads out of the folder", True
-    return _opened(value, context)
+    return opened(value, context)
 
 
 def _is_bound(value: str, context: Context) -> bool:
@@ -219,7 +219,8 @@ def _loaded(value: str) -> tuple[str, bool]:
     return f"loads {shown(value)}, and nothing fixes which bytes that is", True
 
 
-def _opened(value: str, context: Context) -> tuple[str, bool] | None:
+def opened(value: str, context: Context) -> tuple[str, bool] | None:
+    """What to say of a value that is opened as a file, and whether it refuses; None if it is in the tree."""
     if not _is_plain(value):
         return f"opens {shown(value)}, which is no plain path within the folder", True
     if context.tree is None:

@@ -14,6 +14,7 @@ from tuneguard.formats import (
     image,
     log,
     numpy_array,
+    onnx,
     pickle_file,
     safetensors,
     sentencepiece,
@@ -52,6 +53,7 @@ class Kind(StrEnum):
     WANDB = "the file of a W&B run"
     NUMPY = "a NumPy array"
     GGUF = "GGUF"
+    ONNX = "ONNX"
     TOKENIZER = "a SentencePiece model"
     PNG = "a PNG picture"
     JPEG = "a JPEG picture"
@@ -72,6 +74,7 @@ class Identified(Fact, frozen=True, eq=False):
 
 UNNAMED = "text"
 """What is reported of text whose name does not show its use."""
+ONNX_NUMBERS = "a file of numbers beside an ONNX model"
 UBJSON = "UBJSON of XGBoost"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How HDF5 begins."""
@@ -157,6 +160,8 @@ def identify(head: bytes, size: int, name: str) -> Identified:
         return Identified(kind, name, UNNAMED if kind is Kind.UNKNOWN else "")
     if pickle_file.probe(head, size):
         return Identified(Kind.PICKLE, name)
+    if lower.endswith((".onnx.data", ".onnx_data")):
+        return Identified(Kind.OTHER, name, ONNX_NUMBERS)
     return Identified(Kind.UNKNOWN, name)
 
 
@@ -177,6 +182,8 @@ def _by_mark(head: bytes, size: int) -> tuple[Kind, str] | None:
         return Kind.TOKENIZER, ""
     if tensorboard.looks_like(head, size):
         return Kind.EVENTS, ""
+    if onnx.looks_like(head, size):
+        return Kind.ONNX, ""
     return None
 
 
@@ -210,6 +217,7 @@ EXPECTED: dict[str, frozenset[Kind]] = {
     ".npz": frozenset({Kind.ZIP}),
     ".npy": frozenset({Kind.NUMPY}),
     ".gguf": frozenset({Kind.GGUF}),
+    ".onnx": frozenset({Kind.ONNX}),
     ".model": frozenset({Kind.TOKENIZER, Kind.ZIP}),
     ".png": frozenset({Kind.PNG}),
     ".jpg": frozenset({Kind.JPEG}),

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneguard.formats import packed, pickle_file, tar
+from tuneguard.formats import onnx, packed, pickle_file, tar
 from tuneguard.formats import zip as zipped
 from tuneguard.formats.facts import TwoReadings
 from tuneguard.scanner.identify import HDF5, Identified, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tuneguard.formats.reader import Reader
 
@@ -29,15 +29,18 @@ def by_head(head: bytes, reader: Reader, known: Identified) -> Iterator[TwoReadi
     """Second readings of what `reader` is to read, which begins with `head` and is taken for `known`."""
     if known.kind in _NEVER_READ:
         return
+    bytes_at = _look(head, reader)
     if tar.looks_like(head):
         yield _also(known, "a tar archive", 0)
     if known.kind is not Kind.PICKLE and pickle_file.probe(head, reader.size):
         yield _also(known, "a pickle", 0)
     if packed.looks_like(head):
         yield _also(known, "packed for a loader", 0)
+    if known.kind is not Kind.ONNX and onnx.parses(reader.size, bytes_at):
+        yield _also(known, "ONNX", 0)
     at = 512
     while at < reader.size:
-        if _bytes_at(at, head, reader) == HDF5:
+        if bytes_at(at, len(HDF5)) == HDF5:
             yield _also(known, "HDF5", at)
         at *= 2
 
@@ -50,10 +53,15 @@ def by_tail(reader: Reader, known: Identified) -> Iterator[TwoReadings]:
             yield _also(known, "a zip archive", at)
 
 
-def _bytes_at(at: int, head: bytes, reader: Reader) -> bytes:
-    if at + len(HDF5) <= len(head):
-        return head[at : at + len(HDF5)]
-    return reader.look(at, len(HDF5)) if reader.can_look else b""
+def _look(head: bytes, reader: Reader) -> Callable[[int, int], bytes]:
+    """At most so many bytes at a place; none where only what has passed can be seen."""
+
+    def bytes_at(at: int, amount: int) -> bytes:
+        if at + amount <= len(head) or len(head) == reader.size:
+            return head[at : at + amount]
+        return reader.look(at, min(amount, reader.size - at)) if reader.can_look else b""
+
+    return bytes_at
 
 
 def _also(known: Identified, what: str, offset: int) -> TwoReadings:

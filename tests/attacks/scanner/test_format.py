@@ -8,8 +8,8 @@ from tuneguard.findings import Verdict
 from tuneguard.scanner.engine import scan_paths, scan_tree
 from tuneguard.scanner.identify import Kind
 from tuneguard.scanner.kinds import _NAMES, _UNNAMED, FORMATS
+from world import graphs, zips
 from world import pickles as p
-from world import zips
 from world.arrays import gguf, npy
 from world.frames import VERSION, field, run
 
@@ -21,6 +21,7 @@ FILES = {
     "safetensors": ("m.safetensors", SAFETENSORS),
     "torch": ("optimizer.pt", TORCH),
     "gguf": ("m.gguf", gguf({"a": 1})),
+    "onnx": ("m.onnx", graphs.model()),
     "numpy": ("a.npy", ARRAY),
     "json": ("config.json", b"{}"),
     "tokenizer": ("merges.txt", b"a b\n"),

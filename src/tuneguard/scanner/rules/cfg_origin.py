@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING
 
 from tuneguard.findings import Location, Severity
 from tuneguard.formats.json_document import Object
-from tuneguard.scanner.followed import followed
+from tuneguard.formats.onnx import External
+from tuneguard.scanner.followed import followed, opened
 from tuneguard.scanner.rule import Context, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _check(fact: Object, context: Context) -> Iterator[tuple[str, Location]]:
+def _check(fact: Object | External, context: Context) -> Iterator[tuple[str, Location]]:
+    if isinstance(fact, External):
+        said = opened(fact.location, context)
+        if said is not None and not said[1]:
+            yield f"a tensor {said[0]}", context.at()
+        return
     for found in followed(fact, context):
         if not found.refuses:
             yield found.message, context.at(line=fact.line_of(found.key))
@@ -32,7 +38,7 @@ RULE = Rule(
     id="TG-CFG-ORIGIN",
     severity=Severity.LOW,
     title="a configuration names what was not looked at",
-    looks_at=(Object,),
+    looks_at=(Object, External),
     check=_check,
     why="it is no part of the tree, so no evidence covers it",
     fix="see whether the name is the one that you expect",
