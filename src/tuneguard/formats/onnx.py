@@ -275,7 +275,7 @@ class _Model:
                     texts[each] = _text(text)
                 if texts[_KEY] not in _KEYS:  # some readers set any of these on an object of theirs
                     raise NotUnderstood(
-                        f"is {_WHAT} with the unknown key {printable(texts[_KEY])} of numbers"
+                        f"is {_WHAT} with the unknown key {printable(texts[_KEY][:80])} of numbers"
                     )
                 if texts[_KEY] == "location":
                     locations += 1
