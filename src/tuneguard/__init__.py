@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.rehearse import rehearse
     from tuneguard.journey.renew import renew
     from tuneguard.journey.run import run
+    from tuneguard.journey.runs import logs, runs
     from tuneguard.journey.scan import scan
     from tuneguard.journey.seal import seal
     from tuneguard.journey.sign import sign
@@ -104,6 +105,7 @@ __all__ = [
     "keygen",
     "ledger_list",
     "ledger_verify",
+    "logs",
     "policy_check",
     "policy_explain",
     "policy_migrate",
@@ -119,6 +121,7 @@ __all__ = [
     "rehearse",
     "renew",
     "run",
+    "runs",
     "scan",
     "seal",
     "sign",
@@ -151,6 +154,8 @@ _WHERE = {
     "scan": "tuneguard.journey.scan:scan",
     "evaluate": "tuneguard.journey.evaluate:evaluate",
     "run": "tuneguard.journey.run:run",
+    "runs": "tuneguard.journey.runs:runs",
+    "logs": "tuneguard.journey.runs:logs",
     "decide": "tuneguard.journey.decide:decide",
     "promote": "tuneguard.journey.promote:promote",
     "push": "tuneguard.journey.push:push",

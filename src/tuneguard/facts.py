@@ -189,6 +189,40 @@ class RehearseFacts(Facts, frozen=True, kw_only=True):
     size: int
 
 
+class RunFacts(Facts, frozen=True, kw_only=True):
+    """One run of ``runs``.
+
+    ``state`` is preparing, running, signed, stopped, failed, unsigned, refused or killed. ``loss`` is the
+    newest; one that JSON cannot write is a text. ``exit`` and ``signal`` are how it ended.
+    """
+
+    run: str
+    model: str
+    state: str
+    kind: str | None = field(name="class", default=None)
+    started: str | None = None
+    seconds: float | None = None
+    step: int | None = None
+    steps: int | None = None
+    loss: float | str | None = None
+    exit: int | None = None
+    signal: int | None = None
+    tree: str | None = None
+
+
+class RunsFacts(Facts, frozen=True, kw_only=True):
+    """``runs``: every run, the newest last."""
+
+    runs: tuple[RunFacts, ...]
+
+
+class LogsFacts(Facts, frozen=True, kw_only=True):
+    """``logs``: the run, and how many lines of its log were printed."""
+
+    run: str
+    lines: int
+
+
 # --- Verification ----------------------------------------------------------------------------------
 
 Uncounted = tuple[tuple[str, str], ...]
@@ -495,6 +529,7 @@ OF: Mapping[str, tuple[type[Facts], ...]] = {
     "keygen": (KeyFacts,),
     "ledger": (LedgerFacts,),
     "ledger verify": (LedgerVerifyFacts,),
+    "logs": (LogsFacts,),
     "policy check": (PolicyFacts,),
     "policy explain": (PolicyTextFacts,),
     "policy migrate": (MigrateFacts,),
@@ -509,6 +544,7 @@ OF: Mapping[str, tuple[type[Facts], ...]] = {
     "record": (RecordFacts,),
     "renew": (RenewFacts,),
     "run": (TrainFacts, RehearseFacts),
+    "runs": (RunsFacts,),
     "scan": (ScanFacts,),
     "stage": (StageFacts,),
     "seal": (SealFacts,),

@@ -294,6 +294,8 @@ METRICS_AT_ONCE = 1_000
 """Lines that are kept at once after a pause."""
 METRICS_KEPT = 64 * MIB
 """Bytes of the metrics that are kept of one run."""
+METRICS_NEWEST = 64 * KIB
+"""Bytes of them that are read to say how far a run is."""
 EVENT_FILES = 16
 """TensorBoard event files of one run: a training writes one or two."""
 EVENT_DEPTH = 4

@@ -103,7 +103,11 @@ def test_a_killed_supervisor_leaves_the_head_and_the_last_bytes_beside_it(tmp_pa
     transcript.hear(b"0123456789abcdefghijklmnop\n")
 
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert kept == {"train.log": b"0123456789", "train.log.tail": b"\njklmnop"}
+    assert kept == {
+        "train.log": b"0123456789",
+        "train.log.tail": b"\njklmnop",
+        "train.log.end": b"%020d" % 17,
+    }
 
 
 def test_of_a_flood_a_part_is_shown_and_the_rest_is_counted(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneguard import files, paste
+import msgspec
+
+from tuneguard import paste
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import oms, provenance
 from tuneguard.attest.statement import PAYLOAD_TYPE
@@ -16,10 +18,9 @@ from tuneguard.errors import Refused
 from tuneguard.facts import ControlFacts, TrainFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.ledger.entry import Event
-from tuneguard.records import to_json
 from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle
-from tuneguard.training import claims, controls, output
+from tuneguard.training import claims, controls, output, record
 
 if TYPE_CHECKING:
     from tuneguard.engines.engine import EngineType
@@ -43,7 +44,7 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
         )
     oms.refuse_unsignable(manifest)
     body = _provenance(handover, done, engine, project)
-    files.write_replacing(claimed.work / "run.json", to_json(handover.for_people()) + b"\n", mode=0o600)
+    record.write(claimed.work, handover.record, handover.for_people())
     signer = project.signer("builder")
     folder = evidence.folder_of(claimed.checkpoint)
     name = project.pipeline.name
@@ -69,6 +70,8 @@ def attest(handover: Handover, engine: EngineType, project: Project) -> Result[T
         project.ledger.append(
             event=Event.DONE, command="run", run=claimed.run, model=name, tree=manifest.digest, result=kind
         )
+    signed = msgspec.structs.replace(handover.record, kind=kind, tree=manifest.digest)
+    record.write(claimed.work, signed, handover.for_people())
     weak = [control for control in handover.controls if control.state is not ControlState.PROVEN]
     return Result(
         command="train",

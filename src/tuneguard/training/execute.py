@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tuneguard import files, limits, spec
 from tuneguard.artifact import snapshot
 from tuneguard.attest.predicates import provenance
@@ -19,10 +21,11 @@ from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.sandbox.environment import caches, clean_environment
 from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.training import claims, controls, environment, mounts
+from tuneguard.training import claims, controls, environment, mounts, record
 from tuneguard.training.handover import Handover
 from tuneguard.training.inputs import still_the_same
 from tuneguard.training.prepare import bounds_of
+from tuneguard.training.record import Record
 from tuneguard.training.rehearsal import SECONDS, VARIABLE
 from tuneguard.training.relay import METRICS, Relay
 from tuneguard.training.transcript import Transcript
@@ -46,7 +49,20 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         Interrupted: the person stopped it, and it is not to be kept.
     """
     begun = datetime.now(UTC)
+    work = prepared.claimed.work
+    started = Record(run=prepared.claimed.run, model=project.pipeline.name, started=rfc3339(begun))
+    record.write(work, started)
     outcome = _sandboxed(prepared, project)
+    finished = datetime.now(UTC)
+    ended = msgspec.structs.replace(
+        started,
+        finished=rfc3339(finished),
+        seconds=round(outcome.seconds, 1),
+        exit=outcome.code,
+        signal=outcome.signal,
+        stopped=outcome.stopped,
+    )
+    record.write(work, ended)
     still_the_same(prepared.inputs, project)
     kind = _kind(outcome, prepared.claimed, keep_intermediate=keep_intermediate)
     return Handover(
@@ -60,7 +76,8 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         environment=environment.describe(),
         controls=tuple(_controls(outcome, prepared)),
         started=rfc3339(begun),
-        finished=rfc3339(datetime.now(UTC)),
+        finished=rfc3339(finished),
+        record=ended,
         seconds=outcome.seconds,
         ended=None if kind == "final" else _ended(outcome),
         metrics=_metrics(project),

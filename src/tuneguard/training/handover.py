@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency, Ended
     from tuneguard.attest.relied import Relied
     from tuneguard.training.claims import Claimed
+    from tuneguard.training.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Handover:
     ``kind`` is ``final`` or ``intermediate``, and ``ended`` how an intermediate one did. ``claimed`` has the
     identity of the one folder that may be signed. ``dependencies`` are the inputs by digest, ``controls`` the
     isolation controls as they were tried, ``started`` and ``finished`` RFC 3339 times, ``metrics`` whether
-    the training could say numbers while it ran.
+    the training could say numbers while it ran. ``record`` is the run's record, to which class and tree
+    are added.
     """
 
     run: str
@@ -36,19 +38,16 @@ class Handover:
     ended: Ended | None
     unsafe: tuple[str, ...]
     metrics: bool
+    record: Record
 
     def for_people(self) -> dict[str, Any]:
-        """What ``run.json`` keeps; nothing reads it again."""
+        """What ``run.json`` keeps beside the run's record."""
         return {
-            "run": self.run,
-            "class": self.kind,
             "checkpoint": str(self.claimed.checkpoint),
             "inputs": [
                 {"role": each.role, "name": each.name, "version": each.version, "digest": each.digest}
                 for each in self.dependencies
             ],
             "controls": {each.name: {"state": each.state, "how": each.how} for each in self.controls},
-            "started": self.started,
-            "finished": self.finished,
             "unsafe": list(self.unsafe),
         }

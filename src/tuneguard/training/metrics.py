@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Point:
         """The line that is kept. What is no number in JSON is its name as a text."""
         head = {"time": round(self.time, 1), "step": self.step, "steps": self.steps}
         said = {name: value for name, value in head.items() if value is not None}
-        numbers = {name: _written(value) for name, value in self.values.items()}
+        numbers = {name: written(value) for name, value in self.values.items()}
         return json.dumps(said | numbers).encode() + b"\n"
 
 
@@ -88,7 +89,8 @@ def _count(value: object) -> int | None:
     return int(value)
 
 
-def _written(value: float) -> float | str:
+def written(value: float) -> float | str:
+    """A number as JSON can write it: what is none there is its name."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -133,28 +135,40 @@ class Progress:
         return "  ".join(parts)
 
 
-def kept(work: Path) -> Iterator[Point]:
-    """The points that were kept of the run whose folder of the project's state is `work`.
+def kept(work: Path, *, last: int = limits.METRICS_KEPT) -> Iterator[Point]:
+    """The points that were kept of the run whose folder is `work`, of the file's `last` bytes.
 
     Raises:
         CannotLook: they cannot be read.
     """
-    path = work / KEPT
-    if path.is_file():
-        for line in files.read_bounded(path, limits.METRICS_KEPT + limits.METRICS_LINE).splitlines():
-            try:
-                found = json.loads(line)
-                numbers = {name: float(value) for name, value in found.items()}
-            except (ValueError, AttributeError, TypeError):
-                continue  # the line at which the supervisor was killed
-            read = point(numbers, numbers.get("time", 0.0))
-            if read is not None:
-                yield read
+    for line in _last_lines(work / KEPT, last):
+        try:
+            found = json.loads(line)
+            numbers = {name: float(value) for name, value in found.items()}
+        except (ValueError, AttributeError, TypeError):
+            continue  # the line at which the supervisor was killed
+        read = point(numbers, numbers.get("time", 0.0))
+        if read is not None:
+            yield read
+
+
+def _last_lines(path: Path, most: int) -> list[bytes]:
+    """The whole lines in the last bytes of a file of ours; none where it is not there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most))
+            lines = file.read(most).split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise files.cannot_look(error, path) from error
+    return lines[1 if size > most else 0 :]
 
 
 def progress(work: Path) -> Progress:
-    """How far the run is whose folder of the project's state is `work`."""
+    """How far the run is whose folder is `work`, by the newest that was kept."""
     found = Progress()
-    for said in kept(work):
+    for said in kept(work, last=limits.METRICS_NEWEST):
         found.take(said)
     return found

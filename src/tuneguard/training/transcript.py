@@ -57,7 +57,8 @@ class _Log:
     """A file with the first `limits.LOG_HEAD` bytes, and after them the last `limits.LOG_TAIL`.
 
     Each block is written at once, so that a kill loses none. What comes after the head goes round in a
-    second file, ``.tail``, which is put behind it at the end; after a kill it is found as it went round.
+    second file, ``.tail``, which is put behind it at the end; ``.end`` counts it. `training.log_reader` reads
+    all three, also after a kill.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +66,8 @@ class _Log:
         self._tail_path = path.with_name(f"{path.name}.tail")
         self._head = limits.LOG_HEAD
         self._after_head = 0
-        self._tail = -1
+        self._end_path = path.with_name(f"{path.name}.end")
+        self._tail = self._end = -1
         self._file = self._opened(path)
 
     def write(self, data: bytes) -> None:
@@ -82,19 +84,20 @@ class _Log:
             if self._after_head:
                 self._join()
         finally:
-            for descriptor in (self._file, self._tail):
+            for descriptor in (self._file, self._tail, self._end):
                 if descriptor >= 0:
                     os.close(descriptor)
 
     def _go_round(self, data: bytes) -> None:
         if self._tail < 0:
-            self._tail = self._opened(self._tail_path)
+            self._tail, self._end = self._opened(self._tail_path), self._opened(self._end_path)
         self._after_head += len(data)
         kept = data[-limits.LOG_TAIL :]
         at = (self._after_head - len(kept)) % limits.LOG_TAIL
         upwards = limits.LOG_TAIL - at
         self._put(self._tail, kept[:upwards], at)
         self._put(self._tail, kept[upwards:], 0)
+        self._put(self._end, b"%020d" % self._after_head, 0)
 
     def _join(self) -> None:
         try:
@@ -106,6 +109,7 @@ class _Log:
             self._put(self._file, b"\n[%d bytes of output are left out here]\n" % lost)
         oldest = self._after_head % len(held)
         self._put(self._file, held[oldest:] + held[:oldest])
+        self._end_path.unlink()
         self._tail_path.unlink()
 
     def _opened(self, path: Path) -> int:
