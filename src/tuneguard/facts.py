@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import field
 
-from tuneguard.attest.predicates.provenance import Control
+from tuneguard.attest.predicates.provenance import Control, Git
 from tuneguard.display import figure
 from tuneguard.findings import Verdict
 from tuneguard.sandbox.state import ControlState
@@ -317,7 +317,7 @@ class EvaluateFacts(Facts, frozen=True, kw_only=True):
 class Ingredient(Facts, frozen=True, kw_only=True):
     """What a checkpoint was made from. ``listed`` is whether the policy lists it.
 
-    It is None where the policy takes any, and UNSET where no policy was asked.
+    It is None where the policy takes any, and UNSET where no policy was asked. ``git`` is the commit of code.
     """
 
     role: str
@@ -325,6 +325,7 @@ class Ingredient(Facts, frozen=True, kw_only=True):
     version: str | None
     digest: dict[str, str]
     listed: bool | msgspec.UnsetType | None = msgspec.UNSET
+    git: Git | None = None
 
 
 class Lineage(Facts, frozen=True, kw_only=True):

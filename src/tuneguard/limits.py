@@ -62,6 +62,13 @@ SAVED_ENTRIES = 1_000
 """Files of data sets that ``save_to_disk`` left and that are mounted one by one; the folders of further ones
 are read-only."""
 
+GIT_SMALL = 4 * KIB
+"""Bytes of a small file of a git repository, such as HEAD."""
+GIT_ANSWER = 64 * MIB
+"""Bytes of what git lists of one commit: half a million files."""
+GIT_SECONDS = 20
+"""Seconds that git has to list it."""
+
 GENERATIONS = 64
 """Trees that `trace` follows back from a checkpoint to those that it began from."""
 

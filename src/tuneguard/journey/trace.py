@@ -19,6 +19,7 @@ from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.facts import Generation, Happened, TraceFacts
+from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.project import Project
@@ -178,7 +179,9 @@ def _tell(
         for item in (*made.data, made.base, made.code, made.config):
             digest = next(iter(item.digest.values()))
             version = f"@{item.version}" if item.version else ""
-            say("from", f"{item.role:<7}{item.name}{version}  {short(digest)}")
+            git = item.annotations.git
+            more = [] if git is None else [f"{'':<7}{printable(str(git))}"]
+            say("from", f"{item.role:<7}{item.name}{version}  {short(digest)}", *more)
         if made.chosen.parent is not None:
             say("from", f"run    {made.chosen.parent}")
         say(

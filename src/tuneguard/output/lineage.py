@@ -96,6 +96,7 @@ def circumstances(result: Result[Facts]) -> tuple[Row, ...]:
         Row("Builder", lineage.builder),
         Row("Isolation", f"{lineage.isolation}; SLSA build level {level} at most"),
     ]
+    rows += [Row("Commit of the code", str(each.git)) for each in lineage.made_from if each.git is not None]
     if lineage.base_scan:
         said = lineage.base_scan.get("verdict", "unknown")
         rows.append(Row("Base scan", f"{said}, by the run itself before it opened it"))

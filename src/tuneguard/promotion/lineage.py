@@ -40,6 +40,7 @@ def lineage(provenance: Provenance, model: Model | None = None) -> Lineage:
                 version=each.version,
                 digest=dict(each.digest),
                 listed=_listed(each, model),
+                git=each.annotations.git,
             )
             for each in made_from
         ),

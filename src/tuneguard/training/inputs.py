@@ -29,7 +29,7 @@ from tuneguard.project.sealed import remove_seal, verify_sealed
 from tuneguard.scanner import engine
 from tuneguard.scanner.rule import ruleset_digest
 from tuneguard.spec import Place
-from tuneguard.training import apart
+from tuneguard.training import apart, git_source
 from tuneguard.training.input import Input
 from tuneguard.trust.policy import Promoted
 from tuneguard.trust.subset import verify_part
@@ -310,13 +310,15 @@ def _hashed(source: Path, target: Path, role: str, project: Project) -> Input:
     taken = snapshot.take(source, target, reporter=project.reporter)
     allowed = project.policy.models[project.pipeline.name].code
     _check_listed(role, taken.manifest.digest, allowed, source)
+    git = git_source.source_of(source, taken.path, taken.manifest)
     project.reporter.emit(
         "Hashed",
         f"{role}  {counted(len(taken.manifest.files), 'file')}",
         f"tree {short(taken.manifest.digest)}",
+        *([] if git is None else [files.printable(str(git))]),
     )
     dependency = provenance.Dependency.of(
-        role=role, name=source.name, version=None, digest={"dirHash": taken.manifest.digest}
+        role=role, name=source.name, version=None, digest={"dirHash": taken.manifest.digest}, git=git
     )
     return Input(role, taken.path, f"{INSIDE}/{role}", taken.manifest, taken.how, dependency)
 

@@ -17,6 +17,7 @@ from tuneguard import limits
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
 from tuneguard.attest.statement import TREE_DIGEST, TreeSet
+from tuneguard.display import counted
 from tuneguard.sandbox.state import ControlState
 from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times, twice
 
@@ -33,6 +34,29 @@ class Part(JsonStruct, frozen=True):
 
     path: Annotated[Text, about("The folder in the run's output.")]
     of: Annotated[TreeSet, about("The tree of the whole run, which its signature and provenance are about.")]
+
+
+class Git(JsonStruct, frozen=True, kw_only=True):
+    """The commit that code is of, as the builder found it. The code's own digest is what counts."""
+
+    repository: Annotated[
+        Text | None, about("The address of the remote, without user, password and query.")
+    ] = None
+    commit: Annotated[
+        Annotated[str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", max_length=64)], about("HEAD.")
+    ]
+    dirty: Annotated[
+        bool | None,
+        about("Whether a file of the code is not as in the commit. Left out where nobody compared."),
+    ] = None
+    differing: Annotated[Count | None, about("How many files are not as in the commit.")] = None
+
+    def __str__(self) -> str:
+        """For people: ``git 0123456789ab of https://…, clean``."""
+        state = {None: "not compared", False: "clean", True: "dirty"}[self.dirty]
+        if self.differing:
+            state += f": {counted(self.differing, 'file')} not as in the commit"
+        return f"git {self.commit[:12]}{f' of {self.repository}' if self.repository else ''}, {state}"
 
 
 class Annotations(JsonStruct, frozen=True):
@@ -55,6 +79,7 @@ class Annotations(JsonStruct, frozen=True):
         Part | None,
         about("Of a parent that is a part of a run's output: which. The dependency's digest is the part's."),
     ] = None
+    git: Annotated[Git | None, about("Of code in a git repository: the commit.")] = None
 
 
 class Dependency(JsonStruct, frozen=True):
@@ -75,9 +100,10 @@ class Dependency(JsonStruct, frozen=True):
         weight: float | None = None,
         verdict: str | None = None,
         part: Part | None = None,
+        git: Git | None = None,
     ) -> Dependency:
         """A dependency in its role: data, base, code, config or parent."""
-        return cls(name, digest, Annotations(role, version, weight, verdict, part))
+        return cls(name, digest, Annotations(role, version, weight, verdict, part, git))
 
     @property
     def role(self) -> str:
