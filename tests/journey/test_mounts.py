@@ -63,6 +63,7 @@ def test_every_placeholder_is_a_variable_and_caches_lie_in_scratch(project: Proj
         "TUNEGUARD_CODE": "/tuneguard/code",
         "TUNEGUARD_CONFIG": "/tuneguard/config/train-config.yaml",
         "TUNEGUARD_DATA": "/tuneguard/data",
+        "TUNEGUARD_METRICS": "/tuneguard/metrics",
         "TUNEGUARD_RESUME": "/tuneguard/resume",
         "TUNEGUARD_RUN": "042",
         "TUNEGUARD_SCRATCH": "/tuneguard/scratch",
