@@ -7,6 +7,7 @@ are data in ``notes.txt`` and a program in ``setup.py``. Where the two sides dis
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from tuneguard.formats import (
@@ -140,8 +141,15 @@ _PLAIN_ENDS = _words(
 )
 _PLAIN_NAMES = _words(
     "license licence notice readme authors changelog copying citation vocab merges .gitattributes",
-    ".gitignore latest version commit_hash .done _success",
+    ".gitignore latest version commit_hash .done _success projector_config.pbtxt",
 )
+_RECIPE = re.compile(
+    r"(?:.*/)?(?:pyproject\.toml|setup\.cfg|tox\.ini|pytest\.ini|(?:docker-)?compose(?:\..*)?\.ya?ml|"
+    r"(?:\.gitlab-ci|\.travis|\.pre-commit-config|\.drone|appveyor|azure-pipelines|bitbucket-pipelines|"
+    r"action|cloudbuild|taskfile|snapcraft)\.ya?ml)|(?:.*/)?\.(?:github|circleci)/.*",
+    re.IGNORECASE,
+)
+"""Settings by which a program that is called in the folder runs commands: a build, a test, a pipeline."""
 
 
 def identify(head: bytes, size: int, name: str) -> Identified:
@@ -157,6 +165,8 @@ def identify(head: bytes, size: int, name: str) -> Identified:
     end = _end(lower)
     if text.looks_like(head) or (end in _LOG_ENDS and log.looks_like(head)):
         kind = _text_kind(head, size, lower)
+        if kind is not Kind.PICKLE and _RECIPE.fullmatch(name):
+            kind = Kind.SCRIPT
         return Identified(kind, name, UNNAMED if kind is Kind.UNKNOWN else "")
     if pickle_file.probe(head, size):
         return Identified(Kind.PICKLE, name)
@@ -246,6 +256,8 @@ EXPECTED: dict[str, frozenset[Kind]] = {
 
 def expected_kinds(name: str) -> frozenset[Kind] | None:
     """The kinds that a name promises, or None where it promises nothing."""
+    if _RECIPE.fullmatch(name):
+        return frozenset({Kind.SCRIPT})
     lower = name.rsplit("/", 1)[-1].lower()
     if lower.startswith("tokenizer.model."):  # with a version behind, as Mistral names it
         return EXPECTED[".model"]

@@ -197,6 +197,26 @@ def test_attack_text_that_somebody_would_run(scan, name: str) -> None:
     assert scan(name, b"echo tuneguard-inert\n").verdict is not Verdict.PASSED
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pyproject.toml",
+        "sub/setup.cfg",
+        "tox.ini",
+        "pytest.ini",
+        "docker-compose.yml",
+        "Compose.override.YAML",
+        ".github/workflows/ci.yml",
+        ".gitlab-ci.yml",
+        ".pre-commit-config.yaml",
+        "sub/.circleci/config.yml",
+    ],
+)
+def test_attack_settings_by_which_a_program_in_the_folder_runs_commands(scan, name: str) -> None:
+    assert rules_of(scan(name, b"a: echo tuneguard-inert\n")) == {"TG-CODE"}
+    assert "TG-PKL-CALL" in rules_of(scan(name, p.PAYLOAD))
+
+
 def test_text_whose_name_says_nothing_is_told_with_what_to_do(scan) -> None:
     result = scan("Dockerfile", b"FROM scratch\n")
 
@@ -271,7 +291,7 @@ def test_what_training_leaves_behind_passes(scan) -> None:
             "slurm-1.err": b"x\n",
             "metrics.tsv": b"a\tb\n1\t2\n",
             "metrics.csv": b"a,b\n1,2\n",
-            "setup.cfg": b"[a]\nb = 1\n",
+            "a.cfg": b"[a]\nb = 1\n",
             "diff.patch": b"--- a\n+++ b\n",
             "VERSION": b"1\n",
             "README.md": b"---\nlicense: mit\n---\n# Card\n",

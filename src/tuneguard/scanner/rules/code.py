@@ -3,7 +3,9 @@
 Transformers runs a checkpoint's own Python files when `trust_remote_code` is set, Python runs `.pth`
 files of text at start-up when they end in a site folder, and people run scripts. A checkpoint's code
 belongs to the training code, which is hashed and named in the provenance, and not into the checkpoint.
-A notebook is text that a person may run, as the code in a README is, and is no finding.
+Settings by which a build, a test or a pipeline runs commands count as scripts (`pyproject.toml`,
+`docker-compose.yml`, `.github/…`). A notebook is text that a person may run, as the code in a README is, and
+is no finding.
 
 What to do: remove the file, or keep it with the training code.
 """
