@@ -497,6 +497,15 @@ class LedgerVerifyFacts(Facts, frozen=True, kw_only=True):
     summary: str
 
 
+class Derivation(Facts, frozen=True, kw_only=True):
+    """What a sealed tree was made from, as its seal states: the data's name, the inputs, and the code."""
+
+    tree: str
+    name: str
+    version: str
+    made_from: tuple[Ingredient, ...] = field(name="from")
+
+
 class Happened(Facts, frozen=True, kw_only=True):
     """An entry of the ledger about one tree."""
 
@@ -517,6 +526,7 @@ class TraceFacts(Facts, frozen=True, kw_only=True):
     lineage: Lineage | None
     history: tuple[Happened, ...]
     earlier: tuple[Generation, ...] = ()
+    derived: tuple[Derivation, ...] = ()
 
 
 OF: Mapping[str, tuple[type[Facts], ...]] = {

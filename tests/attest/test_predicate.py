@@ -6,10 +6,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tuneguard.attest.predicate import body_of, only_tree, predicates_by_type
-from tuneguard.attest.statement import Resource, Statement, tree_resource
+from tuneguard.attest.predicates import seal
+from tuneguard.attest.statement import Resource, Sha256Set, Statement, TreeSet, tree_resource
 from tuneguard.errors import NotUnderstood
 from world import schema
 from world.altered import altered, places
@@ -73,6 +75,25 @@ def test_what_we_write_is_what_the_schema_describes_and_nothing_else(kind):
     assert schema.faults(described, written) == []
     assert schema.undescribed(described, written) == []
     assert STATEMENTS[kind].predicate_type in described["description"]
+
+
+def test_a_seal_that_states_its_origin_is_as_its_schema_says_and_reads_back():
+    origin = seal.Origin("raw", "2", TreeSet("a" * 64), Sha256Set("b" * 64))
+    derived = seal.Derived((origin,), seal.Transform("clean", {"dirHash": "c" * 64}))
+    signed = seal.Signed(Sha256Set("d" * 64), "key 1234")
+    body = msgspec.structs.replace(BODIES["seal"], derived=derived, signed=signed)
+    statement = seal.PREDICATE.statement("data", body.manifest.digest, body)
+    described = json.loads((SCHEMAS / "seal.schema.json").read_text())
+    written = json.loads(statement.encode())["predicate"]
+
+    assert schema.faults(described, written) == []
+    assert schema.undescribed(described, written) == []
+    assert read(statement) == ("seal", body)
+    for path in places({name: written[name] for name in ("derived", "signed")}):
+        without = altered(statement, path, ...)
+        if isinstance(path[-1], str) and path[-1] != "transform" and len(path) > 1:
+            with pytest.raises(NotUnderstood):
+                read(without)
 
 
 @pytest.mark.parametrize("kind", OUR_SCHEMAS)

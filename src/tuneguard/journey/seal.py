@@ -17,17 +17,19 @@ from tuneguard import files
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
 from tuneguard.attest.predicates import seal as seals
-from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set
+from tuneguard.attest.statement import PAYLOAD_TYPE, Sha256Set, TreeSet
 from tuneguard.dataset import rows as dataset_rows
 from tuneguard.display import counted, rfc3339, short, shown, size
 from tuneguard.errors import Refused, UsageError
 from tuneguard.facts import SealFacts
-from tuneguard.findings import Result, Subject, Verdict
+from tuneguard.findings import Result, Subject, Verdict, judge
 from tuneguard.ledger.entry import Event
-from tuneguard.project import evidence_log, passphrases
+from tuneguard.project import evidence_log, foreign_signature, passphrases
+from tuneguard.project.expected_signer import Signer
 from tuneguard.project.project import Project
-from tuneguard.project.sealed import INSIDE
+from tuneguard.project.sealed import INSIDE, verify_sealed
 from tuneguard.signing.bundle import make_bundle
+from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +55,29 @@ def seal(
     license: str,
     classification: str,
     inside: bool = False,
+    signature: str | Path | None = None,
+    public_key: str | Path | None = None,
+    certificate_root: str | Path | None = None,
+    trusted_root: str | Path | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    derived_from: Sequence[str | Path] = (),
+    transform: str | Path | None = None,
     project: Project | None = None,
 ) -> Result[SealFacts]:
     """Seal `directory` as a `kind` of `KINDS` with the data steward's key.
 
+    Args:
+        signature: a signature over the files by another tool, OMS or cosign's of a ``manifest.json``. It is
+            verified, and the seal records it. Who signed is named as for
+            `tuneguard.journey.verify.verify_foreign`.
+        derived_from: the sealed folders that these files were made from.
+        transform: the code that made them, a folder or a file, whose digest is recorded.
+
     Raises:
         ForbiddenTree: the tree holds what a manifest cannot represent.
-        Refused: an empty tree, or a base with findings.
+        Refused: an empty tree, or a base with findings; a signature that is not over these files by whom was
+            named; or a folder of `derived_from` without a seal that counts.
         NotUnderstood: malformed rows, or a base that the scanner does not understand.
         UsageError: no key, or (inside) one of the three names is taken.
         Refused: the policy at hand is expired, or does not believe the steward's key now.
@@ -77,6 +95,13 @@ def seal(
         manifest = _before(manifest, taken, directory)
     if not manifest.files:
         raise Refused("is empty, and an empty tree proves nothing", where=shown(directory))
+    signed = None
+    if signature is not None:
+        signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
+        signed = _signed(directory, manifest, Path(signature), signer, project)
+    elif any((public_key, certificate_root, trusted_root, identity, issuer)):
+        raise UsageError("who signed is named, and no signature", help="give it too: --signature FILE")
+    derived = _derived(derived_from, transform, project)
     scanned = _scan(directory, manifest, project) if kind == "base" else None
     rows = None
     if kind != "base":
@@ -94,6 +119,8 @@ def seal(
         rows=seals.Rows(rows.count, Sha256Set(rows.digest)) if rows else None,
         created=rfc3339(project.now),
         scan=scanned,
+        signed=signed,
+        derived=derived,
     )
     statement = seals.PREDICATE.statement(name, manifest.digest, body)
     bundle = make_bundle(project.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
@@ -144,6 +171,74 @@ def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
     names = ", ".join(map(files.printable, rows.unread[:5])) + (" …" if len(rows.unread) > 5 else "")
     what = counted(len(rows.unread), "file")
     return (f"no rows counted in {what} that are neither JSONL, CSV, Parquet nor Arrow: {names}",)
+
+
+def _signed(
+    directory: Path, manifest: Manifest, signature: Path, signer: Signer, project: Project
+) -> seals.Signed:
+    """What the seal records of another's signature, once that is found to be over these very files.
+
+    The signature may be one of them: it cannot be over itself.
+    """
+    own = foreign_signature.inside(signature, directory)
+    found, digest = foreign_signature.compare(
+        directory,
+        manifest if own is None else manifest.without((own,)),
+        signature,
+        signer.judge(project.now),
+        reporter=project.reporter,
+    )
+    if judge(found, ()) is Verdict.REFUSED:
+        raise Refused(
+            f"is not as {signer} signed it",
+            where=shown(directory),
+            help="bring the files and the signature in again; nothing was sealed",
+            findings=found,
+        )
+    project.reporter.emit("Intact", f"every file is as {signer} signed it")
+    return seals.Signed(Sha256Set(digest), signer.recorded())
+
+
+def _derived(
+    folders: Sequence[str | Path], transform: str | Path | None, project: Project
+) -> seals.Derived | None:
+    if not folders:
+        if transform is not None:
+            raise UsageError(
+                "what was transformed is not named", help="name the sealed folders: --derived-from DIR"
+            )
+        return None
+    code = None if transform is None else _transform(Path(transform), project)
+    return seals.Derived(tuple(_origin(Path(folder), project) for folder in folders), code)
+
+
+def _origin(folder: Path, project: Project) -> seals.Origin:
+    """A folder by its seal: one that counts for what lies there now.
+
+    Raises:
+        Refused: none does.
+    """
+    manifest = hashing.hash_tree(folder, reporter=project.reporter)
+    wanted = Expectation(purpose="integrity", now=project.now)
+    pieces = evidence.read(evidence.folder_of(folder))
+    seen = verify_sealed(folder, manifest, pieces, project.policy, wanted).verification
+    claim = next((claim for claim in seen.claims if isinstance(claim.body, seals.Seal)), None)
+    if claim is None or seen.findings:
+        raise Refused(
+            "has no seal that counts for what lies there now",
+            where=shown(folder),
+            help="seal it first, or restore the files that were sealed",
+            findings=seen.findings,
+        )
+    body = cast("seals.Seal", claim.body)
+    return seals.Origin(body.name, body.version, TreeSet(body.manifest.digest), Sha256Set(claim.sha256))
+
+
+def _transform(path: Path, project: Project) -> seals.Transform:
+    if path.is_dir():
+        tree = hashing.hash_tree(path, reporter=project.reporter)
+        return seals.Transform(path.absolute().name, {"dirHash": tree.digest})
+    return seals.Transform(path.name, {"sha256": hashing.hash_file(path).sha256})
 
 
 def _scan(directory: Path, manifest: Manifest, project: Project) -> dict[str, Any]:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import limits
+from tuneguard import files, limits
 from tuneguard.artifact import digest as hashing
 from tuneguard.attest import evidence
+from tuneguard.attest.evidence import SEAL_INSIDE, Piece
 from tuneguard.attest.predicates.evaluation import Evaluation
 from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.predicates.seal import Seal
 from tuneguard.display import local_time, short, shown, signer_named
 from tuneguard.errors import CannotLook, UsageError
-from tuneguard.facts import Generation, Happened, TraceFacts
+from tuneguard.facts import Derivation, Generation, Happened, Ingredient, TraceFacts
 from tuneguard.files import printable
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.project import Project
 from tuneguard.promotion.lineage import lineage
 from tuneguard.records import to_json
+from tuneguard.spec import Place
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
@@ -68,6 +72,10 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
         raise CannotLook(f"nothing is known of {short(tree)}", help="look in the project that made it")
     made = next((claim.body for claim in claims if isinstance(claim.body, Provenance)), None)
     _tell(tree, made, claims, entries, project)
+    derived = tuple(_derivations(tree, claims, made, project))
+    for one in derived:
+        named = (f"{each.role:<10}{_of(each)}" for each in one.made_from)
+        project.reporter.emit("derived", f"{one.name}@{one.version}  {short(one.tree)}", *named)
     earlier = tuple(_earlier(tree, made, project))
     for each in earlier:
         project.reporter.emit("earlier", *_generation(each.lineage))
@@ -81,9 +89,50 @@ def trace(subject: str, *, project: Project | None = None) -> Result[TraceFacts]
             lineage=None if made is None else lineage(made),
             history=tuple(map(_happened, entries)),
             earlier=earlier,
+            derived=derived,
         ),
         notes=project.remarks,
     )
+
+
+def _derivations(
+    tree: str, claims: tuple[Claim[JsonStruct], ...], made: Provenance | None, project: Project
+) -> Iterator[Derivation]:
+    """What the tree's own seal, and those of the data that it was trained on, state of preprocessing."""
+    yield from (_derivation(tree, claim.body) for claim in claims if _states(claim))
+    if made is None or not project.in_project:
+        return
+    train = project.pipeline.data.train
+    folders = [
+        project.pipeline.resolve(each.path) for each in ([train] if isinstance(train, Place) else train)
+    ]
+    for data in (each.digest["dirHash"] for each in made.data if "dirHash" in each.digest):
+        seen = (_evidence(folder, data, project) for folder in folders)
+        stated = (claim for one in seen if one is not None for claim in one.claims if _states(claim))
+        yield from (_derivation(data, claim.body) for claim in islice(stated, 1))
+
+
+def _states(claim: Claim[JsonStruct]) -> bool:
+    return isinstance(claim.body, Seal) and claim.body.derived is not None
+
+
+def _derivation(tree: str, body: JsonStruct) -> Derivation:
+    assert isinstance(body, Seal)
+    assert body.derived is not None
+    inputs = [
+        Ingredient(
+            role="input", name=each.name, version=each.version, digest={"dirHash": each.digest.dir_hash}
+        )
+        for each in body.derived.inputs
+    ]
+    if (code := body.derived.transform) is not None:
+        inputs.append(Ingredient(role="transform", name=code.name, version=None, digest=dict(code.digest)))
+    return Derivation(tree=tree, name=body.name, version=body.version, made_from=tuple(inputs))
+
+
+def _of(each: Ingredient) -> str:
+    version = f"@{each.version}" if each.version else ""
+    return f"{each.name}{version}  {short(next(iter(each.digest.values())))}"
 
 
 def _earlier(tree: str, made: Provenance | None, project: Project) -> Iterator[Generation]:
@@ -128,11 +177,7 @@ def _provenance_of(tree: str, project: Project) -> Provenance | None:
 
 def _generation(made: Lineage) -> tuple[str, ...]:
     """An earlier run and what it was made from, on a line each."""
-    inputs = (
-        f"{each.role:<7}{each.name}{f'@{each.version}' if each.version else ''}  "
-        f"{short(next(iter(each.digest.values())))}"
-        for each in made.made_from
-    )
+    inputs = (f"{each.role:<7}{_of(each)}" for each in made.made_from)
     return (f"{made.model}, run {made.run}, {made.kind}", *inputs)
 
 
@@ -161,7 +206,10 @@ def _folder_of(entries: tuple[Entry, ...], project: Project) -> Path | None:
 def _evidence(folder: Path | None, tree: str, project: Project) -> Verification | None:
     if folder is None:
         return None
-    pieces = evidence.read(project.evidence_of(folder))
+    pieces = [*evidence.read(project.evidence_of(folder))]
+    inside = folder / SEAL_INSIDE
+    if inside.is_file() and not inside.is_symlink():
+        pieces.append(Piece(SEAL_INSIDE, files.read_bounded(inside, limits.BUNDLE_BYTES)))
     return verify(tree, pieces, project.policy, Expectation(purpose="integrity", now=project.now))
 
 

@@ -7,33 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import files, limits, paste
+from tuneguard import files, paste
 from tuneguard.artifact import digest as hashing
 from tuneguard.artifact.tree import reported_together
-from tuneguard.attest import evidence, foreign
-from tuneguard.attest.foreign import COSIGN_MANIFEST
+from tuneguard.attest import evidence
 from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.display import counted, local_time, short, shown, signer_named, size
 from tuneguard.errors import UsageError
 from tuneguard.facts import Uncounted, VerifyDataFacts, VerifyFacts, VerifyForeignFacts
 from tuneguard.findings import Finding, Result, Subject, Verdict, judge
 from tuneguard.oci import manifest as oci
-from tuneguard.project import evidence_log
+from tuneguard.project import evidence_log, foreign_signature
 from tuneguard.project.evidence_log import reference
 from tuneguard.project.expected_signer import Signer
 from tuneguard.project.project import Project
 from tuneguard.project.sealed import readable_by_others, verify_sealed
 from tuneguard.promotion.gate_input import LATER
 from tuneguard.sandbox.state import ControlState
-from tuneguard.signing.blob import is_blob_signature, read_blob_signature
-from tuneguard.signing.bundle import read_bundle
 from tuneguard.trust.verify import Expectation, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneguard.artifact.manifest import Manifest
-    from tuneguard.signing.key import PublicKey
     from tuneguard.trust.claims import Claim, Purpose, Verification
     from tuneguard.typed import JsonStruct
 
@@ -205,18 +201,15 @@ def verify_foreign(
     faults: list[Finding] = []
     with reported_together(faults, str(directory)):
         tree = hashing.hash_tree(directory, reporter=project.reporter, faults=faults)
-        data = files.read_named(signature, limits.BUNDLE_BYTES)
-        if is_blob_signature(data):
-            found = _verify_cosign_form(directory, tree, data, signature, manifest, signed_by)
-        else:
-            bundle = read_bundle(data, shown(signature))
-            with (
-                files.directory(directory) as root,
-                foreign.range_hasher(root, tree, project.reporter) as ranges,
-            ):
-                found = foreign.verify_foreign(
-                    tree, bundle, signed_by, allow_ignored, where=shown(signature), hash_ranges=ranges
-                )
+        found, _ = foreign_signature.compare(
+            directory,
+            tree,
+            signature,
+            signed_by,
+            reporter=project.reporter,
+            manifest=manifest,
+            allow_ignored=allow_ignored,
+        )
     found = (*faults, *found)
     refused = judge(found, ()) is Verdict.REFUSED
     if not refused:
@@ -229,29 +222,6 @@ def verify_foreign(
         facts=VerifyForeignFacts(purpose="integrity"),
         notes=() if refused else ("integrity only: the signature names no run, no role and no model",),
     )
-
-
-def _verify_cosign_form(
-    directory: Path,
-    tree: Manifest,
-    data: bytes,
-    signature: Path,
-    manifest: str | Path | None,
-    signed_by: PublicKey | foreign.Vouches,
-) -> tuple[Finding, ...]:
-    """The list is read once: what is compared is what was signed. List and signature may lie in the tree."""
-    listing = directory / COSIGN_MANIFEST if manifest is None else Path(manifest)
-    read = files.read_bounded if manifest is None else files.read_named
-    content = read(listing, limits.MANIFEST_BYTES)
-    inside = {name for path in (listing, signature) if (name := _inside(path, directory)) is not None}
-    signed = read_blob_signature(data, content, shown(signature))
-    return foreign.verify_cosign_form(tree.without(inside), signed, signed_by, where=shown(listing))
-
-
-def _inside(path: Path, directory: Path) -> str | None:
-    """A path below the directory as a manifest has it, or None where it lies elsewhere."""
-    below = os.path.relpath(os.path.realpath(path), os.path.realpath(directory))
-    return None if below.startswith("..") else below
 
 
 @dataclass(frozen=True, slots=True)

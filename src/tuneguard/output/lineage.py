@@ -79,7 +79,7 @@ def stages(result: Result[Facts]) -> tuple[tuple[Box, ...], ...]:
     """The boxes from left to right, those of one stage below each other; none without a lineage."""
     facts = result.facts
     if isinstance(facts, TraceFacts) and facts.lineage is not None:
-        return (*_earlier(facts, facts.lineage), *_made(result, facts, facts.lineage))
+        return (*_derived(facts), *_earlier(facts, facts.lineage), *_made(result, facts, facts.lineage))
     if isinstance(facts, DecideFacts):
         return (*_made(result, facts, facts.lineage), (_attempt(result, facts),), (_registry(result, facts),))
     return ()
@@ -103,6 +103,23 @@ def circumstances(result: Result[Facts]) -> tuple[Row, ...]:
     if lineage.unsafe:
         rows.append(Row("Unsafe", ", ".join(lineage.unsafe)))
     return tuple(rows)
+
+
+def _derived(facts: TraceFacts) -> Iterator[tuple[Box, ...]]:
+    """A stage of what the data were made from, as their seals state."""
+    boxes = tuple(
+        Box(
+            f"{each.role} of {one.name}@{one.version}",
+            each.name if each.version is None else f"{each.name}@{each.version}",
+            State.NONE,
+            "stated by the seal",
+            ":".join(next(iter(each.digest.items()))),
+        )
+        for one in facts.derived
+        for each in one.made_from
+    )
+    if boxes:
+        yield boxes
 
 
 # --- Earlier generations ---------------------------------------------------------------------------

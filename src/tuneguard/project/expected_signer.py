@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneguard import files
+from tuneguard import files, limits
 from tuneguard.display import shown
 from tuneguard.errors import UsageError
 from tuneguard.signing.key import read_public
@@ -77,6 +78,15 @@ class Signer:
             identity=self.identity,
             time_of=None if root is None else keyless.time_of(root),
         )
+
+    def recorded(self) -> str:
+        """The signer as evidence names them: without a path of this machine."""
+        if self.public_key is not None:
+            return f"key {read_public(self.public_key).keyid}"
+        if self.roots is None:
+            return files.printable(f"{self.identity}, vouched for by {self.issuer}")
+        authorities = hashlib.sha256(files.read_named(self.roots, limits.AUTHORITIES_BYTES)).hexdigest()
+        return f"{files.printable(self.identity or 'anybody')}, certified under authorities {authorities}"
 
     def __str__(self) -> str:
         if self.public_key is not None:

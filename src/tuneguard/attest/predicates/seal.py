@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
+from msgspec import Meta
+
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicate import Predicate, only_tree
-from tuneguard.attest.statement import OnlySha256, Statement
+from tuneguard.attest.statement import OnlySha256, OnlyTree, Statement
 from tuneguard.errors import NotUnderstood, TuneguardError
 from tuneguard.files import printable
-from tuneguard.typed import Count, JsonStruct, Text, Time, about, check_times
+from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times
 
 TYPE = "https://tuneguard.dev/seal/v1"
 KIND = "seal"
@@ -26,6 +28,39 @@ class Rows(JsonStruct, frozen=True):
 
     count: Count
     digest: Annotated[OnlySha256, about("SHA-256 of the sorted row hashes, 32 bytes each, as in rows-*.bin.")]
+
+
+class Signed(JsonStruct, frozen=True):
+    """Another's signature over these files, which the steward verified when sealing them."""
+
+    digest: Annotated[OnlySha256, about("SHA-256 of the signature's file.")]
+    signer: Annotated[Text, about("Who was named as its signer: a key by its id, or an identity.")]
+
+
+class Origin(JsonStruct, frozen=True):
+    """A sealed tree that these files were made from."""
+
+    name: Text
+    version: Text
+    digest: OnlyTree
+    seal: Annotated[OnlySha256, about("SHA-256 of the bundle of its seal.")]
+
+
+class Transform(JsonStruct, frozen=True):
+    """The code that made these files."""
+
+    name: Text
+    digest: Annotated[
+        dict[str, Sha256],
+        Meta(min_length=1, description="dirHash of a folder, or sha256 of one file."),
+    ]
+
+
+class Derived(JsonStruct, frozen=True):
+    """What these files were made from, and by which code, as the steward states."""
+
+    inputs: Annotated[tuple[Origin, ...], Meta(min_length=1)]
+    transform: Transform | None = None
 
 
 class Seal(JsonStruct, frozen=True, kw_only=True):
@@ -48,6 +83,9 @@ class Seal(JsonStruct, frozen=True, kw_only=True):
         dict[str, Any] | None,
         about("The steward's own scan of a base model, as the scan predicate holds it."),
     ] = None
+
+    signed: Annotated[Signed | None, about("Absent where no signature was verified.")] = None
+    derived: Annotated[Derived | None, about("Absent where nothing is stated.")] = None
 
     def __post_init__(self) -> None:
         check_times(created=self.created)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command
+from tuneguard.cli.options import EVIDENCE, KEYS, LEDGER, PATH, POLICY, PROJECT, command, signed_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tuneguard.facts import Facts
@@ -40,6 +41,23 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write the seal into DIRECTORY as manifest.json, checksums.sha256 and a bundle.",
 )
+@click.option(
+    "--signature",
+    type=PATH,
+    metavar="FILE",
+    help="Verify this signature by another tool first, and record it: OMS, or cosign's of manifest.json.",
+)
+@signed_by
+@click.option(
+    "--derived-from",
+    type=PATH,
+    multiple=True,
+    metavar="DIR",
+    help="Record this sealed folder as what the files were made from. Repeatable.",
+)
+@click.option(
+    "--transform", type=PATH, metavar="PATH", help="Record the digest of the code that made the files."
+)
 def COMMAND(
     project: Project,
     directory: Path,
@@ -50,6 +68,10 @@ def COMMAND(
     license: str,
     classification: str,
     inside: bool,
+    signature: Path | None,
+    signer: Mapping[str, Any],
+    derived_from: tuple[Path, ...],
+    transform: Path | None,
 ) -> Result[Facts]:
     """Seal DIRECTORY with the data steward's key. A base is scanned first."""
     from tuneguard.journey.seal import seal
@@ -63,5 +85,9 @@ def COMMAND(
         license=license,
         classification=classification,
         inside=inside,
+        signature=signature,
+        derived_from=derived_from,
+        transform=transform,
+        **signer,
         project=project,
     )
