@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tuneguard.journey.doctor import doctor
     from tuneguard.journey.evaluate import evaluate
     from tuneguard.journey.explain import explain
+    from tuneguard.journey.export_metrics import export_metrics
     from tuneguard.journey.init import init
     from tuneguard.journey.keys import keygen, public_key
     from tuneguard.journey.ledgers import entries as ledger_list
@@ -101,6 +102,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "export_metrics",
     "init",
     "keygen",
     "ledger_list",
@@ -156,6 +158,7 @@ _WHERE = {
     "run": "tuneguard.journey.run:run",
     "runs": "tuneguard.journey.runs:runs",
     "logs": "tuneguard.journey.runs:logs",
+    "export_metrics": "tuneguard.journey.export_metrics:export_metrics",
     "decide": "tuneguard.journey.decide:decide",
     "promote": "tuneguard.journey.promote:promote",
     "push": "tuneguard.journey.push:push",

@@ -216,6 +216,15 @@ class RunsFacts(Facts, frozen=True, kw_only=True):
     runs: tuple[RunFacts, ...]
 
 
+class ExportFacts(Facts, frozen=True, kw_only=True):
+    """``export-metrics``: how many numbers were logged, under which run of MLflow's, with which tags."""
+
+    run: str
+    numbers: int
+    mlflow_run: str = field(name="mlflowRun")
+    tags: dict[str, str]
+
+
 class LogsFacts(Facts, frozen=True, kw_only=True):
     """``logs``: the run, and how many lines of its log were printed."""
 
@@ -536,6 +545,7 @@ OF: Mapping[str, tuple[type[Facts], ...]] = {
     "doctor": (DoctorFacts,),
     "evaluate": (EvaluateFacts,),
     "explain": (ExplainFacts,),
+    "export-metrics": (ExportFacts,),
     "init": (InitFacts,),
     "keygen": (KeyFacts,),
     "ledger": (LedgerFacts,),

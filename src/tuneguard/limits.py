@@ -303,6 +303,10 @@ METRICS_KEPT = 64 * MIB
 """Bytes of the metrics that are kept of one run."""
 METRICS_NEWEST = 64 * KIB
 """Bytes of them that are read to say how far a run is."""
+MLFLOW_BATCH = 1_000
+"""Numbers of one call: what MLflow takes at most."""
+MLFLOW_ANSWER = MIB
+"""Bytes of an MLflow server's answer."""
 EVENT_FILES = 16
 """TensorBoard event files of one run: a training writes one or two."""
 EVENT_DEPTH = 4

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
-from tuneguard.artifact import workdir
 from tuneguard.display import duration, local_time, short, shown
 from tuneguard.facts import LogsFacts, RunFacts, RunsFacts
 from tuneguard.findings import Result, Subject, Verdict
@@ -14,7 +13,7 @@ from tuneguard.project.project import Project
 from tuneguard.spec import valid_run_id
 from tuneguard.training import metrics
 from tuneguard.training.log_reader import LOG, LogReader
-from tuneguard.training.record import Record, record_of
+from tuneguard.training.record import Record, is_free, record_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,13 +64,13 @@ def logs(run: str, *, follow: bool = False, project: Project | None = None) -> R
 
 
 def _facts(work: Path) -> RunFacts:
-    free = _is_free(work)  # before the record is read: a run that ends now has written it
+    state = state_of(work)
     record = record_of(work) or Record(run=work.name)
     progress = metrics.progress(work)
     return RunFacts(
         run=files.printable(work.name),
         model=files.printable(record.model),
-        state=_state(record, free=free),
+        state=state,
         kind=record.kind,
         started=record.started,
         seconds=record.seconds,
@@ -82,18 +81,6 @@ def _facts(work: Path) -> RunFacts:
         signal=record.signal,
         tree=record.tree,
     )
-
-
-def _state(record: Record, *, free: bool) -> str:
-    if record.tree is not None:
-        return "signed"
-    if not free:
-        return "preparing" if record.started is None else "running"
-    if record.stopped is not None:
-        return "stopped"
-    if record.finished is None:
-        return "killed" if record.started is not None else "refused"
-    return "unsigned" if record.exit == 0 else "failed"
 
 
 def _parts(facts: RunFacts) -> Iterator[str]:
@@ -121,18 +108,13 @@ def _going_on(work: Path, project: Project) -> Callable[[], bool]:
     """Waits, shows how far the run is, and says whether it goes on."""
 
     def wait() -> bool:
-        if _is_free(work):
+        if is_free(work):
             return False
         project.reporter.status(str(metrics.progress(work)))
         time.sleep(EVERY)
         return True
 
     return wait
-
-
-def _is_free(work: Path) -> bool:
-    with workdir.left_behind(work) as free:
-        return free
 
 
 def _lines(log: LogReader, goes_on: Callable[[], bool]) -> Iterator[bytes]:

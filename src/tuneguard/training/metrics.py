@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from tuneguard import files, limits
 from tuneguard.display import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 CHANNEL, KEPT = "metrics.channel", "metrics.jsonl"
@@ -135,40 +134,51 @@ class Progress:
         return "  ".join(parts)
 
 
-def kept(work: Path, *, last: int = limits.METRICS_KEPT) -> Iterator[Point]:
-    """The points that were kept of the run whose folder is `work`, of the file's `last` bytes.
+class KeptReader:
+    """Reads the points that were kept of a run, also while they are. `work` is the run's folder.
 
-    Raises:
-        CannotLook: they cannot be read.
+    With `last`, only of that many bytes at the end of what is there now.
     """
-    for line in _last_lines(work / KEPT, last):
+
+    def __init__(self, work: Path, last: int | None = None) -> None:
+        self._path = work / KEPT
+        self._at = self._begun = 0 if last is None else max(0, self._size() - last)
+
+    def read(self) -> list[Point]:
+        """The next points, of `limits.OUTPUT_BLOCK` bytes at most; none where no more are there yet.
+
+        Raises:
+            CannotLook: they cannot be read.
+        """
         try:
-            found = json.loads(line)
-            numbers = {name: float(value) for name, value in found.items()}
-        except (ValueError, AttributeError, TypeError):
-            continue  # the line at which the supervisor was killed
-        read = point(numbers, numbers.get("time", 0.0))
-        if read is not None:
-            yield read
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                data = file.read(limits.OUTPUT_BLOCK)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise files.cannot_look(error, self._path) from error
+        whole = data[: data.rfind(b"\n") + 1]
+        first = bool(self._begun) and self._at == self._begun  # the rest of a line
+        self._at += len(whole)
+        lines = whole.splitlines()[1 if first else 0 :]
+        return [said for line in lines if (said := _kept_point(line)) is not None]
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.is_file() else 0
 
 
-def _last_lines(path: Path, most: int) -> list[bytes]:
-    """The whole lines in the last bytes of a file of ours; none where it is not there."""
+def _kept_point(line: bytes) -> Point | None:
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - most))
-            lines = file.read(most).split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise files.cannot_look(error, path) from error
-    return lines[1 if size > most else 0 :]
+        numbers = {name: float(value) for name, value in json.loads(line).items()}
+    except (ValueError, AttributeError, TypeError):
+        return None  # the line at which the supervisor was killed
+    return point(numbers, numbers.get("time", 0.0))
 
 
 def progress(work: Path) -> Progress:
     """How far the run is whose folder is `work`, by the newest that was kept."""
     found = Progress()
-    for said in kept(work, last=limits.METRICS_NEWEST):
+    for said in KeptReader(work, limits.METRICS_NEWEST).read():
         found.take(said)
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tuneguard import files, limits
+from tuneguard.artifact import workdir
 from tuneguard.errors import TuneguardError
 from tuneguard.records import read_json, to_json
 from tuneguard.typed import read
@@ -55,3 +56,24 @@ def record_of(work: Path) -> Record | None:
         return read(read_json(files.read_bounded(work / FILE, limits.RECORD_BYTES), FILE), Record, FILE)
     except TuneguardError:
         return None
+
+
+def is_free(work: Path) -> bool:
+    """Whether no process holds the run whose folder is `work`: it is over, or was killed."""
+    with workdir.left_behind(work) as free:
+        return free
+
+
+def state_of(work: Path) -> str:
+    """preparing, running, signed, stopped, failed, unsigned, refused or killed."""
+    free = is_free(work)  # before the record is read: a run that ends now has written it
+    record = record_of(work) or Record(run=work.name)
+    if record.tree is not None:
+        return "signed"
+    if not free:
+        return "preparing" if record.started is None else "running"
+    if record.stopped is not None:
+        return "stopped"
+    if record.finished is None:
+        return "killed" if record.started is not None else "refused"
+    return "unsigned" if record.exit == 0 else "failed"
