@@ -268,6 +268,8 @@ PATTERN_STEPS = 200_000_000
 """Names and characters compared for one list of patterns: some 30 seconds."""
 OUTPUT_CHANGES = 1_000
 """Changes to a run's output that its provenance names one by one; of all together it has the numbers."""
+RETRIES = 10
+"""Times that a training which was ended from outside goes on."""
 OUTPUT_BLOCK = MIB
 """Bytes of a sandboxed command's output that are read at once, and that its pipe holds: a flood of output
 is then moved in blocks."""

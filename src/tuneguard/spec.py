@@ -236,12 +236,19 @@ class Resources:
     gpu: Annotated[int, at_least(0)] | None = None
 
 
+def _read_retries(node: Node) -> int:
+    number = at_least(0)(node)
+    if number > limits.RETRIES:
+        raise Wrong(f"must be at most {limits.RETRIES}, found {number:,}", "leave it out for none")
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Train:
     """How to train. ``command`` is a list, never a shell's line; ``scratch`` is in bytes.
 
     ``env`` are variables beside those that every training gets, as they stand in the file. ``metrics``: the
-    training may say how far it is.
+    training may say how far it is. ``retries``: how often a training that was ended from outside goes on.
     """
 
     code: Place
@@ -253,6 +260,7 @@ class Train:
     scratch: Size | None = None
     resources: Resources = field(default_factory=Resources)
     metrics: bool = True
+    retries: Annotated[int, _read_retries] = 0
 
     @property
     def expected_seconds(self) -> int:

@@ -147,6 +147,7 @@ def _provenance(
         comparison=handover.comparison,
         output=done,
         ended=handover.ended,
+        segments=handover.segments,
         started=handover.started,
         finished=handover.finished,
         builder=engine.builder,

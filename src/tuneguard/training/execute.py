@@ -21,7 +21,7 @@ from tuneguard.sandbox.controls import FILESYSTEM, NETWORK, Bind, Confinement
 from tuneguard.sandbox.environment import caches, clean_environment
 from tuneguard.sandbox.state import ControlState
 from tuneguard.sandbox.unsafe import UnsafeNoSandbox
-from tuneguard.training import claims, controls, environment, mounts, record
+from tuneguard.training import claims, controls, environment, mounts, record, segments
 from tuneguard.training.handover import Handover
 from tuneguard.training.inputs import still_the_same
 from tuneguard.training.prepare import bounds_of
@@ -52,7 +52,7 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
     work = prepared.claimed.work
     started = Record(run=prepared.claimed.run, model=project.pipeline.name, started=rfc3339(begun))
     record.write(work, started)
-    outcome = _sandboxed(prepared, project)
+    outcome, parts = _sandboxed(prepared, project)
     finished = datetime.now(UTC)
     ended = msgspec.structs.replace(
         started,
@@ -79,6 +79,7 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         finished=rfc3339(finished),
         record=ended,
         seconds=outcome.seconds,
+        segments=parts,
         ended=None if kind == "final" else _ended(outcome),
         metrics=_metrics(project),
         unsafe=("--unsafe-no-sandbox",) if isinstance(prepared.backend, UnsafeNoSandbox) else (),
@@ -87,13 +88,15 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
 
 def rehearsed(prepared: Prepared, project: Project) -> tuple[Outcome, bytes]:
     """Run the training as a rehearsal; how it ended, and what it printed."""
-    outcome = _sandboxed(prepared, project, rehearsal=True)
+    outcome, _ = _sandboxed(prepared, project, rehearsal=True)
     if outcome.stopped == "interrupt":
         raise Interrupted("the rehearsal was interrupted", help="nothing was signed, and nothing is kept")
     return outcome, files.read_bounded(prepared.claimed.work / LOG, limits.LOG_HEAD + 2 * limits.LOG_TAIL)
 
 
-def _sandboxed(prepared: Prepared, project: Project, *, rehearsal: bool = False) -> Outcome:
+def _sandboxed(
+    prepared: Prepared, project: Project, *, rehearsal: bool = False
+) -> tuple[Outcome, tuple[provenance.Segment, ...]]:
     """Run the training command under the isolation controls, its output shown and kept in the run's log."""
     pipeline, claimed = project.pipeline, prepared.claimed
     scratch = claimed.work / "scratch"
@@ -116,7 +119,8 @@ def _sandboxed(prepared: Prepared, project: Project, *, rehearsal: bool = False)
         if metrics:
             relay = stack.enter_context(Relay(claimed.work, claimed.written, project.reporter))
             more, own["TUNEGUARD_METRICS"] = (relay.bind,), METRICS
-        outcome = prepared.backend.run(
+        outcome, parts = segments.run(
+            prepared.backend,
             Confinement(
                 command=command,
                 binds=(*mounts.binds(prepared, scratch), *more),
@@ -128,11 +132,15 @@ def _sandboxed(prepared: Prepared, project: Project, *, rehearsal: bool = False)
                 blocks=transcript.hear,
                 file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
                 **bounds,
-            )
+            ),
+            claimed.written,
+            mounts.CHECKPOINT,
+            retries=0 if rehearsal else pipeline.train.retries,
+            reporter=project.reporter,
         )
     claims.give_name(claimed.checkpoint, claimed.identity)
     snapshot.remove(scratch)
-    return outcome
+    return outcome, parts
 
 
 def _metrics(project: Project) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency, Ended
+    from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency, Ended, Segment
     from tuneguard.attest.relied import Relied
     from tuneguard.training.claims import Claimed
     from tuneguard.training.record import Record
@@ -19,8 +19,8 @@ class Handover:
     ``kind`` is ``final`` or ``intermediate``, and ``ended`` how an intermediate one did. ``claimed`` has the
     identity of the one folder that may be signed. ``dependencies`` are the inputs by digest, ``controls`` the
     isolation controls as they were tried, ``started`` and ``finished`` RFC 3339 times, ``metrics`` whether
-    the training could say numbers while it ran. ``record`` is the run's record, to which class and tree
-    are added.
+    the training could say numbers while it ran, ``segments`` those of its parts that were ended from outside.
+    ``record`` is the run's record, to which class and tree are added.
     """
 
     run: str
@@ -36,6 +36,7 @@ class Handover:
     finished: str
     seconds: float
     ended: Ended | None
+    segments: tuple[Segment, ...]
     unsafe: tuple[str, ...]
     metrics: bool
     record: Record

@@ -172,6 +172,14 @@ class Ended(JsonStruct, frozen=True, kw_only=True):
     note: Annotated[Text | None, about("What explains it: out of memory, for one.")] = None
 
 
+class Segment(JsonStruct, frozen=True, kw_only=True):
+    """A part of a training that was ended from outside, before the training went on."""
+
+    seconds: Annotated[int, Meta(ge=0)]
+    signal: Count
+    resumed: Annotated[Text | None, about("The folder of the output from which the next one went on.")] = None
+
+
 class Chosen(JsonStruct, frozen=True, kw_only=True):
     """What the person chose."""
 
@@ -215,6 +223,9 @@ class Observed(JsonStruct, frozen=True, kw_only=True):
     output: Annotated[Output | None, about("Absent where the output was hashed as the training left it.")] = (
         None
     )
+    segments: Annotated[
+        tuple[Segment, ...], about("Those before the last. Left out where the training was never ended.")
+    ] = ()
     relied_on: Annotated[
         ReliedOn | None,
         about(
@@ -315,6 +326,7 @@ class Provenance(JsonStruct, frozen=True):
         comparison: Comparison | None = None,
         output: Output | None = None,
         ended: Ended | None = None,
+        segments: tuple[Segment, ...] = (),
         **chosen: Any,
     ) -> Provenance:
         """The provenance of a run with what was `Chosen` for it. The parent is one of its dependencies."""
@@ -329,6 +341,7 @@ class Provenance(JsonStruct, frozen=True):
             comparison=comparison,
             output=output,
             ended=ended,
+            segments=segments,
         )
         definition = Definition(
             chosen=Chosen(parent=parent, **chosen),
