@@ -180,16 +180,93 @@ def test_attack_a_list_of_files_that_no_provenance_is_about(steps: ProjectFolder
     assert steps("run", "--run", "043", "--resume", "runs/042/checkpoint-20") == 1
 
 
-def test_attack_promoting_a_folder_of_a_run(steps: ProjectFolder, capfd: pytest.CaptureFixture[str]) -> None:
-    """With the run's evidence beside it: no evidence is about this digest."""
-    for run in ("041", "042"):
-        shutil.copytree(steps.path / f"runs/{run}/checkpoint-20", steps.path / f"part-{run}")
-        shutil.copytree(steps.path / f"runs/{run}.evidence", steps.path / f"part-{run}.evidence")
-        promotion = Promotion(steps, run, directory=f"part-{run}")
+def allowing(project: ProjectFolder, subsets: str) -> None:
+    """The policy lists subsets for the model."""
+    before = (project.path / "policy.yaml").read_text()
+    assert "    env: any\n" in before
+    project.write("policy.yaml", before.replace("    env: any\n", f"    env: any\n    subsets: {subsets}\n"))
+    assert project("policy", "sign", "--quiet") == 0
+
+
+class PartPromotion(Promotion):
+    """One attempt at promoting a folder of a run."""
+
+    def __init__(self, project: ProjectFolder, run: str, subset: str) -> None:
+        super().__init__(project, run)
+        self.subset = subset
+
+    def copy_command(self) -> tuple[str, ...]:
+        return (*super().copy_command(), "--subset", self.subset, "--evidence", f"{self.source}.evidence")
+
+    def judged(self) -> list[int]:
+        codes = [self.copy(), self.verify(), self.scan()]
+        self.evaluate()
+        return [*codes, self.decide(), self.push()]
+
+
+def test_attack_promoting_a_folder_of_a_run_where_the_policy_lists_none(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert PartPromotion(steps, "042", "checkpoint-20").judged() == [0, 1, 0, 1, 1]
+    assert "no passed verdict counts" in "".join(capfd.readouterr())
+
+
+def test_attack_promoting_a_folder_of_a_run_that_failed(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    allowing(steps, '[{path: "checkpoint-*"}]')
+
+    assert PartPromotion(steps, "041", "checkpoint-20").judged() == [0, 1, 0, 1, 1]
+    assert "is of class intermediate" in "".join(capfd.readouterr())
+    assert steps("pull", "oci:registry:ft-041", "served", "--model", "support-llama") != 0
+
+
+def test_a_folder_of_a_run_is_promoted_pulled_and_verified_offline_again(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    allowing(steps, '[{path: "checkpoint-*", exclude: [trainer_state.json]}]')
+    promotion = PartPromotion(steps, "042", "checkpoint-20")
+    assert promotion.judged() == [0, 0, 0, 0, 0]
+    shutil.rmtree(steps.path / "runs")
+    expected = ("--model", "support-llama", "--run", "042")
+
+    assert steps("pull", promotion.reference, "served", *expected) == 0
+    assert hash_tree(steps.path / "served").digest == promotion.tree
+    assert steps("verify", "served", "--for", "load", *expected) == 0
+
+    [signature] = (steps.path / "served.evidence").glob("signature-*")
+    kept = signature.read_bytes()
+    signature.unlink()
+    capfd.readouterr()
+    assert steps("verify", "served", "--for", "load", *expected) == 1
+    assert "not shown to be that" in "".join(capfd.readouterr())
+    signature.write_bytes(kept)
+    change_a_byte(steps.path / "served")
+    assert steps("verify", "served", "--for", "load", *expected) == 1
+
+
+def test_attack_dropping_a_file_is_no_fresh_start(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Attempts count by the run's tree, whatever part of it is promoted and whatever is left out."""
+    allowing(steps, '[{path: "checkpoint-*", exclude: [trainer_state.json]}]')
+    numbers = []
+    (steps.path / "runs/042.evidence").rename(steps.path / "kept.evidence")
+    shutil.copytree(steps.path / "kept.evidence", steps.path / "runs/042.evidence")
+    for leave_out in (False, True):
+        promotion = PartPromotion(steps, "042", "checkpoint-20")
+        if leave_out:
+            (steps.path / "runs/042/checkpoint-20/trainer_state.json").unlink()
         assert promotion.copy() == 0
-        assert promotion.verify() == 1
-        assert promotion.scan() == 0
-        promotion.evaluate()
-        assert promotion.decide() == 1
-        assert promotion.push() == 1
-        assert "no passed verdict counts" in "".join(capfd.readouterr())
+        numbers.append(json.loads((steps.path / "copy.json").read_text())["facts"]["number"])
+
+    assert numbers == [1, 2]
+
+
+def test_a_subset_that_is_no_path_of_a_tree_is_an_error(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for subset in ("../041", "/etc", "", "a//b"):
+        given = ("--to", "oci:registry:x", "--run", "042", "--subset", subset)
+        assert steps("promote", "runs/042", *given) == 2
+    assert "a subset's path" in "".join(capfd.readouterr())

@@ -13,6 +13,9 @@ list of its files; the part is a folder that was hashed here.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import attrgetter
+
 from tuneguard.artifact.manifest import Difference, File, Manifest
 
 
@@ -21,13 +24,10 @@ def below(whole: Manifest, path: str) -> Manifest:
     if not path:
         return whole
     start = path + "/"
-    return Manifest(
-        tuple(
-            File(file.path[len(start) :], file.size, file.sha256)
-            for file in whole.files
-            if file.path.startswith(start)
-        )
-    )
+    here = attrgetter("path")
+    first, last = (bisect_left(whole.files, end, key=here) for end in (start, path + "0"))
+    inside = whole.files[first:last]  # they lie together: "0" is what follows "/"
+    return Manifest(tuple(File(each.path[len(start) :], each.size, each.sha256) for each in inside))
 
 
 def compare(whole: Manifest, path: str, part: Manifest) -> Difference:

@@ -12,24 +12,33 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
+from tuneguard.attest import evidence
 from tuneguard.display import counted, shown, size
 from tuneguard.errors import Refused, UsageError
 from tuneguard.facts import CopyFacts
 from tuneguard.findings import Result, Subject, Verdict
-from tuneguard.ledger.entry import Event
+from tuneguard.ledger.entry import WHOLE, Event
 from tuneguard.project import evidence_log
 from tuneguard.promotion import gate_input as cases
+from tuneguard.trust import parts
+from tuneguard.trust.request import Question
+from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tuneguard.artifact.manifest import Manifest
     from tuneguard.findings import Finding
     from tuneguard.ledger.store import SqliteStore
     from tuneguard.project.project import Project
 
 
-def copy(directory: Path, *, attempt: str, model: str, run: str, project: Project) -> Result[CopyFacts]:
-    """Copy `directory` into the attempt's folder of the project; the fact ``tree`` is its digest.
+def copy(
+    directory: Path, *, attempt: str, model: str, run: str, subset: str | None = None, project: Project
+) -> Result[CopyFacts]:
+    """Copy `directory`, or the folder `subset` of it, into the attempt's folder of the project.
+
+    The fact ``tree`` is the digest of the copy.
 
     Raises:
         ForbiddenTree: it holds what a tree cannot. No attempt is opened, and the findings name all that is
@@ -41,9 +50,10 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
     folder.mkdir(mode=0o700, exist_ok=True)  # the orchestrator made it, and holds it
     snapshot.remove(folder / "tree")  # of a step that was started before, and lost
     faults: list[Finding] = []
-    name = str(directory)
+    source = directory if subset is None else directory / subset
+    name = str(source)
     with trees.reported_together(faults, name):
-        taken = snapshot.take(directory, folder / "tree", reporter=project.reporter, faults=faults)
+        taken = snapshot.take(source, folder / "tree", reporter=project.reporter, faults=faults)
         if faults:
             snapshot.remove(taken.path)
             seen = cases.verified(
@@ -58,27 +68,41 @@ def copy(directory: Path, *, attempt: str, model: str, run: str, project: Projec
             )
             raise trees.forbidden(faults, name, seen.findings)
     digest = taken.manifest.digest
+    whole = _whole(directory, taken.manifest, model, project)
     try:
         evidence_log.keep_manifest(taken.manifest, folder)
         if project.ledger is not None and not _is_open(project.ledger, attempt, digest):
             project.ledger.append(
-                event=Event.ATTEMPT, command="promote", run=run, attempt=attempt, model=model, tree=digest
+                event=Event.ATTEMPT,
+                command="promote",
+                run=run,
+                attempt=attempt,
+                model=model,
+                tree=digest,
+                detail={} if whole is None else {WHOLE: whole},
             )
     except BaseException:
         snapshot.remove(taken.path)
         raise
-    number = evidence_log.attempts_of(project, digest)
+    number = evidence_log.attempts_of(project, whole or digest)
     project.reporter.emit(
         "Copied",
-        f"{shown(directory)}  "
+        f"{shown(source)}  "
         f"{counted(len(taken.manifest.files), 'file')}, {size(taken.manifest.size)}  ({taken.how})",
     )
     return Result(
         command="copy",
         verdict=Verdict.PASSED,
-        subjects=(Subject(shown(directory), digest),),
+        subjects=(Subject(shown(source), digest),),
         facts=CopyFacts(tree=digest, attempt=attempt, number=number, how=taken.how),
     )
+
+
+def _whole(directory: Path, manifest: Manifest, model: str, project: Project) -> str | None:
+    """The tree of the run that the copy is a part of: attempts count by it, whatever is left out."""
+    expectation = Expectation(purpose="promote", now=project.now, model=model)
+    question = Question(manifest.digest, manifest, project.policy, expectation)
+    return min(parts.find(question, evidence.read(project.evidence_of(directory))), default=None)
 
 
 def _is_open(ledger: SqliteStore, attempt: str, tree: str) -> bool:

@@ -15,6 +15,7 @@ from tuneguard.artifact.tree import forbidden, reported_together
 from tuneguard.attest.predicates import seal as seals
 from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.predicates.provenance import Provenance
+from tuneguard.attest.statement import TreeSet
 from tuneguard.display import rfc3339, shown
 from tuneguard.facts import DecideFacts, Decision, PolicyUsed, SealUsed
 from tuneguard.findings import Result, Subject, Verdict
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tuneguard.gates.engine import GateResult
     from tuneguard.signing.key import PublicKey
     from tuneguard.signing.signer import Signer
-    from tuneguard.trust.claims import Verification
+    from tuneguard.trust.claims import Part, Verification
 
 BY_HAND = "by-hand"
 """The attempt that a verdict names when its steps were run one by one, outside a promotion."""
@@ -106,7 +107,8 @@ def decide(
         attempt=attempt,
         passed=passed,
     )
-    number = evidence_log.attempts_of(project, manifest.digest)
+    part = _part(seen)
+    number = evidence_log.attempts_of(project, manifest.digest if part is None else part.whole)
     if passed:
         project.reporter.emit(
             "Decided",
@@ -175,6 +177,10 @@ def _write(
 ) -> Path:
     head = None if project.ledger is None else project.ledger.head()
     policy = project.policy
+    part = _part(seen)
+    inputs = [(claim.file, claim.sha256) for claim in seen.claims]
+    if part is not None:
+        inputs.append((part.file, part.sha256))
     body = verdicts.Verdict.of(
         result="PASSED" if passed else "FAILED",
         model=name,
@@ -183,8 +189,9 @@ def _write(
         resource_uri=policy.models[name].repository,
         policy=verdicts.PolicyRef(policy.name, policy.version, policy.sha256, policy.profile),
         log=None if head is None else verdicts.Log(head.size, head.root),
+        part=None if part is None else verdicts.Part(part.path, TreeSet(part.whole)),
         reasons=tuple(map(_reason, findings))[:1000],
-        inputs=tuple((claim.file, claim.sha256) for claim in seen.claims),
+        inputs=tuple(dict.fromkeys(inputs)),
         relied_on=_relied_on(seen, name, project) if passed else (),
         time=rfc3339(project.now),
         verifier=f"https://tuneguard.dev/verifier/{__version__}",
@@ -202,6 +209,14 @@ def _write(
         result="passed" if passed else "refused",
         run=run,
     )
+
+
+def _part(seen: Verification) -> Part | None:
+    """The part of a run that the tree is, where no provenance that counts is about the tree itself."""
+    made = {claim.subject for claim in seen.counting(Provenance)}
+    if seen.digest in made:
+        return None
+    return next((part for tree, part in sorted(seen.parts.items()) if tree in made), None)
 
 
 def _relied_on(seen: Verification, model: str, project: Project) -> tuple[Relied, ...]:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from tuneguard import paste, result_codec
 from tuneguard.artifact import workdir
+from tuneguard.artifact.tree import fault_of_path
 from tuneguard.display import shown
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.facts import OF, DecideFacts, Facts, PromoteFacts, RecordFacts
@@ -39,13 +40,15 @@ def promote(
     model: str | None = None,
     min_accuracy: float | None = None,
     max_toxicity: float | None = None,
+    subset: str | None = None,
     mount_from: str | None = None,
     engine: str | EngineType = "local",
     project: Project | None = None,
 ) -> Result[PromoteFacts]:
     """Judge `directory` as the checkpoint of `run` and, if it passes, push it to the reference `to`.
 
-    `min_accuracy` and `max_toxicity` can only tighten the policy. `mount_from`: see
+    `min_accuracy` and `max_toxicity` can only tighten the policy. `subset` is a folder of the run that is
+    promoted in its place, where the policy allows it. `mount_from`: see
     `tuneguard.journey.push.push`.
 
     Raises:
@@ -56,6 +59,9 @@ def promote(
     project = project or Project()
     if not project.in_project:
         raise UsageError("promote needs a project", help="go to the project's folder, or name its --project")
+    fault = None if subset is None else fault_of_path(subset)
+    if fault is not None:
+        raise UsageError(f"a subset's path {fault}", help="name a folder of the run, such as checkpoint-20")
     name = project.expected_model(to, model)
     _reach(to, mount_from, project)
     project.check_repository(parse(to), name)
@@ -68,6 +74,7 @@ def promote(
         run=run,
         attempt=attempt,
         overrides=_flags(min_accuracy, max_toxicity),
+        subset=subset,
         mount_from=mount_from,
     )
     place = partial(_place, project, attempt)

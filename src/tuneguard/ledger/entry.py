@@ -39,6 +39,10 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@:-]{0,127}")
 _DEPTH = 8
 
 
+WHOLE = "whole"
+"""In the detail of an attempt at a part of a run: the run's tree."""
+
+
 class Event(StrEnum):
     """The event of an entry."""
 

@@ -29,7 +29,7 @@ from tuneguard.errors import CannotLook, NotUnderstood, Refused, UsageError
 from tuneguard.files import fault_point, printable
 from tuneguard.findings import Finding, Location, Severity
 from tuneguard.ledger import database, merkle
-from tuneguard.ledger.entry import Entry, Event, rfc3339
+from tuneguard.ledger.entry import WHOLE, Entry, Event, rfc3339
 from tuneguard.records import to_json
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Store(Protocol):
         """Read every entry again, and compare with a head that was kept elsewhere."""
 
     def attempts(self, tree: str) -> tuple[str, ...]:
-        """The promotion attempts that were opened for a tree, oldest first."""
+        """The promotion attempts at a tree, and at parts of the run that it is, oldest first."""
 
 
 RULES: Mapping[str, str] = {
@@ -223,8 +223,9 @@ class SqliteStore:
                     yield entry
 
     def attempts(self, tree: str) -> tuple[str, ...]:
-        """The attempts that were opened for a tree, oldest first (TRUST.md rule 18)."""
-        opened = self.entries(event=Event.ATTEMPT, tree=tree)
+        """The attempts at a tree, and at parts of the run that it is, oldest first (TRUST.md rule 18)."""
+        every = self.entries(event=Event.ATTEMPT)
+        opened = (entry for entry in every if tree in (entry.tree, entry.detail.get(WHOLE)))
         return tuple(dict.fromkeys(entry.attempt for entry in opened if entry.attempt is not None))
 
     def head(self) -> Head:

@@ -224,7 +224,7 @@ def _made(
 
 
 def attempts_of(project: Project, tree: str) -> int:
-    """How many attempts the ledger knows for a tree."""
+    """How many attempts the ledger knows for a run's tree, those at parts of it too."""
     return 0 if project.ledger is None else len(project.ledger.attempts(tree))
 
 

@@ -46,11 +46,12 @@ def promotion_plan(
     run: str,
     attempt: str,
     overrides: Sequence[str] = (),
+    subset: str | None = None,
     mount_from: str | None = None,
 ) -> tuple[Plan, dict[str, Path]]:
     """The plan, and where each of its volumes lies on this machine.
 
-    `overrides` are the evaluation flags as words.
+    `overrides` are the evaluation flags as words, `subset` a folder of the run to copy in its place.
 
     Raises:
         UsageError: the URI of a key holds a PIN.
@@ -67,12 +68,13 @@ def promotion_plan(
     of_run: Arguments = ("--run", run)
     bound: Arguments = ("--attempt", attempt, "--tree", Fact("copy", "tree"), "--model", model)
     deciding = (_COPY, "--to", to, *of_run, *bound)
+    part = () if subset is None else ("--subset", subset)
     mounting = () if mount_from is None else ("--mount-from", mount_from)
     steps = (
         _step(
             Step("copy", "copy", facts=("tree",)),
             ("--attempt", attempt, "--model", model, *of_run),
-            given.seeing + given.ledger + Given((At("source"),), (Mount("source"), _OWN)),
+            given.seeing + given.ledger + Given((At("source"), *part), (Mount("source"), _OWN)),
         ),
         _step(
             Step("verify", "verify", needs=("copy",)),

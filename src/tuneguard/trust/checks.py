@@ -34,9 +34,13 @@ def check_subject(opened: Opened) -> Iterator[Fault]:
     Its subject is the tree digest that was computed here. A statement that lists the files (a
     signature, a seal) is compared file by file in the next three steps, so that the report names the
     files. Where only the tree's digest is known, the list's own digest is compared.
+
+    Where the policy lists subsets for the model, signature and provenance may be about a whole run of which
+    this tree is such a subset: each of its files is in the run's signed list, below one path that is taken
+    off, and only files that the policy lets be left out are missing. All other evidence is about the tree.
     """
     named, digest = opened.about, opened.question.digest
-    if named != digest and not opened.difference:
+    if named != digest and not opened.difference and not opened.of_part:
         yield Fault(
             "V06",
             f"is about another tree: {(named or 'none')[:12]}, here is {digest[:12]}",
@@ -284,6 +288,29 @@ def _check_policy(opened: Opened, body: Verdict) -> Iterator[Fault]:
             f"was made under a {body.profile} policy, and here a {policy.profile} policy decides",
             why="a development policy proves no isolation controls and keeps no custodians apart",
             fix="promote it again under the production policy",
+        )
+
+
+def check_part(opened: Opened) -> Iterator[Fault]:
+    """A verdict about a part of a run counts where the tree is shown to be that part.
+
+    Such a verdict names the run's tree and the folder that was promoted. The run's signature travels with it:
+    its list of files shows that the tree is that part, without the run at hand, and the policy must still
+    allow it.
+    """
+    body, question = opened.body, opened.question
+    if not isinstance(body, Verdict) or body.decision.part is None or question.model is None:
+        return
+    part = body.decision.part
+    found = question.parts.get(part.of.dir_hash)
+    if found is None or found.path != part.path:
+        yield Fault(
+            "V23",
+            f"is about {printable(part.path) or 'a part'} of the run with the tree {part.of.dir_hash[:12]}, "
+            "and this tree is not shown to be that",
+            why="the run's signature is not here, the files are not in its list, or the policy allows no "
+            "such subset",
+            fix="bring the signature of the run along, or have the policy's owner list the subset",
         )
 
 

@@ -35,6 +35,20 @@ class Released:
     seen: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """That a tree is a part of a signed run: the run's tree `whole`, and the folder `path` of it.
+
+    The empty path is the run's output itself, with files left out. `file` and `sha256` are of the signature
+    whose list of files shows it.
+    """
+
+    whole: str
+    path: str
+    file: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """What the caller expects of a tree. It never comes from the tree, its name or its evidence.
@@ -112,6 +126,7 @@ class Verification:
 
     `findings` refuse. `skipped` is evidence that does not count and does not matter: it can neither
     pass nor refuse (so `verdict` ignores it). `unmet` names the kinds whose requirement is not met.
+    `parts` are the runs, by tree, of which the tree is a part that the policy allows.
     """
 
     expectation: Expectation
@@ -122,6 +137,7 @@ class Verification:
     satisfied: tuple[Satisfied, ...]
     unmet: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def integrity_only(self) -> bool:

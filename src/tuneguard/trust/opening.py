@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tuneguard.artifact.manifest import File, Manifest
 from tuneguard.attest.predicate import predicates_by_type
 from tuneguard.attest.predicates.oms import Signature
+from tuneguard.attest.predicates.provenance import Provenance
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.errors import TuneguardError
@@ -60,10 +61,15 @@ class Opened:
         """The tree digest that it is about; of a list of files, the list's own."""
         return self.statement.tree if self.listed is None else self.listed.digest
 
+    @property
+    def of_part(self) -> bool:
+        """Whether it is about a whole run, of which the tree is a part that the policy allows."""
+        return isinstance(self.body, Signature | Provenance) and self.about in self.question.parts
+
     @cached_property
     def difference(self) -> Difference | None:
         """What the tree has that differs from the files listed; None where that cannot be asked."""
-        if self.listed is None or self.question.manifest is None:
+        if self.listed is None or self.question.manifest is None or self.of_part:
             return None
         return self.listed.compare(self.question.manifest)
 

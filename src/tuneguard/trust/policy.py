@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tuneguard import paste
+from tuneguard.artifact.pattern import Patterns, fault_of_pattern
 from tuneguard.errors import NotUnderstood, Refused, UsageError
 from tuneguard.fields import (
     Count,
@@ -180,6 +181,31 @@ class EvaluationRule:
     minimum_rows: Count
 
 
+def _read_pattern(node: Node) -> str:
+    text = read_text(node)
+    fault = fault_of_pattern(text)
+    if fault is not None:
+        raise Wrong(f"is no pattern: `{shown(text)}` {fault}", "such as checkpoint-*, or README.md")
+    return text
+
+
+def _read_subset_path(node: Node) -> str:
+    """A pattern of folders, or ``.`` for the run's output itself."""
+    return "." if node.value == "." else _read_pattern(node)
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A part of a run's output that may be promoted: a folder, with what may be left out of it."""
+
+    path: Annotated[str, _read_subset_path]
+    exclude: tuple[Annotated[str, _read_pattern], ...] = ()
+
+    def allows(self, path: str) -> bool:
+        """Whether the folder `path` is one; the empty path is the output itself."""
+        return self.path == "." if not path else self.path != "." and Patterns([self.path]).cover(path)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """All that the policy fixes about a model. ``code`` and ``config``: None is any digest.
@@ -187,7 +213,8 @@ class Model:
     ``command`` is the training's command as the pipeline file has it, placeholders unfilled; None is any.
     Code alone fixes nothing: a free command runs what it likes beside it. ``env`` is all that the pipeline
     file may set in the training's environment; None is anything. ``gates`` tighten the policy's. ``metrics``:
-    a training may say how far it is, while it runs.
+    a training may say how far it is, while it runs. ``subsets`` are parts of a run that may be promoted
+    beside the whole of it.
     """
 
     name: str
@@ -202,6 +229,7 @@ class Model:
     evaluation: EvaluationRule | None = None
     gates: Mapping[str, Node] = field(default_factory=dict)
     metrics: bool = True
+    subsets: tuple[Subset, ...] = ()
 
     @property
     def fixed(self) -> bool:
@@ -409,6 +437,7 @@ class _Model:
     evaluation: EvaluationRule | None = None
     gates: Mapping[str, Node] = field(default_factory=dict)
     metrics: bool = True
+    subsets: tuple[Subset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +531,7 @@ def _meaning(read: _File, sha256: str, file: str) -> Policy:
                     each.evaluation,
                     each.gates,
                     each.metrics,
+                    each.subsets,
                 )
                 for name, each in read.models.items()
             }

@@ -6,7 +6,7 @@ without a file refuses whatever the evidence states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tuneguard.artifact.manifest import Manifest
-    from tuneguard.trust.claims import Expectation
+    from tuneguard.trust.claims import Expectation, Part
     from tuneguard.trust.policy import Identity, Model, Policy, Requirement, Role
 
 ESSENTIAL: Mapping[str, frozenset[str]] = {
@@ -70,12 +70,16 @@ class Stop(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """A tree, a policy, and what is expected. `manifest` is None where only the digest is known."""
+    """A tree, a policy, and what is expected. `manifest` is None where only the digest is known.
+
+    `parts` are the runs, by tree, of which the tree is a part that the policy allows.
+    """
 
     digest: str
     manifest: Manifest | None
     policy: Policy
     expectation: Expectation
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def integrity_only(self) -> bool:

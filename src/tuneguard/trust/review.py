@@ -308,6 +308,13 @@ def _explain_identities(policy: Policy) -> Iterator[str]:
             yield f"{identity.name} is believed {' '.join(period)}."
 
 
+def _explain_subsets(model: Model) -> Iterator[str]:
+    for each in model.subsets:
+        folder = "the output" if each.path == "." else f"a folder {each.path} of the output"
+        without = f" without {_or(each.exclude)}" if each.exclude else ""
+        yield f"promoted whole, or as {folder}{without}"
+
+
 def _explain_model(policy: Policy, model: Model) -> Iterator[str]:
     yield f"built by {_or(model.builders)}"
     for rule in model.data:
@@ -328,6 +335,7 @@ def _explain_model(policy: Policy, model: Model) -> Iterator[str]:
         yield f"with {_and(variables)} in its environment"
     if not model.metrics:
         yield "without a channel for metrics"
+    yield from _explain_subsets(model)
     measured = model.evaluation
     if measured is None:
         yield "measured by nothing: no evaluation is listed, so promotion refuses"

@@ -11,12 +11,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from tuneguard.artifact import subset
-from tuneguard.attest.predicates.oms import Signature
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity
-from tuneguard.trust import belief
-from tuneguard.trust.opening import find_signer, open_bundle, open_statement
-from tuneguard.trust.request import Question, Stop
+from tuneguard.trust.parts import signed_lists
+from tuneguard.trust.request import Question
 from tuneguard.trust.verify import verify
 
 if TYPE_CHECKING:
@@ -43,29 +41,12 @@ def verify_part(
     """
     answers = [
         _with_relation(verify(whole, pieces, policy, expectation, faults), whole, path, part)
-        for whole in _signed(Question(part.digest, part, policy, expectation), pieces)
+        for _, whole in signed_lists(Question(part.digest, part, policy, expectation), pieces)
     ]
     passed = next((each for each in answers if each.passed), None)
     if passed is not None or answers:
         return passed or answers[0]
     return verify(part, pieces, policy, expectation, faults)
-
-
-def _signed(question: Question, pieces: Sequence[Piece]) -> Iterator[Manifest]:
-    """The lists of files under signatures by those whom a role lets sign them, each tree once."""
-    met = set()
-    for piece in pieces:
-        try:
-            bundle = open_bundle(piece)
-            identity = find_signer(bundle, question.policy)
-            belief.check_identity(identity, question)
-            opened = open_statement(bundle, identity, piece, question)
-            listed = opened.listed if isinstance(opened.body, Signature) else None
-        except Stop:
-            continue
-        if listed is not None and listed.digest not in met:
-            met.add(listed.digest)
-            yield listed
 
 
 def _with_relation(seen: Verification, whole: Manifest, path: str, part: Manifest) -> Verification:

@@ -8,6 +8,7 @@ the signed policy (`trust.policy.load_signed`) and states what it expects. Then,
     V06 … V16   each piece: about exactly this tree, and the rules of its kind
     V17 … V19   all together: is every requirement of the purpose met, by whom, and is nothing missing?
     V20         each piece, with V06 … V16: is this what the tag names now?
+    V23         each piece, with them: is the tree the part of a run that the verdict names?
     V21, V22    each piece, with them: is it older than its key's end, and does it rely on no stolen key?
 
 Every step's docstring is what ``tuneguard explain V07`` prints and ``docs/verification.md`` holds.
@@ -23,12 +24,12 @@ afterwards.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tuneguard.files import printable
 from tuneguard.findings import Finding, Location, Severity, Skipped
-from tuneguard.trust import belief, checks
+from tuneguard.trust import belief, checks, parts
 from tuneguard.trust.claims import Claim, Expectation, Satisfied, Verification
 from tuneguard.trust.opening import Opened, find_signer, open_bundle, open_statement
 from tuneguard.trust.request import Fault, Question, Stop, check_question
@@ -81,6 +82,7 @@ CHECKS = (
     Step("V20", "release", checks.check_release),
     Step("V21", "until", belief.check_until),
     Step("V22", "relied", belief.check_relied),
+    Step("V23", "part", checks.check_part),
 )
 """The steps on each opened piece."""
 
@@ -90,13 +92,13 @@ STEPS = (
     Step("V03", "signer", find_signer),
     Step("V04", "identity", belief.check_identity),
     Step("V05", "statement", open_statement),
-    *CHECKS[:-3],
+    *CHECKS[:-4],
     Step("V17", "requirement", check_requirement),
     Step("V18", "separation", check_separation),
     Step("V19", "recorded", check_recorded),
-    *CHECKS[-3:],
+    *CHECKS[-4:],
 )
-"""Every step by its number: the order in which they are taken, but that V20 to V22 follow V16."""
+"""Every step by its number: the order in which they are taken, but that V20 to V23 follow V16."""
 
 
 def verify(
@@ -117,6 +119,7 @@ def verify(
     wrong = [_finding(About("", None, fault)) for fault in check_question(question)]
     if question.model is None and not question.integrity_only:
         return Verification(expectation, digest, (*faults, *wrong), (), (), ())
+    question = replace(question, parts=parts.find(question, pieces))
     examined = [_examine(question, piece) for piece in pieces]
     claims = [claim for each in examined for claim in each.claims]
     noted = [about for each in examined for about in each.noted]
@@ -130,6 +133,7 @@ def verify(
         satisfied=judged.satisfied,
         unmet=judged.unmet,
         notes=tuple(dict.fromkeys((*_notes(question), *_by_their_own_date(question, judged.satisfied)))),
+        parts=question.parts,
     )
 
 

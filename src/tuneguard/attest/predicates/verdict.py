@@ -16,7 +16,7 @@ from msgspec import field
 
 from tuneguard.attest.predicate import Predicate
 from tuneguard.attest.relied import Relied, ReliedOn, in_order
-from tuneguard.attest.statement import OnlySha256, Resource, Sha256Set, Statement, only_digest
+from tuneguard.attest.statement import OnlySha256, Resource, Sha256Set, Statement, TreeSet, only_digest
 from tuneguard.errors import NotUnderstood
 from tuneguard.files import printable
 from tuneguard.typed import Count, JsonStruct, Sha256, Text, Time, about, check_times
@@ -74,6 +74,13 @@ class Log(JsonStruct, frozen=True):
     root: Sha256
 
 
+class Part(JsonStruct, frozen=True):
+    """Which part of a run the tree is."""
+
+    path: Annotated[str, about("The folder of the run's output; empty for the output with files left out.")]
+    of: Annotated[TreeSet, about("The tree of the whole run, which signature and provenance are about.")]
+
+
 class Decision(JsonStruct, frozen=True, kw_only=True):
     """What was decided about."""
 
@@ -83,6 +90,7 @@ class Decision(JsonStruct, frozen=True, kw_only=True):
     reasons: Annotated[tuple[str, ...], about("Why it failed, each.")]
     policy: PolicyVersion
     log: Log | None = None
+    part: Annotated[Part | None, about("Absent where the tree is the whole output of the run.")] = None
     relied_on: Annotated[
         ReliedOn | None,
         about("All whose evidence counted, those who sealed data, base, evaluation set and classifier too."),

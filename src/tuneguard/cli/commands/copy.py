@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 @click.option("--attempt", required=True)
 @click.option("--model", required=True)
 @click.option("--run", required=True)
-def COMMAND(project: Project, directory: Path, attempt: str, model: str, run: str) -> Result[Facts]:
+@click.option("--subset")
+def COMMAND(
+    project: Project, directory: Path, attempt: str, model: str, run: str, subset: str | None
+) -> Result[Facts]:
     """Copy DIRECTORY for judging and open an attempt; a step of `promote`."""
     from tuneguard.journey.copy import copy
 
-    return copy(directory, attempt=attempt, model=model, run=run, project=project)
+    return copy(directory, attempt=attempt, model=model, run=run, subset=subset, project=project)

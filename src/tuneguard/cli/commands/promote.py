@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Demand this model; without it the one that the policy has for the repository.",
 )
+@click.option("--subset", metavar="PATH", help="Promote this folder of the run, where the policy allows it.")
 @click.option(
     "--mount-from",
     metavar="REPO",
@@ -50,6 +51,7 @@ def COMMAND(
     to: str,
     run: str,
     model: str | None,
+    subset: str | None,
     mount_from: str | None,
     min_accuracy: float | None,
     max_toxicity: float | None,
@@ -68,6 +70,7 @@ def COMMAND(
         model=model,
         min_accuracy=min_accuracy,
         max_toxicity=max_toxicity,
+        subset=subset,
         mount_from=mount_from,
         engine=engine,
         project=project,
