@@ -67,9 +67,14 @@ class Operator(Fact, frozen=True, eq=False):
 
 
 class External(Fact, frozen=True, eq=False):
-    """Numbers that lie in another file, at a path that is seen from the folder of this one."""
+    """Numbers that lie in another file, at a path that is seen from the folder of this one.
+
+    ``length`` is None where they reach to the end of the file.
+    """
 
     location: str
+    offset: int = 0
+    length: int | None = None
 
 
 def looks_like(head: bytes, size: int) -> bool:
@@ -265,7 +270,7 @@ class _Model:
                 yield from self._tensor(part)
 
     def _tensor(self, reader: Reader) -> Iterator[Fact]:
-        locations = 0
+        said: dict[str, str] = {}
         for number, part in self._parts(reader, _TENSOR):
             if number in (_STRING, _RAW):
                 yield from content_of(part, "numbers")
@@ -277,17 +282,18 @@ class _Model:
                     raise NotUnderstood(
                         f"is {_WHAT} with the unknown key {printable(texts[_KEY][:80])} of numbers"
                     )
-                if texts[_KEY] == "location":
-                    locations += 1
-                    yield External(texts[_VALUE])
-        if locations > 1:
-            yield TwoReadings("a tensor names two files that its numbers lie in")
+                if said.setdefault(texts[_KEY], texts[_VALUE]) != texts[_VALUE]:
+                    yield TwoReadings(f"a tensor gives two {texts[_KEY]}s of its numbers in another file")
+        if said:
+            length = _place(said["length"]) if "length" in said else None
+            yield External(said.get("location", ""), _place(said.get("offset", "0")), length)
 
     def _short(self, reader: Reader) -> Reader:
         """A part in memory, where its many small fields are read faster; larger ones stay where they are."""
         return reader if reader.size > _SHORT else Reader.of_bytes(reader.read(reader.remaining))
 
 
+_DIGITS = 18
 _SHORT = 1 << 20
 _NOTHING = Reader.of_bytes(b"")
 
@@ -300,6 +306,12 @@ def _number(reader: Reader) -> int:
         if byte < 0x80:
             return value
     raise NotUnderstood(f"is {_WHAT} with a broken field")
+
+
+def _place(written: str) -> int:
+    if not (written.isascii() and written.isdigit() and len(written) <= _DIGITS):
+        raise NotUnderstood(f"is {_WHAT} whose numbers lie at no place that is a number")
+    return int(written)
 
 
 def _text(reader: Reader) -> str:

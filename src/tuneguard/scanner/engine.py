@@ -131,7 +131,8 @@ class _Scanning:
             self._report.add(_below(prefix, fault))
         with reporter.task("Scanning", total=sum(entry.size for entry in entries), unit="bytes") as task:
             around = Tree.of((entry.path for entry in entries), prefix)
-            for entry in entries:
+            # ONNX models first: they name the tensors in the files beside them.
+            for entry in sorted(entries, key=lambda entry: not entry.path.lower().endswith(".onnx")):
                 self._file(root, entry.path, prefix + entry.path, task, around)
             for path, fact in around.parts.unmatched():
                 self._report_fact(fact, Context(path, tree=around))

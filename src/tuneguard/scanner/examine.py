@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import posixpath
 from typing import TYPE_CHECKING
 
 from tuneguard import limits
 from tuneguard.errors import NotUnderstood, TuneguardError
+from tuneguard.formats import onnx_numbers
 from tuneguard.formats.distributed import Archives, Shard
 from tuneguard.formats.facts import Content, Fact, Inside, NotRead
+from tuneguard.formats.onnx import External
 from tuneguard.formats.reader import Reader
 from tuneguard.scanner import readings
 from tuneguard.scanner.identify import HEAD, ONNX_NUMBERS, UBJSON, UNNAMED, Identified, Kind, identify
@@ -41,7 +44,7 @@ def examine(
     reader.keep_tail()
     with looking.guarded():
         head = reader.peek(min(HEAD, reader.remaining))
-        known = identify(head, reader.size, name)
+        known = looking.named(identify(head, reader.size, name))
         looking.ask(known)
         for fact in () if guess else readings.by_head(head, reader, known):
             looking.ask(fact)
@@ -99,6 +102,15 @@ class _Look:
             for finding, reported in rule.reported(fact, self._outer):
                 self._report.add(finding, reported)
 
+    def named(self, known: Identified) -> Identified:
+        """What a file is, also where only another one shows it: the numbers of an ONNX model."""
+        return Identified(Kind.NUMBERS, known.name) if known.what == ONNX_NUMBERS and self._numbers else known
+
+    @property
+    def _numbers(self) -> list[External]:
+        tree = self._outer.tree  # a member's context has none
+        return [] if tree is None else tree.numbers.get(self._outer.path, [])
+
     def skip(self, reason: str) -> None:
         self.understood = False
         member = self._context.member
@@ -106,6 +118,8 @@ class _Look:
 
     def read(self, reader: Reader, known: Identified) -> None:
         read = READERS.get(known.kind)
+        if known.kind is Kind.NUMBERS:
+            read = functools.partial(onnx_numbers.read, tensors=self._numbers)
         if read is None:
             self.skip(_not_read(known))
             return
@@ -130,6 +144,10 @@ class _Look:
         elif isinstance(fact, (Archives, Shard)):
             if self._context.tree is not None:  # a member's context has none
                 self._context.tree.parts.note(self._context.path, fact)
+        elif isinstance(fact, External):
+            if self._context.tree is not None:
+                beside = posixpath.join(posixpath.dirname(self._context.path), fact.location)
+                self._context.tree.numbers.setdefault(beside, []).append(fact)
         elif isinstance(fact, NotRead):
             self.skip(fact.reason if fact.offset is None else f"{fact.reason} (byte {fact.offset:,})")
 
@@ -159,7 +177,7 @@ class _Look:
 
 _INSTEAD = {
     UBJSON: 'save the model as JSON, save_model("model.json")',
-    ONNX_NUMBERS: "export the model in one file, external_data=False",
+    ONNX_NUMBERS: "scan the folder, with the model that was exported to it",
 }
 """What to do about a kind that is not read, where its framework has a form that is."""
 

@@ -55,6 +55,7 @@ class Kind(StrEnum):
     NUMPY = "a NumPy array"
     GGUF = "GGUF"
     ONNX = "ONNX"
+    NUMBERS = "numbers of an ONNX model"
     TOKENIZER = "a SentencePiece model"
     PNG = "a PNG picture"
     JPEG = "a JPEG picture"
@@ -75,7 +76,9 @@ class Identified(Fact, frozen=True, eq=False):
 
 UNNAMED = "text"
 """What is reported of text whose name does not show its use."""
-ONNX_NUMBERS = "a file of numbers beside an ONNX model"
+ONNX_NUMBERS = "a file of numbers without the ONNX model that names them"
+_ONNX_NUMBERS = re.compile(r".*\.onnx[._]data(?:_[0-9]+)?")
+"""The names under which exporters keep an ONNX model's numbers, and no other loader looks for its own."""
 UBJSON = "UBJSON of XGBoost"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How HDF5 begins."""
@@ -170,7 +173,7 @@ def identify(head: bytes, size: int, name: str) -> Identified:
         return Identified(kind, name, UNNAMED if kind is Kind.UNKNOWN else "")
     if pickle_file.probe(head, size):
         return Identified(Kind.PICKLE, name)
-    if lower.endswith((".onnx.data", ".onnx_data")):
+    if _ONNX_NUMBERS.fullmatch(lower):
         return Identified(Kind.OTHER, name, ONNX_NUMBERS)
     return Identified(Kind.UNKNOWN, name)
 

@@ -11,14 +11,20 @@ from tuneguard.scanner.parts import Parts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tuneguard.formats.onnx import External
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The names of the files and folders in a scanned tree, each beginning with `prefix`."""
+    """The names of the files and folders in a scanned tree, each beginning with `prefix`.
+
+    ``numbers`` are the tensors that the ONNX models read so far keep in other files, by the path of these.
+    """
 
     names: frozenset[str]
     prefix: str = ""
     parts: Parts = field(default_factory=Parts, compare=False)
+    numbers: dict[str, list[External]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, files: Iterable[str], prefix: str = "") -> Tree:

@@ -30,7 +30,8 @@ def by_head(head: bytes, reader: Reader, known: Identified) -> Iterator[TwoReadi
     if known.kind in _NEVER_READ:
         return
     bytes_at = _look(head, reader)
-    if tar.looks_like(head):
+    empty = known.kind is Kind.NUMBERS and head[: tar.BLOCK] == bytes(tar.BLOCK)
+    if tar.looks_like(head) and not empty:  # numbers often begin with zeros, an archive without members
         yield _also(known, "a tar archive", 0)
     if known.kind is not Kind.PICKLE and pickle_file.probe(head, reader.size):
         yield _also(known, "a pickle", 0)

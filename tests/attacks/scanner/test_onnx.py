@@ -8,6 +8,7 @@ from tuneguard import limits
 from tuneguard.findings import Verdict
 from tuneguard.formats import onnx
 from world import pickles as p
+from world import tars, zips
 from world.frames import field
 from world.graphs import attribute, elsewhere, function, graph, model, node, tensor
 from world.scans import nearly, verdict
@@ -105,19 +106,83 @@ def test_attack_numbers_from_outside_of_the_tree(scan, location: bytes) -> None:
         assert result.findings[0].message.startswith("a tensor opens ")
 
 
-def test_numbers_in_a_file_of_the_tree_are_told_with_what_to_do(scan) -> None:
-    data = model(graph(tensors=(elsewhere(b"model.onnx.data"),)))
-    result = scan({"onnx/model.onnx": data, "onnx/model.onnx.data": b"\0\1\2\xff" * 9})
+NUMBERS = b"\xff\1\2\3" * 9
+DATA = "onnx/model.onnx.data"
 
-    assert result.findings == ()
-    assert [skipped.path for skipped in result.skipped] == ["onnx/model.onnx.data"]
-    assert "export the model in one file" in result.skipped[0].reason
+
+def placed(offset: int, length: int | None, location: bytes = b"model.onnx.data") -> bytes:
+    """A tensor whose numbers lie at a place of another file."""
+    said = {b"location": location, b"offset": b"%d" % offset}
+    said |= {} if length is None else {b"length": b"%d" % length}
+    return tensor(b"w", b"", *(field(13, field(1, key) + field(2, value)) for key, value in said.items()))
+
+
+def beside(data: bytes, *tensors: bytes) -> dict[str, bytes]:
+    """A model with these tensors, and the file that they name."""
+    return {"onnx/model.onnx": model(graph(tensors=tensors)), DATA: data}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        beside(NUMBERS, placed(0, None)),
+        beside(NUMBERS, placed(0, 36)),
+        beside(NUMBERS, placed(0, 36), placed(0, 36)),
+        beside(NUMBERS + bytes(4060) + NUMBERS + bytes(9), placed(4096, 36), placed(0, 36)),
+        beside(bytes(2048) + NUMBERS, placed(0, 2084)),
+    ],
+)
+def test_numbers_beside_a_model_pass_where_it_names_every_byte(scan, files: dict[str, bytes]) -> None:
+    result = scan(files)
+
+    assert (result.verdict, result.findings, result.skipped) == (Verdict.PASSED, (), ())
+    assert result.understood == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "rule"),
+    [
+        (beside(NUMBERS, placed(0, 4)), "TG-HIDDEN"),
+        (beside(NUMBERS, placed(8, None)), "TG-HIDDEN"),
+        (beside(NUMBERS, placed(0, 8), placed(4, None)), "TG-TWO-READINGS"),
+        (beside(NUMBERS[:4] + p.PAYLOAD, placed(0, 4), placed(4, None)), "TG-PKL-CALL"),
+        (beside(p.PAYLOAD, placed(0, None)), "TG-PKL-CALL"),
+        (beside(b"\x7fELF\x02\x01\x01" + bytes(57), placed(0, None)), "TG-PROGRAM"),
+        (beside(NUMBERS + zips.archive(zips.Member("a", b"b")), placed(0, None)), "TG-TWO-READINGS"),
+        (beside(tars.header(start=NUMBERS) + bytes(1024), placed(0, None)), "TG-TWO-READINGS"),
+    ],
+)
+def test_attack_something_else_in_the_place_of_the_numbers(scan, files: dict[str, bytes], rule: str) -> None:
+    result = scan(files)
+
+    assert rule in rules_of(result) or (rule == "TG-TWO-READINGS" and result.skipped)
+    assert result.verdict is not Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        beside(NUMBERS, placed(0, 37)),
+        beside(NUMBERS, placed(37, None)),
+        beside(NUMBERS) | {"onnx/model.onnx": model()},
+        beside(NUMBERS) | {"model.onnx": model(graph(tensors=(placed(0, None),)))},
+        beside(NUMBERS, tensor(b"w", b"", field(13, field(1, b"offset") + field(2, b"-1")))),
+        {"m.onnx": model(graph(tensors=(placed(0, None, b"m.pb"),))), "m.pb": NUMBERS},
+        {"m.onnx": model(graph(tensors=(placed(0, None, b"m.h5"),))), "m.h5": b"\x89HDF\r\n\x1a\n" + NUMBERS},
+        {DATA: NUMBERS},
+    ],
+)
+def test_attack_bytes_that_are_numbers_only_by_what_a_model_says(scan, files: dict[str, bytes]) -> None:
+    result = scan(files)
+
+    assert result.verdict is not Verdict.PASSED
+    assert result.skipped
 
 
 def test_attack_a_tensor_that_names_two_files(scan) -> None:
-    data = model(graph(tensors=(elsewhere(b"README.md", b"README.md"),)))
+    data = model(graph(tensors=(elsewhere(b"README.md", b"LICENSE"),)))
 
-    assert "TG-TWO-READINGS" in rules_of(scan({"model.onnx": data, "README.md": b"a\n"}))
+    assert "TG-TWO-READINGS" in rules_of(scan({"model.onnx": data, "README.md": b"a\n", "LICENSE": b"a\n"}))
 
 
 # --- what is not plain ---------------------------------------------------------------------------------
