@@ -317,6 +317,12 @@ EVENT_ENTRIES = 2_000
 """Files and folders that are looked at for them at one look."""
 LAUNCHER_OUTPUT = 16 * KIB
 """Bytes kept of what ``unshare`` or ``bwrap`` prints when it fails."""
+CDI_FILES = 100
+"""CDI files of one machine: one for each kind of device, usually."""
+CDI_BYTES = 4 * MIB
+"""Bytes of one CDI file: 300 KiB for a machine of eight GPUs, each in seven parts."""
+DRIVER_BYTES = 64 * KIB
+"""Bytes of a file in which the driver describes a GPU: under 1 KiB."""
 
 # Evaluation
 EVALUATION_FILE = 256 * MIB

@@ -36,6 +36,9 @@ class Listening:
         if text == self._word:
             self._act()
 
+    def status(self, text: str) -> None:
+        """What the training says of its progress is nothing to it."""
+
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         return SILENT.task(verb, total=total, unit=unit)
 

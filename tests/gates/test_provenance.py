@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneguard.attest.predicates.provenance import PREDICATE, Comparison, Control, Dependency
+from tuneguard.attest.predicates.provenance import (
+    PREDICATE,
+    Comparison,
+    Control,
+    Dependency,
+    Device,
+    Devices,
+    Resources,
+)
 from tuneguard.attest.predicates.seal import Seal
 from tuneguard.attest.statement import TreeSet
 from tuneguard.findings import Severity, Verdict
@@ -72,7 +80,7 @@ def test_a_base_whose_steward_the_policy_forgot_is_sealed_anew() -> None:
 
 
 def controls(**states: str) -> tuple[Control, ...]:
-    """All six isolation controls proven but for some."""
+    """All isolation controls proven but for some."""
     return tuple(
         Control(name, ControlState(states.get(name, "proven")), "so it was tried") for name in CONTROLS
     )
@@ -82,7 +90,7 @@ def test_a_run_by_the_book_passes_and_is_told_in_one_line() -> None:
     result = judged("provenance", case())
 
     assert result.verdict is Verdict.PASSED
-    assert result.found == "run 042, data tickets@3, base tiny-llama@1, isolation controls 6/6 proven"
+    assert result.found == "run 042, data tickets@3, base tiny-llama@1, isolation controls 7/7 proven"
     assert result.by == ("ci (platform-team)",)
 
 
@@ -238,7 +246,7 @@ def test_evidence_of_the_earlier_build_type_still_counts() -> None:
     result = judged("provenance", case(signed_earlier()))
 
     assert result.verdict is Verdict.PASSED
-    assert result.found.endswith("isolation controls 6/6 proven")
+    assert result.found.endswith("isolation controls 7/7 proven")
 
 
 def test_attack_a_weak_control_under_the_earlier_build_type() -> None:
@@ -258,6 +266,33 @@ def test_the_policy_may_name_controls_that_need_not_be_proven_and_no_others_are_
     assert under(memory="weakened", processes="absent") is Verdict.PASSED
     assert under(memory="absent") is Verdict.REFUSED
     assert under(network="weakened") is Verdict.REFUSED
+
+
+def without_devices() -> tuple[Control, ...]:
+    return tuple(control for control in controls() if control.name != "devices")
+
+
+def test_evidence_from_before_the_control_of_devices_counts() -> None:
+    """What made it showed no device to anybody."""
+    assert said(controls=without_devices()).verdict is Verdict.PASSED
+
+
+def test_attack_a_run_with_gpus_whose_evidence_leaves_the_control_out() -> None:
+    shown = Devices(shown=(Device(uuid="GPU-1", kind="whole"),), by="device nodes")
+
+    for facts in ({"resources": Resources(gpu=1)}, {"devices": shown}):
+        result = said(controls=without_devices(), **facts)
+        assert [finding.message for finding in result.findings] == [
+            "the isolation control devices was absent, the policy wants it proven"
+        ]
+
+
+def test_a_shared_gpu_is_for_the_policy_to_allow() -> None:
+    held = provenance(controls=controls(devices="weakened"))
+    lenient = policy(lambda p: p.update(controls={"devices": "weakened"}))
+
+    assert judged("provenance", case(held)).verdict is Verdict.REFUSED
+    assert judged("provenance", case(held, under=lenient)).verdict is Verdict.PASSED
 
 
 def test_a_dangerous_switch_leaves_its_mark() -> None:
@@ -280,7 +315,9 @@ def test_every_fault_of_a_run_is_reported() -> None:
         data=(), base=dependency("base", "x", sha256("x")), base_scan={}, controls=(), unsafe=("--unsafe-x",)
     )
 
-    assert len(result.findings) == 1 + 1 + 1 + len(CONTROLS) + 1
+    assert (
+        len(result.findings) == 1 + 1 + 1 + len(CONTROLS) - 1 + 1
+    )  # it names no devices, as evidence from before that control
 
 
 def test_a_resumed_run_names_its_parent() -> None:

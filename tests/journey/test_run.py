@@ -57,7 +57,7 @@ def test_provenance_names_everything_that_made_the_checkpoint(project: ProjectFo
     assert body.code.digest.keys() == {"dirHash"}
     assert body.config.digest.keys() == {"sha256"}
     assert {control.name for control in body.observed.controls} == {
-        "network", "filesystem", "pid", "memory", "processes", "deadline"
+        "network", "filesystem", "pid", "memory", "processes", "deadline", "devices"
     }  # fmt: skip
     assert "cryptography" in body.observed.environment["distributions"]
     assert body.observed.base_scan["verdict"] == "passed"
@@ -277,6 +277,35 @@ def test_attack_training_code_that_tries_network_keys_and_inputs(
         "write base": "refused",
         "environment": [],
     }
+
+
+def test_processors_that_were_asked_for_are_threads_and_a_bound(project: ProjectFolder) -> None:
+    said = "import os; print('threads', os.environ['OMP_NUM_THREADS'])\n"
+    project.write("code/train.py", TRAIN + said)
+    pipeline = (project.path / "tuneguard.yaml").read_text()
+    wanted = len(os.sched_getaffinity(0))
+    project.write("tuneguard.yaml", pipeline.replace("{memory: 1Gi}", f"{{memory: 1Gi, cpu: {wanted}}}"))
+
+    assert project("run", "--run", "042") == 0
+
+    assert f"threads {wanted}\n" in (project.path / ".tuneguard/runs/042/train.log").read_text()
+    body = provenance_of(project, "042")
+    assert body.chosen.resources == provenance.Resources(cpu=wanted, memory=1 << 30)
+    assert body.observed.processors is not None
+    assert re.search(rf"a quota of {wanted} processors|an affinity to {wanted},", body.observed.processors)
+
+
+def test_more_processors_than_there_are_cost_no_run_id(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = (project.path / "tuneguard.yaml").read_text()
+    project.write("tuneguard.yaml", pipeline.replace("{memory: 1Gi}", "{memory: 1Gi, cpu: 5000}"))
+
+    assert project("run", "--run", "042") == 2
+
+    assert "asks for 5000 processors, and this run could use" in capsys.readouterr().err
+    project.write("tuneguard.yaml", pipeline)
+    assert project("run", "--run", "042") == 0
 
 
 def test_a_run_past_its_deadline_is_stopped_and_not_signed(

@@ -1,9 +1,12 @@
 """Control groups: versions that this machine lacks are tried on folders that look like theirs."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+from tuneguard.sandbox import cgroup
 from tuneguard.sandbox.cgroup import Limits
 from tuneguard.sandbox.state import ControlState
 
@@ -68,6 +71,92 @@ def test_version_1_takes_each_controller_where_it_is_mounted(machine, monkeypatc
     assert {control.state for control in limits.controls(unprivileged=True).values()} == {ControlState.PROVEN}
     assert len(list((machine.groups / "memory" / "job").glob("tuneguard-*/memory.limit_in_bytes"))) == 1
     assert len(list((machine.groups / "pids").glob("tuneguard-*/pids.max"))) == 1
+
+
+def test_processors_are_bounded_by_a_quota_in_the_one_group_of_version_2(machine, monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda _: "")
+    machine.describe([f"30 23 0:26 / {machine.groups} rw - cgroup2 cgroup2 rw"], ["0::/user.slice"])
+    (machine.groups / "user.slice").mkdir(parents=True)
+    limits = Limits(1 << 20, 10, machine.proc, processors=1.5)
+
+    limits.apply(7)
+
+    (group,) = machine.groups.rglob("tuneguard-*")
+    assert (group / "cpu.max").read_text() == "150000 100000"
+    assert limits.processors_how == "control group v2: the kernel reads back a quota of 1.5 processors"
+
+
+def test_a_group_of_version_2_is_not_left_for_another_controller(machine, monkeypatch):
+    """Its parent might have the controller; the limits that were set before would end with the move."""
+    monkeypatch.setattr("secrets.token_hex", lambda _: "")
+    machine.describe([f"30 23 0:26 / {machine.groups} rw - cgroup2 cgroup2 rw"], ["0::/user.slice/app"])
+    (machine.groups / "user.slice" / "app").mkdir(parents=True)
+    bound = cgroup._SETTERS["processes"]
+
+    def lacking(folder, version, limit):
+        if folder.parent.name == "app":
+            raise OSError("no pids here")
+        return bound(folder, version, limit)
+
+    monkeypatch.setitem(cgroup._SETTERS, "processes", lacking)
+    limits = Limits(1 << 20, 10, machine.proc)
+
+    limits.apply(7)
+
+    assert len(list(machine.groups.rglob("cgroup.procs"))) == 1
+    assert {name: control.state for name, control in limits.controls(unprivileged=True).items()} == {
+        "memory": ControlState.PROVEN,
+        "processes": ControlState.WEAKENED,
+    }
+
+
+def test_processors_are_bounded_by_a_quota_of_version_1(machine):
+    machine.describe(
+        [f"35 31 0:32 / {machine.groups} rw - cgroup cgroup rw,cpu,cpuacct"], ["4:cpu,cpuacct:/"]
+    )
+    machine.groups.mkdir()
+    limits = Limits(None, None, machine.proc, processors=2)
+
+    limits.apply(7)
+
+    (group,) = machine.groups.glob("tuneguard-*")
+    assert (group / "cpu.cfs_quota_us").read_text() == "200000"
+    assert (group / "cpu.cfs_period_us").read_text() == "100000"
+
+
+def test_without_groups_an_affinity_bounds_processors(machine):
+    machine.describe([], [])
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        limits = Limits(None, None, machine.proc, processors=0.5)
+        limits.apply(process.pid)
+        found = os.sched_getaffinity(process.pid)
+        process.communicate(b"\n")
+
+    assert len(found) == 1
+    assert found <= os.sched_getaffinity(0)
+    assert "an affinity to 1, which the command can change" in limits.processors_how
+
+
+@pytest.mark.parametrize(
+    ("mount", "own", "files"),
+    [
+        ("- cgroup2 cgroup2 rw", "0::/a/b", {"a/cpu.max": "50000 100000", "a/b/cpu.max": "max 100000"}),
+        (
+            "- cgroup cgroup rw,cpu",
+            "1:cpu:/a",
+            {"a/cpu.cfs_quota_us": "50000", "a/cpu.cfs_period_us": "100000"},
+        ),
+    ],
+)
+def test_a_quota_of_ours_or_above_us_counts_for_the_processors_that_there_are(machine, mount, own, files):
+    machine.describe([f"30 23 0:26 / {machine.groups} rw {mount}"], [own])
+    (machine.groups / "a/b").mkdir(parents=True)
+    before = cgroup.processors(machine.proc)
+    for name, text in files.items():
+        (machine.groups / name).write_text(text)
+
+    assert before == len(os.sched_getaffinity(0))
+    assert cgroup.processors(machine.proc) == 0.5
 
 
 def test_a_group_that_the_process_did_not_enter_proves_nothing(machine):

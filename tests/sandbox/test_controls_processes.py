@@ -269,6 +269,28 @@ def test_memory_backed_folders_are_bounded_too(backend):
     assert not ran.outcome.succeeded or set(ran.said) == {"ENOSPC"}
 
 
+def test_shared_memory_is_as_large_as_the_memory_of_the_run(backend):
+    """What the workers of a data loader hand each other lies there."""
+    ran = python(
+        backend,
+        """
+        found = os.statvfs("/dev/shm")
+        say([found.f_blocks * found.f_frsize, os.access("/dev/shm", os.W_OK)])
+        """,
+        memory=256 * MIB,
+    )
+
+    assert ran.said == [256 * MIB, True]
+
+
+def test_one_processor_is_one_processor_whatever_bounds_it(backend):
+    ran = python(backend, "say(len(os.sched_getaffinity(0)))", processors=1)
+
+    how = ran.outcome.processors
+    assert "a quota of 1 processors" in how or (ran.said == 1 and "an affinity to 1" in how)
+    assert run(backend, ("/bin/true",)).outcome.processors is None
+
+
 def test_a_fork_bomb_stops_at_the_limit(backend):
     ran = python(
         backend,

@@ -14,13 +14,15 @@ from tuneguard.sandbox.state import ControlState
 
 LIMITED = {name: Control(name, ControlState.ABSENT, "no limit was asked for") for name in (MEMORY, PROCESSES)}
 READY = {"ready": {"dropped": True, "shared": None}}
-STANDING = {name: ["proven", "tried"] for name in ("network", "filesystem", "pid")}
+STANDING = {name: ["proven", "tried"] for name in ("network", "filesystem", "pid", "devices")}
 
 
-def after(*messages, stopped=None, note=None, last_words=None):
+def after(*messages, stopped=None, note=None, last_words=None, shared=None):
     reports = Reports()
     reports.feed(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-    return reports.outcome(LIMITED, "60 s", stopped=stopped, seconds=1.0, note=note, last_words=last_words)
+    return reports.outcome(
+        LIMITED, "60 s", stopped=stopped, seconds=1.0, note=note, last_words=last_words, shared=shared
+    )
 
 
 def test_a_run_that_ended_by_itself():
@@ -28,6 +30,13 @@ def test_a_run_that_ended_by_itself():
 
     assert outcome.succeeded
     assert [control.name for control in outcome.controls] == list(CONTROLS)
+
+
+def test_a_gpu_that_somebody_else_holds_is_shared():
+    outcome = after(READY, {"controls": STANDING}, {"exit": [0, None]}, shared="process 7 holds it too")
+
+    control = outcome.control("devices")
+    assert (control.state, control.how) == (ControlState.WEAKENED, "tried; process 7 holds it too")
 
 
 def test_an_init_that_was_killed_is_a_run_that_was_killed():
@@ -72,7 +81,7 @@ def test_messages_do_not_depend_on_how_their_bytes_arrive(cuts):
         data = data[cut:]
     reports.feed(data)
 
-    assert (reports.dropped, reports.exit, len(reports.controls)) == (True, (3, None), 3)
+    assert (reports.dropped, reports.exit, len(reports.controls)) == (True, (3, None), len(STANDING))
 
 
 def test_a_training_that_others_can_meet_has_two_controls_less():

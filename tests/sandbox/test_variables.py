@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.environment import THREADS, clean_environment
 from tuneguard.sandbox.variables import fault_of
 
 
 @pytest.mark.parametrize(
-    "name", ["NCCL_DEBUG", "CUDA_VISIBLE_DEVICES", "OMP_PROC_BIND", "MAX_TOKENS", "_x1", "keyboard", "Passes"]
+    "name", ["NCCL_DEBUG", "CUDA_LAUNCH_BLOCKING", "OMP_PROC_BIND", "MAX_TOKENS", "_x1", "keyboard", "Passes"]
 )
 def test_a_plain_name_is_free(name: str) -> None:
     assert fault_of(name) is None
@@ -39,9 +39,10 @@ def test_attack_other_code_loaded_by_a_variable(name: str) -> None:
     assert fault_of(name) == "has the loader or the interpreter run other code"
 
 
-def test_what_tuneguard_sets_stays_as_it_is() -> None:
-    assert [name for name in clean_environment() if fault_of(name) is None] == []
+def test_what_tuneguard_sets_stays_as_it_is_but_the_threads_of_each_of_several_processes() -> None:
+    assert [name for name in clean_environment() if fault_of(name) is None] == list(THREADS)
     assert fault_of("HOME") == fault_of("wandb_mode") == "is set by Tuneguard"
+    assert fault_of("CUDA_VISIBLE_DEVICES") == "is set by Tuneguard"
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A=B", "BASH_FUNC_x%%", "Ä", "A\n", "A" * 129])

@@ -17,7 +17,9 @@ from tuneguard.trust.policy import DEFAULT_REQUIRE, parse_policy
 from world.policies import public
 
 EXPIRES = datetime(2027, 5, 1, tzinfo=UTC)
-PROVEN = dict.fromkeys(("network", "filesystem", "pid", "memory", "processes", "deadline"), "proven")
+PROVEN = dict.fromkeys(
+    ("network", "filesystem", "pid", "memory", "processes", "deadline", "devices"), "proven"
+)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}", fullmatch=True) | st.sampled_from(
     ["no", "on", "null", "042", "1.5", "0x1f", "2026-11-23", "1_000", "y", "x" * 128, "Yes"]
 )

@@ -31,6 +31,7 @@ from tuneguard.attest.predicates import verdict as verdicts
 from tuneguard.attest.relied import Relied
 from tuneguard.attest.statement import PAYLOAD_TYPE, Statement
 from tuneguard.records import to_json
+from tuneguard.sandbox.controls import CONTROLS
 from tuneguard.sandbox.state import ControlState
 from tuneguard.signing.bundle import make_bundle
 from tuneguard.trust.policy import Policy, parse_policy
@@ -48,7 +49,6 @@ MODEL = "support-llama"
 REPOSITORY = "registry.internal/models/support-llama"
 RUN = "042"
 ATTEMPT = "a-0123456789abcdef"
-CONTROLS = ("network", "filesystem", "pid", "memory", "processes", "deadline")
 
 
 def ago(**how_long: float) -> str:

@@ -37,6 +37,7 @@ HOW = {
     "memory": "control group v2: the kernel reads back 8,589,934,592 bytes",
     "processes": "RLIMIT_NPROC alone, which counts every process of the user",
     "deadline": "86,400 s, watched from outside",
+    "devices": "no device but null, zero, full, random and urandom; none can be made",
 }
 
 

@@ -33,7 +33,7 @@ from tuneguard.gates.engine import (
     refuses,
     signer,
 )
-from tuneguard.sandbox.controls import CONTROLS
+from tuneguard.sandbox.controls import CONTROLS, DEVICES
 from tuneguard.sandbox.state import ControlState
 from tuneguard.trust.policy import Promoted, SealedBy, described
 
@@ -101,7 +101,7 @@ def _found(body: Provenance) -> str:
     resumed = "" if body.chosen.parent is None else f", resumed from run {printable(body.chosen.parent)}"
     return (
         f"run {printable(body.run)}{resumed}, data {data}, base {_named(body.base)}, "
-        f"isolation controls {proven}/{len(CONTROLS)} proven"
+        f"isolation controls {proven}/{len(body.observed.controls)} proven"
     )
 
 
@@ -274,7 +274,10 @@ def _base_scan(body: Provenance) -> Iterator[Finding]:
 
 def _controls(policy: Policy, body: Provenance) -> Iterator[Finding]:
     found = {control.name: (control.state, control.how) for control in body.observed.controls}
+    asked = body.chosen.resources is not None and bool(body.chosen.resources.gpu)
     for control in CONTROLS:
+        if control == DEVICES and control not in found and not asked and body.observed.devices is None:
+            continue  # evidence from before this control: what made it showed no device to any run
         state, how = found.get(control, (ControlState.ABSENT, "the provenance does not name it"))
         wanted = policy.control(control)
         if not state.meets(wanted):

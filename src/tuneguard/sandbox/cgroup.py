@@ -1,4 +1,4 @@
-"""Bounds on memory and processes by control groups, version 1 or 2, wherever one can be made.
+"""Bounds on memory, processes and processors by control groups, version 1 or 2, wherever one can be made.
 
 A control group counts all processes together and cannot be left from inside, since none is mounted
 there. It is made below (or, in version 2, beside) the one that we are in, so that a container's or a
@@ -9,7 +9,9 @@ process or each user and are recorded as weaker.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import random
 import re
 import secrets
 import time
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = "tuneguard-"
-_CONTROLLER = {MEMORY: "memory", PROCESSES: "pids"}
+_PROCESSORS = "processors"
+_CONTROLLER = {MEMORY: "memory", PROCESSES: "pids", _PROCESSORS: "cpu"}
+_PERIOD = 100_000
+"""Microseconds in which a quota of processors is counted: the kernel's own default."""
 
 
 @dataclass
@@ -34,8 +39,11 @@ class Limits:
     memory: int | None
     processes: int | None
     proc: Path = Path("/proc")
+    processors: float | None = None
+    processors_how: str | None = None
     _folders: dict[str, Path] = field(default_factory=dict)
     _made: set[Path] = field(default_factory=set)
+    _entered: Path | None = None
     _controls: dict[str, Control] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
     _instead: dict[str, str] = field(default_factory=dict)
@@ -48,6 +56,8 @@ class Limits:
                 self._controls[control] = Control(control, ControlState.ABSENT, "no limit was asked for")
             elif not self._confine(control, limit, process):
                 rlimits.append(self._bound_each(control, limit))
+        if self.processors is not None and not self._confine(_PROCESSORS, self.processors, process):
+            self._pin(math.ceil(self.processors), process)
         return rlimits
 
     def controls(self, *, unprivileged: bool) -> dict[str, Control]:
@@ -86,13 +96,9 @@ class Limits:
             _remove(folder)
         self._made.clear()
 
-    def _confine(self, control: str, limit: int, process: int) -> bool:
+    def _confine(self, control: str, limit: float, process: int) -> bool:
         """Try each group that could be made for this controller, until one takes limit and process."""
-        controller = _CONTROLLER[control]
-        made = [
-            (folder, 2) for folder in set(self._folders.values()) if (folder / f"{controller}.max").exists()
-        ]
-        for folder, version in made or _candidates(controller, self.proc):
+        for folder, version in self._places(_CONTROLLER[control]):
             try:
                 self._enter(control, folder, version, limit, process)
             except OSError as error:
@@ -101,21 +107,42 @@ class Limits:
             return True
         return False
 
-    def _enter(self, control: str, folder: Path, version: int, limit: int, process: int) -> None:
+    def _places(self, controller: str) -> Iterator[tuple[Path, int]]:
+        """Groups to try. Of version 2 only the one that was entered: entering another would leave it."""
+        if self._entered is not None:
+            yield self._entered, 2
+        for folder, version in _candidates(controller, self.proc):
+            if version == 1 or self._entered is None:
+                yield folder, version
+
+    def _enter(self, control: str, folder: Path, version: int, limit: float, process: int) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o755)
             self._made.add(folder)
-        bound = limit if control == MEMORY else limit + 1  # our own init is one process
-        read_back = (
-            _set_memory(folder, version, bound) if control == MEMORY else _set(folder, "pids.max", bound)
-        )
+        read_back = _SETTERS[control](folder, version, limit)
         (folder / "cgroup.procs").write_text(str(process), "ascii")
         if folder.name not in (self.proc / str(process) / "cgroup").read_text("utf-8", "surrogateescape"):
             raise OSError(f"process {process} did not enter the group")
         self._folders[control] = folder
-        unit = "bytes for all processes together" if control == MEMORY else "processes, the init included"
-        how = f"control group v{version}: the kernel reads back {read_back:,} {unit}"
-        self._controls[control] = Control(control, ControlState.PROVEN, how)
+        if version == 2:
+            self._entered = folder
+        how = f"control group v{version}: the kernel reads back {read_back}"
+        if control == _PROCESSORS:
+            self.processors_how = how
+        else:
+            self._controls[control] = Control(control, ControlState.PROVEN, how)
+
+    def _pin(self, count: int, process: int) -> None:
+        """Let `process` run on `count` processors only. Not the first ones: each run would take the same."""
+        reason = self._reasons.get(_PROCESSORS, "none here that this user may change")
+        because = f"no control group can be made ({reason})"
+        try:
+            known = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(process, random.sample(known, min(count, len(known))))
+        except OSError as error:
+            self.processors_how = f"{because}; nor an affinity set: {(error.strerror or str(error)).lower()}"
+        else:
+            self.processors_how = f"{because}; an affinity to {count}, which the command can change"
 
     def _bound_each(self, control: str, limit: int) -> tuple[str, int]:
         """What takes a control group's place: a limit on each process, or on each user."""
@@ -130,16 +157,63 @@ class Limits:
         return "RLIMIT_NPROC", limit
 
 
-def _set_memory(folder: Path, version: int, limit: int) -> int:
+def _set_memory(folder: Path, version: int, limit: float) -> str:
     """Bound memory, and swap with it. The kernel rounds to pages; its value is returned."""
     if version == 2:
         with contextlib.suppress(OSError):
             (folder / "memory.swap.max").write_text("0", "ascii")
-        return _set(folder, "memory.max", limit)
-    read_back = _set(folder, "memory.limit_in_bytes", limit)
-    with contextlib.suppress(OSError):
-        (folder / "memory.memsw.limit_in_bytes").write_text(str(limit), "ascii")
-    return read_back
+        read_back = _set(folder, "memory.max", int(limit))
+    else:
+        read_back = _set(folder, "memory.limit_in_bytes", int(limit))
+        with contextlib.suppress(OSError):
+            (folder / "memory.memsw.limit_in_bytes").write_text(str(limit), "ascii")
+    return f"{read_back:,} bytes for all processes together"
+
+
+def _set_processes(folder: Path, version: int, limit: float) -> str:
+    del version  # one name in both
+    room = int(limit) + 1  # our own init is one process
+    return f"{_set(folder, 'pids.max', room):,} processes, the init included"
+
+
+def _set_processors(folder: Path, version: int, limit: float) -> str:
+    quota = math.ceil(limit * _PERIOD)
+    if version == 2:
+        (folder / "cpu.max").write_text(f"{quota} {_PERIOD}", "ascii")
+    else:
+        (folder / "cpu.cfs_period_us").write_text(str(_PERIOD), "ascii")
+        (folder / "cpu.cfs_quota_us").write_text(str(quota), "ascii")
+    read_back = _quota(folder, version)
+    if read_back > limit + 0.01:
+        raise OSError(f"the quota reads back {read_back:g} processors")
+    return f"a quota of {read_back:g} processors"
+
+
+_SETTERS = {MEMORY: _set_memory, PROCESSES: _set_processes, _PROCESSORS: _set_processors}
+
+
+def _quota(folder: Path, version: int) -> float:
+    """How many processors a group may use; infinite where it has no quota."""
+    try:
+        if version == 2:
+            quota, period = (folder / "cpu.max").read_text("ascii").split()
+        else:
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text("ascii").strip() for name in ("quota", "period")
+            )
+        return int(quota) / int(period) if quota.isdigit() else math.inf
+    except (OSError, ValueError):
+        return math.inf
+
+
+def processors(proc: Path = Path("/proc")) -> float:
+    """How many processors this process may use: by its affinity, and by the quotas of its control groups."""
+    found = float(len(os.sched_getaffinity(0)))
+    for mount_point, here, version in _groups("cpu", proc):
+        for folder in (here, *here.parents):
+            if folder.is_relative_to(mount_point):
+                found = min(found, _quota(folder, version))
+    return found
 
 
 def _set(folder: Path, name: str, limit: int) -> int:
@@ -152,20 +226,23 @@ def _set(folder: Path, name: str, limit: int) -> int:
 
 def _candidates(controller: str, proc: Path) -> Iterator[tuple[Path, int]]:
     """Groups that could be made for `controller`, with the version of their hierarchy, best first."""
+    for mount_point, here, version in _groups(controller, proc):
+        for parent in [here] if version == 1 else [here, here.parent]:
+            if parent.is_relative_to(mount_point) and os.access(parent, os.W_OK):
+                _sweep(parent)
+                yield parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}", version
+
+
+def _groups(controller: str, proc: Path) -> Iterator[tuple[Path, Path, int]]:
+    """Our group in each hierarchy that may have `controller`: its mount point, its folder, its version."""
     own = _own_groups(proc)
     for mount_point, mount_root, kind, options in _hierarchies(proc):
         version = 2 if kind == "cgroup2" else 1
         if version == 1 and controller not in options:
             continue
         path = own.get("" if version == 2 else controller)
-        if path is None or not (path + "/").startswith(mount_root.rstrip("/") + "/"):
-            continue
-        here = mount_point / path[len(mount_root.rstrip("/")) :].strip("/")
-        parents = [here] if version == 1 else [here, here.parent]
-        for parent in parents:
-            if parent.is_relative_to(mount_point) and os.access(parent, os.W_OK):
-                _sweep(parent)
-                yield parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}", version
+        if path is not None and (path + "/").startswith(mount_root.rstrip("/") + "/"):
+            yield mount_point, mount_point / path[len(mount_root.rstrip("/")) :].strip("/"), version
 
 
 def _hierarchies(proc: Path) -> Iterator[tuple[Path, str, str, list[str]]]:

@@ -5,16 +5,17 @@ command and comes back only when every process of it is dead; the `Outcome` is h
 each isolation control was tried in this very run. A policy then decides whether those isolation controls are
 enough: nothing here decides.
 
-Isolation controls, always these six (TRUST.md, rule 12):
+Isolation controls, always these seven (TRUST.md, rule 12):
 
-=========== =====================================================================================
+=========== ========================================================================================
 network     no way out: no route, no host socket, abstract ones and vsock included
 filesystem  a root built from nothing; inputs cannot be written; no key, keyring or agent is in reach
 pid         no process outside can be seen, and none inside outlives the run
 memory      a bound on what all its processes together may use
 processes   a bound on how many there may be
 deadline    a time after which it is stopped
-=========== =====================================================================================
+devices     no device file but harmless ones and the GPUs that were asked for, which nobody else holds
+=========== ========================================================================================
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tuneguard.sandbox.shown import Shown
     from tuneguard.sandbox.state import ControlState
 
 NETWORK, FILESYSTEM, PID = "network", "filesystem", "pid"
-MEMORY, PROCESSES, DEADLINE = "memory", "processes", "deadline"
+MEMORY, PROCESSES, DEADLINE, DEVICES = "memory", "processes", "deadline", "devices"
 
-CONTROLS = (NETWORK, FILESYSTEM, PID, MEMORY, PROCESSES, DEADLINE)
+CONTROLS = (NETWORK, FILESYSTEM, PID, MEMORY, PROCESSES, DEADLINE, DEVICES)
 """Every isolation control, in the order in which they are listed."""
 
 RESERVED = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "dev", "proc", "sys", "old")
@@ -77,14 +79,16 @@ class Confinement:
     """What runs, and everything that it may see, use and take.
 
     ``command`` and ``environment`` are exact: nothing is inherited. ``deadline`` and ``grace`` are
-    in seconds, ``memory`` and ``scratch`` in bytes, ``processes`` counts processes and threads.
+    in seconds, ``memory`` and ``scratch`` in bytes, ``processes`` counts processes and threads,
+    ``processors`` what may run at one time.
     ``scratch`` bounds the memory-backed ``/scratch``; without it there is none. ``file_size`` bounds each
     file that is written, in bytes, holes included, also those in memory. ``packages`` are
     folders to import Python packages from: they appear read-only at their own paths, and go
     before what ``PYTHONPATH`` the environment has. ``output`` gets each line of standard output
     and error without its end, in pieces of at most ``limits.OUTPUT_LINE`` bytes: untrusted bytes, to be
     printed through ``files.printable`` only. ``blocks`` gets the same bytes as they come, ends included,
-    in pieces of at most ``limits.OUTPUT_BLOCK``: for what must keep up with a flood.
+    in pieces of at most ``limits.OUTPUT_BLOCK``: for what must keep up with a flood. ``gpus`` are shown with
+    what belongs to them; without them no device is.
     """
 
     command: tuple[str, ...]
@@ -95,11 +99,13 @@ class Confinement:
     grace: float = 10.0
     memory: int | None = None
     processes: int | None = None
+    processors: float | None = None
     output: Callable[[bytes], None] | None = field(default=None, compare=False)
     blocks: Callable[[bytes], None] | None = field(default=None, compare=False)
     packages: tuple[Path, ...] = ()
     scratch: int | None = None
     file_size: int | None = None
+    gpus: Shown | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no backend could honour.
@@ -112,7 +118,7 @@ class Confinement:
             raise UsageError("a sandbox needs a command", help="name the program to run")
         if not (math.isfinite(self.deadline) and self.deadline > 0 and self.grace >= 0):
             raise UsageError(f"the deadline of {self.deadline} s cannot be kept", help="give a time above 0")
-        for limit in (self.memory, self.processes, self.scratch, self.file_size):
+        for limit in (self.memory, self.processes, self.processors, self.scratch, self.file_size):
             if limit is not None and limit <= 0:
                 raise UsageError(f"the limit {limit} leaves nothing to run in", help="give a number above 0")
         targets = [bind.target for bind in self.binds]
@@ -140,9 +146,10 @@ def _check_target(target: str) -> None:
 class Outcome:
     """How it ended: exit ``code``, or the ``signal`` that ended it, or both None (it never started).
 
-    ``stopped`` is who ended it, if anyone did. ``controls`` are all six, in order.
+    ``stopped`` is who ended it, if anyone did. ``controls`` are all, in order.
     ``note`` is a sentence for a person where the plain facts would puzzle: out of memory, for one.
     ``memory`` are the bytes in use at most, None where no control group counted them.
+    ``processors`` says what bounded them, where they were to be bounded.
     """
 
     code: int | None
@@ -152,6 +159,7 @@ class Outcome:
     seconds: float
     note: str | None = None
     memory: int | None = None
+    processors: str | None = None
 
     @property
     def succeeded(self) -> bool:

@@ -31,6 +31,9 @@ OFFLINE = {
 }
 """Switches that keep training libraries from trying the network."""
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""How many threads numerical libraries start in each process."""
+
 PYTHON = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",
@@ -58,7 +61,7 @@ def clean_environment(
         "LOGNAME": "tuneguard",
         "LANG": "C.UTF-8",
         "TERM": "dumb",
-        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
+        **dict.fromkeys(THREADS, str(threads)),
         "TOKENIZERS_PARALLELISM": "false",
         **PYTHON,
         **OFFLINE,

@@ -73,6 +73,8 @@ def plan_of(
     if packages:
         inherited = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([*packages, *([inherited] if inherited else [])])
+    if confinement.gpus is not None:
+        environment.update(confinement.gpus.edits.environment)
     shown = [place for place in places if place.kind == "bind" and not place.device]
     return {
         "root": [_operation(place) for place in places] if launch.builds_root else None,
@@ -84,6 +86,9 @@ def plan_of(
         "top": layout.top(places),
         "readonly": [place.target for place in shown if not place.writable],
         "writable": [place.target for place in shown if place.writable],
+        "devices": sorted(
+            place.target for place in places if place.device and place.target.startswith("/dev/")
+        ),
         "rlimits": rlimits,
         "outside": outside,
         "command": list(confinement.command),

@@ -106,14 +106,16 @@ def places(confinement: Confinement, made: Path, own: tuple[Bind, ...] = ()) -> 
     """
     system = [*_system(), *_settings(made), *_same_paths(PROCESSORS)]
     packages = _same_paths(os.path.abspath(path) for path in confinement.packages)
+    given = [] if confinement.gpus is None else confinement.gpus.edits.files
     owned = [*_same_paths(_interpreter()), *packages, *own, *confinement.binds]
-    binds = [*(_bind(bind) for bind in system), *(_bind(bind, own=True) for bind in owned)]
+    drivers = [Bind(each.source, each.target) for each in given]
+    binds = [*(_bind(bind) for bind in [*system, *drivers]), *(_bind(bind, own=True) for bind in owned)]
     found = [
         *_without_covered(binds),
         *_links(),
         *_links_to(os.path.abspath(sys.executable), [bind.target for bind in [*system, *owned]]),
         *_own_file_systems(confinement),
-        *_devices(),
+        *_devices(confinement),
         *_hidden(),
     ]
     unique = {place.target: place for place in found}
@@ -240,9 +242,11 @@ def _own_file_systems(confinement: Confinement) -> Iterator[Place]:
         yield Place("tmpfs", SCRATCH, size=confinement.scratch, mode=0o1777)
 
 
-def _devices() -> Iterator[Place]:
+def _devices(confinement: Confinement) -> Iterator[Place]:
     for name in DEVICES:
         yield _device(f"/dev/{name}", f"/dev/{name}")
+    for device in () if confinement.gpus is None else confinement.gpus.edits.devices:
+        yield _device(os.path.realpath(device.source), device.target)
 
 
 def _hidden() -> Iterator[Place]:

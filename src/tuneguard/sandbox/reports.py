@@ -9,7 +9,16 @@ from typing import Any
 
 from tuneguard.errors import CannotLook, TuneguardError, UsageError
 from tuneguard.files import printable
-from tuneguard.sandbox.controls import CONTROLS, DEADLINE, FILESYSTEM, NETWORK, PID, Control, Outcome
+from tuneguard.sandbox.controls import (
+    CONTROLS,
+    DEADLINE,
+    DEVICES,
+    FILESYSTEM,
+    NETWORK,
+    PID,
+    Control,
+    Outcome,
+)
 from tuneguard.sandbox.state import ControlState
 
 
@@ -77,10 +86,13 @@ class Reports:
         seconds: float,
         note: str | None,
         last_words: str | None,
+        processors: str | None = None,
+        shared: str | None = None,
     ) -> Outcome:
         """The record of a run whose every process is dead.
 
-        `limited` are the controls of memory and processes, `deadline` is how the deadline was tried.
+        `limited` are the controls of memory and processes, `deadline` is how the deadline was tried,
+        `shared` who else holds a GPU that was shown.
 
         Raises:
             UsageError, CannotLook: the command was never started.
@@ -95,8 +107,11 @@ class Reports:
         if PID in controls:
             how = f"{controls[PID].how}; at the end its init was dead, and every process with it"
             controls[PID] = Control(PID, controls[PID].state, how)
+        if shared is not None and DEVICES in controls:
+            how = f"{controls[DEVICES].how}; {shared}"
+            controls[DEVICES] = Control(DEVICES, ControlState.WEAKENED, how)
         untried = "the command was stopped before this isolation control was tried"
         complete = tuple(
             controls.get(control) or Control(control, ControlState.ABSENT, untried) for control in CONTROLS
         )
-        return Outcome(code, number, stopped, complete, seconds, note)
+        return Outcome(code, number, stopped, complete, seconds, note, processors=processors)

@@ -80,7 +80,7 @@ class _Run:
         self.canaries = canaries
         self.interrupts = interrupts
         self.began = time.monotonic()
-        self.limits = Limits(confinement.memory, confinement.processes)
+        self.limits = Limits(confinement.memory, confinement.processes, processors=confinement.processors)
         self.control, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, self._output_inside = os.pipe2(os.O_CLOEXEC)
@@ -98,6 +98,7 @@ class _Run:
         self.note: str | None = None
         self.memory: int | None = None
         self.seconds = 0.0
+        self.shared = self._shared()
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -234,6 +235,7 @@ class _Run:
         self._reap_launcher()
         self.seconds = time.monotonic() - self.began
         self.note, self.memory = self.limits.exceeded(), self.limits.peak()
+        self.shared = self.shared or self._shared()
         self.limits.remove()
         try:
             if self.reports.failure is None and sys.exc_info()[0] is None:
@@ -272,8 +274,14 @@ class _Run:
             seconds=self.seconds,
             note=self.note,
             last_words=self._last_words(),
+            processors=self.limits.processors_how,
+            shared=self.shared,
         )
         return dataclasses.replace(found, memory=self.memory)
+
+    def _shared(self) -> str | None:
+        """Why the GPUs are not the command's alone, looked at while no process of it lives."""
+        return None if self.confinement.gpus is None else self.confinement.gpus.why_not_alone()
 
     def _last_words(self) -> str | None:
         said = self.said.decode("utf-8", "replace").strip().splitlines()

@@ -46,6 +46,8 @@ def _run(confinement: Confinement, interrupts: Interrupts, scratch: str) -> Outc
         name: _outside(value, confinement, scratch) for name, value in confinement.environment.items()
     }
     environment["HOME"] = scratch
+    if confinement.gpus is not None:
+        environment.update(confinement.gpus.edits.environment)
     if confinement.packages:
         environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in confinement.packages)
     command = [_outside(argument, confinement, scratch) for argument in confinement.command]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tuneguard.fields import Wrong, read_text
 from tuneguard.nodes import shown
-from tuneguard.sandbox.environment import clean_environment
+from tuneguard.sandbox.environment import THREADS, clean_environment
 
 if TYPE_CHECKING:
     from tuneguard.nodes import Node
@@ -28,7 +28,7 @@ _SECRET = re.compile(
 _LOADERS = ("LD_", "PYTHON")
 PREFIX = "TUNEGUARD_"
 """The prefix of the variables that give a training its paths."""
-_OURS = frozenset(clean_environment())
+_OURS = frozenset({*clean_environment(), "CUDA_VISIBLE_DEVICES"}) - set(THREADS)
 _LONGEST = 4096
 
 

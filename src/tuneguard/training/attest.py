@@ -25,6 +25,8 @@ from tuneguard.training import claims, controls, output, record
 if TYPE_CHECKING:
     from tuneguard.engines.engine import EngineType
     from tuneguard.project.project import Project
+    from tuneguard.sandbox.shown import Shown
+    from tuneguard.spec import Resources
     from tuneguard.training.handover import Handover
 
 
@@ -129,6 +131,27 @@ def _next(handover: Handover, project: Project) -> str | None:
     return paste.command("promote", claimed.checkpoint, "--to", to, "--model", name, "--run", claimed.run)
 
 
+def _asked_for(wanted: Resources) -> provenance.Resources | None:
+    asked = provenance.Resources(cpu=wanted.cpu, memory=wanted.memory, gpu=wanted.gpu)
+    return None if asked == provenance.Resources() else asked
+
+
+def _devices(shown: Shown | None) -> provenance.Devices | None:
+    if shown is None:
+        return None
+    return provenance.Devices(
+        shown=tuple(
+            provenance.Device(uuid=str(gpu.uuid), model=gpu.model, kind="mig" if gpu.part else "whole")
+            for gpu in shown.gpus
+        ),
+        by=shown.by,
+        specifications=dict(shown.specifications),
+        driver=shown.driver,
+        libraries=dict(shown.libraries),
+        left_out=shown.edits.left_out,
+    )
+
+
 def _provenance(
     handover: Handover, done: provenance.Output | None, engine: EngineType, project: Project
 ) -> provenance.Provenance:
@@ -140,6 +163,7 @@ def _provenance(
         command=train.command,
         env=dict(train.env),
         metrics=handover.metrics,
+        resources=_asked_for(train.resources),
         dependencies=handover.dependencies,
         environment=handover.environment,
         controls=handover.controls,
@@ -156,4 +180,6 @@ def _provenance(
         deadline_seconds=int(train.deadline.total_seconds()),
         unsafe=handover.unsafe,
         relied_on=handover.relied_on,
+        processors=handover.processors,
+        devices=_devices(handover.gpus),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tuneguard.attest.predicates import provenance
     from tuneguard.sandbox.controls import Backend, Control
+    from tuneguard.sandbox.shown import Shown
 
 MEMORY, PROCESSES = 1 << 30, 64
 """The limits of a trial that is made for no run."""
@@ -31,7 +32,13 @@ _NAME = ".tuneguard-trial-"
 
 
 def tried(
-    backend: Backend, places: Iterable[Path] = (), *, memory: int = MEMORY, processes: int = PROCESSES
+    backend: Backend,
+    places: Iterable[Path] = (),
+    *,
+    memory: int = MEMORY,
+    processes: int = PROCESSES,
+    processors: float | None = None,
+    gpus: Shown | None = None,
 ) -> tuple[Control, ...]:
     """The controls around a command that does nothing and could write in each of `places`, which are folders.
 
@@ -57,6 +64,8 @@ def tried(
                 deadline=60,
                 memory=memory,
                 processes=processes,
+                processors=processors,
+                gpus=gpus,
             )
         )
     if outcome.stopped == "interrupt":

@@ -82,6 +82,8 @@ def execute(prepared: Prepared, project: Project, *, keep_intermediate: bool = F
         segments=parts,
         ended=None if kind == "final" else _ended(outcome),
         metrics=_metrics(project),
+        processors=outcome.processors,
+        gpus=prepared.gpus,
         unsafe=("--unsafe-no-sandbox",) if isinstance(prepared.backend, UnsafeNoSandbox) else (),
     )
 
@@ -126,10 +128,13 @@ def _sandboxed(
                 binds=(*mounts.binds(prepared, scratch), *more),
                 workdir=mounts.SCRATCH,
                 environment=clean_environment(
-                    home=mounts.SCRATCH, more={**caches(mounts.SCRATCH), **pipeline.train.env, **own}
+                    home=mounts.SCRATCH,
+                    threads=max(1, int(pipeline.train.resources.cpu or 1)),
+                    more={**caches(mounts.SCRATCH), **pipeline.train.env, **own},
                 ),
                 deadline=deadline,
                 blocks=transcript.hear,
+                gpus=prepared.gpus,
                 file_size=max(claimed.most, bounds["memory"], pipeline.train.scratch or 0),
                 **bounds,
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuneguard.attest.predicates.provenance import Comparison, Control, Dependency, Ended, Segment
     from tuneguard.attest.relied import Relied
+    from tuneguard.sandbox.shown import Shown
     from tuneguard.training.claims import Claimed
     from tuneguard.training.record import Record
 
@@ -20,6 +21,7 @@ class Handover:
     identity of the one folder that may be signed. ``dependencies`` are the inputs by digest, ``controls`` the
     isolation controls as they were tried, ``started`` and ``finished`` RFC 3339 times, ``metrics`` whether
     the training could say numbers while it ran, ``segments`` those of its parts that were ended from outside.
+    ``processors`` says what bounded them; ``gpus`` were shown.
     ``record`` is the run's record, to which class and tree are added.
     """
 
@@ -37,6 +39,8 @@ class Handover:
     seconds: float
     ended: Ended | None
     segments: tuple[Segment, ...]
+    processors: str | None
+    gpus: Shown | None
     unsafe: tuple[str, ...]
     metrics: bool
     record: Record

@@ -104,17 +104,22 @@ def cgroups(project: Project) -> Check:
 
 
 def gpus(project: Project) -> Check:
-    """The device files of GPUs that a run can be shown."""
+    """The NVIDIA GPUs that a run can be shown, by a CDI specification or by the driver's device nodes."""
+    from tuneguard.sandbox.gpus import offered
+    from tuneguard.sandbox.holders import why_not_alone
+
     del project
-    nvidia = [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
-    found = [*nvidia, *(["kfd"] if Path("/dev/kfd").exists() else [])]
-    if found:
-        return Check(State.OK, ", ".join(found))
-    if Path("/proc/driver/nvidia/version").exists():
-        return Check(
-            State.WEAKENED, "the NVIDIA driver is loaded, and there is no /dev/nvidia0", "nvidia-smi"
-        )
-    return Check(State.NOT_ASKED, "none; training and evaluation use the processor")
+    offer = offered()
+    if not offer.gpus and offer.driver is None and not offer.specifications:
+        return Check(State.NOT_ASKED, "none; training and evaluation use the processor")
+    by = ", ".join(offer.specifications) or offer.by
+    found = [f"{gpu.model or 'GPU'} {gpu.uuid}{' (a part)' if gpu.part else ''}" for gpu in offer.gpus]
+    found.append(f"by {by}, driver {offer.driver or 'unknown'}")
+    if not offer.gpus or offer.faults:
+        return Check(State.WEAKENED, "; ".join(found), "; ".join(offer.faults) or "nvidia-ctk cdi generate")
+    taken = [(gpu.uuid, why) for gpu in offer.gpus if (why := why_not_alone(gpu.own)) is not None]
+    found += [f"{uuid}: {why}" for uuid, why in taken]
+    return Check(State.OK, "; ".join(found))
 
 
 def reflink(project: Project) -> Check:

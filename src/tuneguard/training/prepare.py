@@ -15,8 +15,9 @@ from tuneguard import files
 from tuneguard.artifact import snapshot, workdir
 from tuneguard.attest.predicates import oms
 from tuneguard.display import shown
-from tuneguard.errors import Refused, TuneguardError
+from tuneguard.errors import Refused, TuneguardError, UsageError
 from tuneguard.project import evidence_log
+from tuneguard.sandbox import cgroup, gpus
 from tuneguard.sandbox.controls import FILESYSTEM, NETWORK
 from tuneguard.sandbox.find import find_backend
 from tuneguard.sandbox.state import ControlState
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from tuneguard.project.project import Project
     from tuneguard.sandbox.controls import Backend, Control
+    from tuneguard.sandbox.shown import Shown
     from tuneguard.training.input import Input
 
 PROCESSES = 4096
@@ -48,6 +50,7 @@ class Prepared:
     backend: Backend
     weak: tuple[Control, ...]
     obstacles: tuple[str, ...]
+    gpus: Shown | None = None
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -74,6 +77,8 @@ def preparing(
         UsageError: no sandbox works here, or no key is named.
     """
     backend = UnsafeNoSandbox() if unsafe_no_sandbox else find_backend()
+    _check_processors(project)
+    shown = _gpus(project)
     evidence_log.expected(project, project.pipeline.name)
     _check_command(project)
     _check_env(project)
@@ -81,7 +86,7 @@ def preparing(
         _check_key(project)
     _check_there(resume, project)
     _check_base(project)
-    weak = _check_controls(run, backend, project)
+    weak = _check_controls(run, backend, shown, project)
     known = apart.measure(project)
     obstacles = tuple(foreseen.obstacles(project))
     for obstacle in obstacles:
@@ -92,7 +97,7 @@ def preparing(
             _sweep(claimed.work.parent, project)
         try:
             gathered = gather(claimed.work / "inputs", resume, known, project)
-            prepared = Prepared(claimed, gathered, backend, weak, obstacles)
+            prepared = Prepared(claimed, gathered, backend, weak, obstacles, shown)
             _check_bound(prepared, project)
             yield prepared
         finally:
@@ -116,7 +121,34 @@ def _sweep(runs: Path, project: Project) -> None:
                 _clear(work)
 
 
-def _check_controls(run: str | None, backend: Backend, project: Project) -> tuple[Control, ...]:
+def _check_processors(project: Project) -> None:
+    """There are as many as were asked for.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    wanted, found = project.pipeline.train.resources.cpu, cgroup.processors()
+    if wanted is not None and wanted > found:
+        raise UsageError(
+            f"train.resources asks for {wanted:g} processors, and this run could use {found:g}",
+            where=files.printable(project.pipeline.file),
+            help="ask for fewer, or start it where more are allowed (affinity and control groups count)",
+        )
+
+
+def _gpus(project: Project) -> Shown | None:
+    """The GPUs that were asked for.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    count = project.pipeline.train.resources.gpu
+    return gpus.offered().take(count, project.pipeline.file) if count else None
+
+
+def _check_controls(
+    run: str | None, backend: Backend, shown: Shown | None, project: Project
+) -> tuple[Control, ...]:
     """Try the controls where this run will write; those that are not proven, and that the policy accepts.
 
     Raises:
@@ -125,7 +157,7 @@ def _check_controls(run: str | None, backend: Backend, project: Project) -> tupl
     places = [project.state_directory("runs")]
     if run is not None:
         places.append(next(folder for folder in claims.place(run, project).parents if folder.is_dir()))
-    found = controls.tried(backend, places, **bounds_of(project))
+    found = controls.tried(backend, places, gpus=shown, **bounds_of(project))
     weak = [control for control in found if not control.state.meets(project.policy.control(control.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
         raise Refused(
@@ -212,10 +244,10 @@ def _check_key(project: Project) -> None:
 
 
 def bounds_of(project: Project) -> dict[str, Any]:
-    """The memory and the number of processes that the run may have."""
+    """The memory, the number of processes and the processors that the run may have."""
     wanted = project.pipeline.train.resources
     memory = wanted.memory if wanted.memory is not None else _physical_memory()
-    return {"memory": memory, "processes": PROCESSES}
+    return {"memory": memory, "processes": PROCESSES, "processors": wanted.cpu}
 
 
 def _physical_memory() -> int:

@@ -65,7 +65,7 @@ PURPOSES = ("train", "promote", "load", "release")
 
 RoleName = Literal["data-steward", "builder", "scanner", "evaluator", "approver", "promoter"]
 Kind = Literal["seal", "signature", "provenance", "scan", "evaluation", "approval", "verdict", "release"]
-ControlName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline"]
+ControlName = Literal["network", "filesystem", "pid", "memory", "processes", "deadline", "devices"]
 
 _REPOSITORY = re.compile(
     r"[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"

@@ -180,6 +180,14 @@ class Segment(JsonStruct, frozen=True, kw_only=True):
     resumed: Annotated[Text | None, about("The folder of the output from which the next one went on.")] = None
 
 
+class Resources(JsonStruct, frozen=True, kw_only=True):
+    """What the pipeline file asked of the machine. What it does not name was not bounded by it."""
+
+    cpu: Annotated[float, Meta(gt=0)] | None = None
+    memory: Annotated[Count | None, about("Bytes.")] = None
+    gpu: Count | None = None
+
+
 class Chosen(JsonStruct, frozen=True, kw_only=True):
     """What the person chose."""
 
@@ -195,12 +203,38 @@ class Chosen(JsonStruct, frozen=True, kw_only=True):
     metrics: Annotated[
         bool, about("Whether the training could say numbers while it ran. Left out where it could not.")
     ] = False
+    resources: Resources | None = None
     expected_seconds: Count
     deadline_seconds: Count
     unsafe: Annotated[tuple[str, ...], about("Every --unsafe switch that was used.")]
     parent: Annotated[
         Text | None, about("The run that this one resumed; its tree is the dependency of role parent.")
     ] = None
+
+
+class Device(JsonStruct, frozen=True, kw_only=True):
+    """A GPU that the run was shown."""
+
+    uuid: Annotated[Text, about("As CUDA_VISIBLE_DEVICES named it.")]
+    model: Text | None = None
+    kind: Annotated[Literal["whole", "mig"], about("Whether it is a GPU or a part of one.")]
+
+
+class Devices(JsonStruct, frozen=True, kw_only=True):
+    """The GPUs that the run was shown, and the driver below them. CUDA's own packages are distributions."""
+
+    shown: Annotated[tuple[Device, ...], Meta(min_length=1)]
+    by: Annotated[Text, about("What said what belongs to them: a CDI specification, or the device nodes.")]
+    specifications: Annotated[dict[Text, Sha256], about("The CDI files by path, with their digests.")] = (
+        field(default_factory=dict)
+    )
+    driver: Annotated[Text | None, about("The version of the kernel's driver.")] = None
+    libraries: Annotated[
+        dict[Text, Text], about("The driver's libraries that the loader finds, by name, with their versions.")
+    ] = field(default_factory=dict)
+    left_out: Annotated[
+        tuple[Text, ...], about("What a CDI specification names and the run was not given, hooks for one.")
+    ] = ()
 
 
 class Observed(JsonStruct, frozen=True, kw_only=True):
@@ -213,6 +247,8 @@ class Observed(JsonStruct, frozen=True, kw_only=True):
         dict[str, Any], about("The run's own scan of the base model before anything opened it.")
     ]
     comparison: Comparison | None = field(name="evaluationSet", default=None)
+    processors: Annotated[Text | None, about("What kept the run to externalParameters.resources.cpu.")] = None
+    devices: Devices | None = None
     environment: Annotated[
         dict[str, Any],
         about(
@@ -327,6 +363,8 @@ class Provenance(JsonStruct, frozen=True):
         output: Output | None = None,
         ended: Ended | None = None,
         segments: tuple[Segment, ...] = (),
+        processors: str | None = None,
+        devices: Devices | None = None,
         **chosen: Any,
     ) -> Provenance:
         """The provenance of a run with what was `Chosen` for it. The parent is one of its dependencies."""
@@ -342,6 +380,8 @@ class Provenance(JsonStruct, frozen=True):
             output=output,
             ended=ended,
             segments=segments,
+            processors=processors,
+            devices=devices,
         )
         definition = Definition(
             chosen=Chosen(parent=parent, **chosen),

@@ -15,6 +15,7 @@ import errno
 import os
 import secrets
 import socket
+import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tuneguard.sandbox.inside import kernel
 from tuneguard.sandbox.state import ControlState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tuneguard.sandbox.inside.line import Plan
 
@@ -31,6 +32,8 @@ NOWHERE = (
     (socket.AF_INET6, ("2001:db8::1", 443)),
 )
 AF_VSOCK = 40
+GPU = os.makedev(195, 0)
+"""The first GPU of NVIDIA's driver."""
 
 
 class Broken(Exception):
@@ -43,7 +46,7 @@ class Broken(Exception):
 
 
 def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, list[str]]:
-    """Isolation control → state and how, of the three that are tried from inside.
+    """Isolation control → state and how, of those that are tried from inside.
 
     `unfiltered` is the reason why there is no system call filter, or None. `keep` are the descriptors
     that close themselves on execution.
@@ -59,6 +62,7 @@ def try_all(plan: Plan, keep: set[int], unfiltered: str | None) -> dict[str, lis
         "network": [state, tried["network"] + lacking],
         "filesystem": [state, tried["filesystem"] + lacking],
         "pid": [ControlState.PROVEN, tried["pid"]],
+        "devices": [ControlState.PROVEN, _devices(plan)],
     }
 
 
@@ -219,6 +223,36 @@ def _pid(plan: Plan) -> str:
     if supervisor not in expected:
         _denied("pid", "signal the supervisor", errno.ESRCH, lambda: os.kill(supervisor, 0))
     return "own namespace: /proc shows its init and the command alone; the supervisor cannot be signalled"
+
+
+# --- devices --------------------------------------------------------------------------------------
+
+HARMLESS = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")}
+
+
+def _devices(plan: Plan) -> str:
+    """The device files are exactly those that the plan lists, each can be opened, and none can be made."""
+    found = sorted(_device_files("/dev"))
+    if found != plan["devices"]:
+        raise Broken("devices", f"/dev holds {found}, and should hold {plan['devices']}")
+    shown = [path for path in found if path not in HARMLESS]
+    for path in shown:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
+    new = f"/dev/shm/.{secrets.token_hex(8)}"  # noqa: S108 (the sandbox's own)
+    _denied("devices", "make a device file", errno.EPERM, lambda: os.mknod(new, stat.S_IFCHR, GPU))
+    if not shown:
+        return "no device but null, zero, full, random and urandom; none can be made"
+    return (
+        f"besides null, zero, full, random and urandom only {', '.join(shown)}, each opened; none can be made"
+    )
+
+
+def _device_files(folder: str) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _device_files(entry.path)
+        elif stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) in (stat.S_IFCHR, stat.S_IFBLK):
+            yield entry.path
 
 
 # --- shared ---------------------------------------------------------------------------------------
