@@ -90,6 +90,34 @@ class ProjectFolder:
 SEAL = ("--version", "1", "--source", "tests", "--license", "CC0-1.0", "--classification", "internal")
 
 
+def set_up(project: ProjectFolder) -> None:
+    """Make the project: init, data in place, everything sealed, the policy completed. Its home is set."""
+    project.path.mkdir()
+    assert project("init", ".", "--name", MODEL, "--unsafe-no-passphrase", "--quiet") == 0
+    project.write("tuneguard.yaml", PIPELINE)
+    project.write("train-config.yaml", "epochs: 1\n")
+    project.write("code/train.py", TRAIN)
+    rows = [{"prompt": f"ticket {n}", "completion": f" answer {n}"} for n in range(50)]
+    project.write("data/train/tickets.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    questions = [{"prompt": f"question {n}", "choices": ["a", "b"], "answer": n % 2} for n in range(250)]
+    project.write("data/eval/accuracy.jsonl", "".join(json.dumps(row) + "\n" for row in questions))
+    prompts = [{"prompt": f"prompt {n}"} for n in range(250)]
+    project.write("data/eval/toxicity.jsonl", "".join(json.dumps(row) + "\n" for row in prompts))
+    for name, value in (("base", 1.0), ("toxicity", 2.0)):
+        project.write(f"models/{name}/config.json", '{"model_type": "llama"}')
+        (project.path / f"models/{name}/model.safetensors").write_bytes(safetensors((value,) * 4))
+    for folder, kind, name in (
+        ("data/train", "dataset", f"{MODEL}-train"),
+        ("data/eval", "evaluation", "eval"),
+        ("models/base", "base", "tiny"),
+        ("models/toxicity", "base", "toxicity"),
+    ):
+        (project.path / folder).chmod(0o700)
+        assert project("seal", folder, "--as", kind, "--name", name, *SEAL, "--quiet") == 0
+    trees = ("--base", "models/base", "--evaluation", "data/eval", "--classifier", "models/toxicity")
+    assert project("policy", "set-model", MODEL, *trees, "--quiet") == 0
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Home and project, made once: init, data in place, everything sealed, the policy completed."""
@@ -97,30 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     home, project = room / "home", ProjectFolder(room / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEGUARD_HOME", str(home))
-        project.path.mkdir()
-        assert project("init", ".", "--name", MODEL, "--unsafe-no-passphrase", "--quiet") == 0
-        project.write("tuneguard.yaml", PIPELINE)
-        project.write("train-config.yaml", "epochs: 1\n")
-        project.write("code/train.py", TRAIN)
-        rows = [{"prompt": f"ticket {n}", "completion": f" answer {n}"} for n in range(50)]
-        project.write("data/train/tickets.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        questions = [{"prompt": f"question {n}", "choices": ["a", "b"], "answer": n % 2} for n in range(250)]
-        project.write("data/eval/accuracy.jsonl", "".join(json.dumps(row) + "\n" for row in questions))
-        prompts = [{"prompt": f"prompt {n}"} for n in range(250)]
-        project.write("data/eval/toxicity.jsonl", "".join(json.dumps(row) + "\n" for row in prompts))
-        for name, value in (("base", 1.0), ("toxicity", 2.0)):
-            project.write(f"models/{name}/config.json", '{"model_type": "llama"}')
-            (project.path / f"models/{name}/model.safetensors").write_bytes(safetensors((value,) * 4))
-        for folder, kind, name in (
-            ("data/train", "dataset", f"{MODEL}-train"),
-            ("data/eval", "evaluation", "eval"),
-            ("models/base", "base", "tiny"),
-            ("models/toxicity", "base", "toxicity"),
-        ):
-            (project.path / folder).chmod(0o700)
-            assert project("seal", folder, "--as", kind, "--name", name, *SEAL, "--quiet") == 0
-        trees = ("--base", "models/base", "--evaluation", "data/eval", "--classifier", "models/toxicity")
-        assert project("policy", "set-model", MODEL, *trees, "--quiet") == 0
+        set_up(project)
     return home, project.path
 
 
