@@ -287,6 +287,17 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Promote:
+    """Which files of a checkpoint a promotion takes: those that ``include`` covers, but not ``exclude``.
+
+    Both are patterns. Without ``include`` every file is covered. The policy lists what may be left out.
+    """
+
+    include: tuple[Annotated[str, _read_pattern], ...] = ()
+    exclude: tuple[Annotated[str, _read_pattern], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What evaluates, beside the evaluation set: the classifier of toxic answers."""
 
@@ -336,6 +347,7 @@ class Pipeline:
     gates: Mapping[str, Node]
     registry: RegistryTarget | None
     cluster: Cluster | None
+    promote: Promote
     project: Path
     file: str
 
@@ -404,6 +416,7 @@ class _File:
     gates: Mapping[str, Node] = field(default_factory=dict)
     registry: RegistryTarget | None = None
     cluster: Cluster | None = None
+    promote: Promote = field(default_factory=Promote)
 
 
 FILE = _File
@@ -441,7 +454,8 @@ def parse(data: bytes, file: str, project: Path) -> Pipeline:
         problems.add(command, "`command` is empty", 'such as [python, "{code}/train.py"]')
     _check_used(node, problems)
     _check_sets(node.get("data", "train"), problems)
-    _check_number(node.get("checkpoint", "exclude"), problems)
+    for patterns in (("checkpoint", "exclude"), ("promote", "include"), ("promote", "exclude")):
+        _check_number(node.get(*patterns), problems)
     problems.raise_if_any()
     assert read is not None
     return Pipeline(
@@ -455,6 +469,7 @@ def parse(data: bytes, file: str, project: Path) -> Pipeline:
         gates=read.gates,
         registry=read.registry,
         cluster=read.cluster,
+        promote=read.promote,
         project=project,
         file=file,
     )

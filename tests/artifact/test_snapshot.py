@@ -260,3 +260,12 @@ def test_a_tree_with_faults_that_is_bound_tells_each_once(tree, tmp_path):
 
     assert take(root, tmp_path / "copy", copy_limit=0, faults=faults).how in ("bind", "reflink")
     assert [fault.rule for fault in faults] == ["T-SYMLINK"]
+
+
+def test_only_the_files_to_keep_are_copied_and_the_folders_that_hold_one(tree, tmp_path):
+    source = tree({"a/b/weights": b"w", "a/c/optimizer": b"o", "d/optimizer": b"o", "config": b"c"})
+
+    taken = take(source, tmp_path / "copy", keep=lambda path: not path.endswith("optimizer"))
+
+    assert [file.path for file in taken.manifest.files] == ["a/b/weights", "config"]
+    assert hash_tree(tmp_path / "copy") == taken.manifest

@@ -270,3 +270,47 @@ def test_a_subset_that_is_no_path_of_a_tree_is_an_error(
         given = ("--to", "oci:registry:x", "--run", "042", "--subset", subset)
         assert steps("promote", "runs/042", *given) == 2
     assert "a subset's path" in "".join(capfd.readouterr())
+
+
+def choosing(project: ProjectFolder, promote: str) -> None:
+    """The pipeline file promotes a part."""
+    pipeline = (project.path / "tuneguard.yaml").read_text()
+    project.write("tuneguard.yaml", f"{pipeline}promote: {promote}\n")
+
+
+def test_the_pipeline_leaves_out_what_the_policy_lets_be_left_out(steps: ProjectFolder) -> None:
+    allowing(steps, '[{path: ".", exclude: ["checkpoint-*/**"]}]')
+    choosing(steps, '{exclude: ["checkpoint-*/**"]}')
+    promotion = Promotion(steps, "042")
+
+    assert (promotion.copy(), promotion.verify()) == (0, 0)
+    assert sorted(path.name for path in promotion.copy_path.rglob("*")) == [
+        "config.json", "model.safetensors"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "promote",
+    [
+        '{exclude: ["checkpoint-*/**", config.json]}',
+        '{include: ["checkpoint-10/model.safetensors", "checkpoint-20/config.json"]}',
+        '{exclude: ["checkpoint-10/**"]}',
+    ],
+)
+def test_attack_the_pipeline_leaves_out_what_the_policy_does_not_list(
+    steps: ProjectFolder, promote: str
+) -> None:
+    allowing(steps, '[{path: ".", exclude: ["checkpoint-20/**"]}, {path: "checkpoint-*"}]')
+    choosing(steps, promote)
+    promotion = Promotion(steps, "042")
+
+    assert (promotion.copy(), promotion.verify()) == (0, 1)
+
+
+def test_a_pipeline_that_leaves_no_file_is_an_error(
+    steps: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    choosing(steps, "{include: [none.json]}")
+
+    assert steps(*Promotion(steps, "042").copy_command()) == 2
+    assert "leaves no file" in "".join(capfd.readouterr())

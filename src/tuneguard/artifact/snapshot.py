@@ -79,6 +79,7 @@ def take(
     reporter: Reporter = SILENT,
     copy_limit: int | None = None,
     faults: list[Finding] | None = None,
+    keep: Callable[[str], bool] | None = None,
 ) -> Snapshot:
     """Copy the tree at `source` to the new folder `target`, and hash the copy.
 
@@ -86,6 +87,7 @@ def take(
         source: a folder; its last component may not be a link.
         target: a folder that does not exist yet, in one that does. Nothing is left of it on failure.
         copy_limit: bytes above which a tree that cannot be shared is left where it is (``bind``).
+        keep: whether a file of this path is copied; without it all are.
         faults: receives what a manifest cannot hold, as in `digest.hash_tree`; the copy is of the rest.
 
     Raises:
@@ -97,6 +99,8 @@ def take(
     name = os.fspath(source)
     with directory(source) as root:
         before = survey(root, name=name, faults=faults)
+        if keep is not None:
+            before = _kept(before, keep)
         _make(target)
         try:
             with directory(target) as top:
@@ -110,6 +114,18 @@ def take(
         faults = None if faults is None else []  # reported above
         manifest = hash_descriptor(root, name=name, reporter=reporter, faults=faults)
         return Snapshot(Path(source), manifest, "bind")
+
+
+def _kept(before: Survey, keep: Callable[[str], bool]) -> Survey:
+    """The files to keep, and the folders that hold one."""
+    files = {path: stamp for path, stamp in before.files.items() if keep(path)}
+    full = {""}
+    for path in files:
+        above = path.rpartition("/")[0]
+        while above not in full:
+            full.add(above)
+            above = above.rpartition("/")[0]
+    return Survey(files, {path: stamp for path, stamp in before.folders.items() if path in full})
 
 
 def _make(target: Path) -> None:

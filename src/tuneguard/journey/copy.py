@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tuneguard import files
 from tuneguard.artifact import snapshot
 from tuneguard.artifact import tree as trees
+from tuneguard.artifact.pattern import Patterns
 from tuneguard.attest import evidence
 from tuneguard.display import counted, shown, size
 from tuneguard.errors import Refused, UsageError
@@ -25,6 +26,7 @@ from tuneguard.trust.request import Question
 from tuneguard.trust.verify import Expectation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tuneguard.artifact.manifest import Manifest
@@ -53,7 +55,9 @@ def copy(
     source = directory if subset is None else directory / subset
     name = str(source)
     with trees.reported_together(faults, name):
-        taken = snapshot.take(source, folder / "tree", reporter=project.reporter, faults=faults)
+        taken = snapshot.take(
+            source, folder / "tree", reporter=project.reporter, faults=faults, keep=_chosen(project)
+        )
         if faults:
             snapshot.remove(taken.path)
             seen = cases.verified(
@@ -67,6 +71,11 @@ def copy(
                 deferred=cases.LATER,
             )
             raise trees.forbidden(faults, name, seen.findings)
+    if not taken.manifest.files:
+        snapshot.remove(taken.path)
+        raise UsageError(
+            "`promote` in the pipeline file leaves no file", where=shown(source), help="leave out less"
+        )
     digest = taken.manifest.digest
     whole = _whole(directory, taken.manifest, model, project)
     try:
@@ -96,6 +105,15 @@ def copy(
         subjects=(Subject(shown(source), digest),),
         facts=CopyFacts(tree=digest, attempt=attempt, number=number, how=taken.how),
     )
+
+
+def _chosen(project: Project) -> Callable[[str], bool] | None:
+    """Which files the pipeline file has promoted; None for all of them."""
+    chosen = project.pipeline.promote if project.in_project else None
+    if chosen is None or not (chosen.include or chosen.exclude):
+        return None
+    include, exclude = Patterns(chosen.include), Patterns(chosen.exclude)
+    return lambda path: (not chosen.include or include.cover(path)) and not exclude.cover(path)
 
 
 def _whole(directory: Path, manifest: Manifest, model: str, project: Project) -> str | None:
