@@ -192,8 +192,8 @@ class RehearseFacts(Facts, frozen=True, kw_only=True):
 class RunFacts(Facts, frozen=True, kw_only=True):
     """One run of ``runs``.
 
-    ``state`` is preparing, running, signed, stopped, failed, unsigned, refused or killed. ``loss`` is the
-    newest; one that JSON cannot write is a text. ``exit`` and ``signal`` are how it ended.
+    ``state`` is preparing, running, signed, stopped, failed, unsigned, refused, killed or ended. ``loss`` is
+    the newest; one that JSON cannot write is a text. ``exit`` and ``signal`` are how it ended.
     """
 
     run: str

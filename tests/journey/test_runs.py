@@ -117,6 +117,24 @@ def test_attack_a_log_that_would_write_to_the_terminal(
     assert "end" in said
 
 
+def test_a_run_that_an_earlier_version_recorded(
+    project: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {
+        "run": "040",
+        "class": "final",
+        "started": "2026-11-01T10:00:00Z",
+        "finished": "2026-11-01T11:00:00Z",
+    }
+    project.write(".tuneguard/runs/040/run.json", json.dumps(old | {"inputs": [], "unsafe": []}))
+    project.write(".tuneguard/runs/041/run.json", "[")
+
+    found = listed(project, capsys)
+
+    assert (found["040"]["state"], found["040"]["class"]) == ("ended", "final")
+    assert found["041"]["state"] == "refused"
+
+
 def test_no_run_of_that_name(project: ProjectFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert project("logs", "042") == 2
     assert project("logs", "../../etc") == 2

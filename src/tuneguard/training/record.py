@@ -65,7 +65,7 @@ def is_free(work: Path) -> bool:
 
 
 def state_of(work: Path) -> str:
-    """preparing, running, signed, stopped, failed, unsigned, refused or killed."""
+    """preparing, running, signed, stopped, failed, unsigned, refused, killed or ended."""
     free = is_free(work)  # before the record is read: a run that ends now has written it
     record = record_of(work) or Record(run=work.name)
     if record.tree is not None:
@@ -76,4 +76,6 @@ def state_of(work: Path) -> str:
         return "stopped"
     if record.finished is None:
         return "killed" if record.started is not None else "refused"
+    if record.exit is None and record.signal is None:
+        return "ended"  # an earlier version recorded no more
     return "unsigned" if record.exit == 0 else "failed"
