@@ -150,6 +150,20 @@ def test_what_the_pipeline_excludes_is_kept_beside_unsigned(
     ).replace("\n", " ").replace("  ", " ")
 
 
+def test_a_rehearsal_puts_its_output_in_order_as_the_run_will(
+    project: ProjectFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    excluding(project, "wandb/**")
+    leaving(
+        project,
+        "os.makedirs('wandb'); open('wandb/history', 'w').write('loss')",
+        "os.symlink('config.json', 'latest.json')",
+    )
+
+    assert project("run", "--rehearse") == 0, capfd.readouterr()
+    assert not (project.path / "runs").exists()
+
+
 def test_attack_weights_excluded_behind_a_crowd_of_links(
     project: ProjectFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,7 @@ def rehearsing(project: Project) -> Iterator[Claimed]:
     with workdir.working(work):
         checkpoint = work / WRITTEN
         written = partial_of(checkpoint) / WRITTEN
-        for folder in (checkpoint, written.parent, written):
+        for folder in (checkpoint, unsigned_of(checkpoint), written.parent, written):
             folder.mkdir(mode=0o700)
         most = project.pipeline.checkpoint.max_size or _share(work)
         yield Claimed(work.name, checkpoint, work, _identity(os.lstat(written)), most)
