@@ -10,6 +10,7 @@ from tuneguard.sandbox.holders import holder, why_not_alone
 from world.users import SOMEBODY, said_as
 
 FULL = Path("/dev/full")
+NO_FILE = "no such file or directory"
 
 
 def test_a_process_that_holds_a_device_is_named():
@@ -65,6 +66,12 @@ def test_processes_that_proc_hides_are_not_taken_for_none(proc):
     assert found.startswith("whether others hold it cannot be known")
     if of_first_namespace():
         assert "hides the processes" in found
+
+
+def test_a_device_that_is_gone_is_not_known_to_be_free(tmp_path):
+    """As at the end of a run whose GPU fell off the bus: what ends a run must not fail."""
+    assert why_not_alone([tmp_path / "gone"]) == "whether others hold it cannot be known: " + NO_FILE
+    assert holder([tmp_path / "gone"]) is None
 
 
 def test_attack_a_process_of_another_user_that_cannot_be_looked_into_holds_it(as_root):

@@ -6,6 +6,7 @@ watch them through its caches and counters.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -23,13 +24,18 @@ _FIRST = 0xEFFFFFFC
 
 def holder(nodes: Iterable[Path], proc: Path = Path("/proc")) -> str | None:
     """A process that holds one of `nodes` open, as a sentence; None where none was seen."""
-    return _looked(nodes, proc)[0]
+    with contextlib.suppress(OSError):
+        return _looked(nodes, proc)[0]
+    return None
 
 
 def why_not_alone(nodes: Iterable[Path], proc: Path = Path("/proc")) -> str | None:
     """Who else holds one of `nodes`, or why that cannot be known; None if nobody does."""
-    found, closed = _looked(nodes, proc)
     unknown = "whether others hold it cannot be known"
+    try:
+        found, closed = _looked(nodes, proc)
+    except OSError as error:  # a node that is gone, for one
+        return f"{unknown}: {(error.strerror or str(error)).lower()}"
     if found is not None:
         return found
     if closed:
