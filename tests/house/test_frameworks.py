@@ -17,6 +17,7 @@ import table
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_make_test_does_not_collect_it() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests", "-k", "frameworks or peers"],

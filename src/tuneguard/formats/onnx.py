@@ -39,7 +39,7 @@ def _schema(*, numbers: str = "", messages: str = "", several: str = "") -> _Sch
 
 
 _MODEL = _schema(numbers="1 5", messages="2 3 4 6 7 8 14 20 25 26")
-_GRAPH_IN_MODEL, _TRAINING, _FUNCTION = 7, 20, 25
+_GRAPH_IN_MODEL, _OPERATOR_SET, _TRAINING, _FUNCTION = 7, 8, 20, 25
 _GRAPH = _schema(messages="1 2 5 10 11 12 13 14 15 16")
 _NODE, _INITIALIZER, _SPARSE = 1, 5, 15
 _NODES = _schema(messages="1 2 3 4 5 6 7 8 9 10")
@@ -184,8 +184,9 @@ class _Model:
         self._fields = 0
 
     def read(self, reader: Reader) -> Iterator[Fact]:
-        graphs = 0
+        graphs = sets = 0
         for number, part in self._parts(reader, _MODEL):
+            sets += number == _OPERATOR_SET
             if number == _GRAPH_IN_MODEL:
                 graphs += 1
                 yield from self._graph(part, 0)
@@ -195,6 +196,8 @@ class _Model:
                         yield from self._graph(graph, 0)
             elif number == _FUNCTION:
                 yield from self._function(part)
+        if not sets:  # every model has one (onnx.proto, opset_import)
+            raise NotUnderstood(f"is {_WHAT} that names no set of operators: its end may be missing")
         if graphs != 1:
             yield TwoReadings(f"it holds {graphs} graphs: readers put them together, or take the last")
         for domain, name in self._asked:

@@ -258,13 +258,14 @@ def test_attack_a_notebook_with_a_key_twice(scan) -> None:
         "\x1b[1;31",
     ],
 )
-@pytest.mark.parametrize("before", [0, (1 << 20) - 3])
+@pytest.mark.parametrize("before", [0, pytest.param((1 << 20) - 3, marks=pytest.mark.slow)])
 def test_attack_a_log_that_acts_on_the_terminal_of_who_reads_it(scan, sequence: str, before: int) -> None:
     data = b"x" * before + sequence.encode()
 
     assert scan("train.log", data).verdict is Verdict.NOT_UNDERSTOOD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", range(0, 40, 7))
 def test_a_log_with_colours_and_progress_bars_passes_wherever_its_pieces_end(scan, before: int) -> None:
     bar = (
