@@ -191,9 +191,7 @@ class _Model:
                 graphs += 1
                 yield from self._graph(part, 0)
             elif number == _TRAINING:
-                for each, graph in self._parts(part, _TRAININGS):
-                    if each <= 2:
-                        yield from self._graph(graph, 0)
+                yield from self._training(part)
             elif number == _FUNCTION:
                 yield from self._function(part)
         if not sets:  # every model has one (onnx.proto, opset_import)
@@ -203,6 +201,11 @@ class _Model:
         for domain, name in self._asked:
             if (domain, name) not in self._made:
                 yield Operator(domain, name)
+
+    def _training(self, reader: Reader) -> Iterator[Fact]:
+        for number, part in self._parts(reader, _TRAININGS):
+            if number <= 2:  # what initialises and what trains
+                yield from self._graph(part, 0)
 
     def _parts(self, reader: Reader, schema: _Schema) -> Iterator[tuple[int, Reader]]:
         """The fields of a message: each with its bytes, which are none for a number."""
