@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import tiny
 
 
@@ -45,10 +41,7 @@ def test_safetensors_written_by_dcp(tmp_path, passes) -> None:
 
 
 def test_two_processes_of_fsdp2(tmp_path, passes) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(__file__).with_name("fsdp.py")
-    done = subprocess.run([*torchrun, script, tmp_path], capture_output=True, text=True, check=False)
-
+    done = tiny.torchrun("fsdp.py", tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     assert {path.name for path in (tmp_path / "sync").iterdir()} == {
         ".metadata",

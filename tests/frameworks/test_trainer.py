@@ -41,6 +41,14 @@ def test_trainer_resumed_with_workers_and_evaluation(tmp_path, passes) -> None:
     passes("Trainer", "a run that was resumed, with workers, evaluation and the best model", tmp_path / "out")
 
 
+def test_trainer_in_two_processes(tmp_path, passes) -> None:
+    done = tiny.torchrun("ddp.py", tmp_path / "out")
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert (tmp_path / "out/checkpoint-2/rng_state_1.pth").exists()
+    passes("Trainer", "two processes under `torchrun --standalone`", tmp_path / "out")
+
+
 def test_seq2seq_arguments_with_a_generation_configuration(tmp_path, passes) -> None:
     from transformers import (
         GenerationConfig,
@@ -63,29 +71,50 @@ def test_seq2seq_arguments_with_a_generation_configuration(tmp_path, passes) -> 
     passes("Trainer", "`Seq2SeqTrainer` with a `GenerationConfig`", tmp_path / "out")
 
 
-def adapted(folder):
+def adapted(folder, quantised=None):
     """A LoRA adapter on a base whose place is that of the sandbox's base."""
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM
 
     tiny.base(folder / "base")
-    model = AutoModelForCausalLM.from_pretrained(folder / "base")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder / "base", quantization_config=quantised, device_map="cpu"
+    )
     model.name_or_path = model.config._name_or_path = "/tuneguard/base"
+    if quantised is not None:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
 
 
-def test_lora_adapter_of_trainer(tmp_path, passes) -> None:
+def trained(model, folder):
     from transformers import Trainer, TrainingArguments
 
-    told = TrainingArguments(**tiny.arguments(tmp_path / "out"))
-    trainer = Trainer(
-        model=adapted(tmp_path), args=told, train_dataset=tiny.rows(), processing_class=tiny.tokenizer()
-    )
+    told = TrainingArguments(**tiny.arguments(folder))
+    trainer = Trainer(model=model, args=told, train_dataset=tiny.rows(), processing_class=tiny.tokenizer())
     trainer.train()
     trainer.save_model()
+    assert (folder / "adapter_model.safetensors").exists()
+    return folder
 
-    assert (tmp_path / "out/adapter_model.safetensors").exists()
-    passes("PEFT", "a LoRA adapter trained with Trainer on the run's base", tmp_path / "out")
+
+def test_lora_adapter_of_trainer(tmp_path, passes) -> None:
+    folder = trained(adapted(tmp_path), tmp_path / "out")
+
+    passes("PEFT", "a LoRA adapter trained with Trainer on the run's base", folder)
+
+
+def test_qlora_adapter_of_trainer(tmp_path, passes) -> None:
+    import bitsandbytes
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    four = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
+    )
+    model = adapted(tmp_path, four)
+    assert any(isinstance(module, bitsandbytes.nn.Linear4bit) for module in model.modules())
+
+    passes("PEFT", "a QLoRA adapter, on a base in 4 bits of bitsandbytes", trained(model, tmp_path / "out"))
 
 
 def test_merged_lora(tmp_path, passes) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "user", "assistant", ":", "yes", "no", "red", "blue", "good", "bad"]
 TEMPLATE = "{% for m in messages %}{{ m['role'] }} : {{ m['content'] }} {% endfor %}"
@@ -65,3 +65,10 @@ def arguments(folder: Path, **more: Any) -> dict[str, Any]:
         "output_dir": str(folder), "max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 2,
         "report_to": "none", "use_cpu": True, "disable_tqdm": True, "logging_steps": 1, **more,
     }  # fmt: skip
+
+
+def torchrun(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Two processes of a script of this folder."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    path = Path(__file__).with_name(script)
+    return subprocess.run([*command, path, folder], capture_output=True, text=True, check=False)

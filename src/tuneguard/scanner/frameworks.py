@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneguard.scanner.allowed import allowed
+
 if TYPE_CHECKING:
     from tuneguard.formats.pickle.values import Global
 
@@ -114,5 +116,7 @@ FRAMEWORKS = (
 
 
 def framework_of(value: Global) -> Framework | None:
-    """The framework that a name belongs to, or None."""
+    """The framework that a name belongs to, or None. What is allowed is nobody's."""
+    if allowed(value) is not None:
+        return None
     return next((framework for framework in FRAMEWORKS if framework.wrote(value)), None)
