@@ -48,6 +48,9 @@ class At:
     def task(self, verb: str, *, total: int | None, unit: str) -> Task:
         return SILENT.task(verb, total=total, unit=unit)
 
+    def status(self, text: str) -> None:
+        SILENT.status(text)
+
 
 @pytest.mark.parametrize(
     ("place", "found"),

@@ -154,9 +154,10 @@ def _check_controls(
     Raises:
         Refused: the policy wants more than this machine can give: better now than at the promotion.
     """
-    places = [project.state_directory("runs")]
+    places: tuple[Path, ...] = ()
     if run is not None:
-        places.append(next(folder for folder in claims.place(run, project).parents if folder.is_dir()))
+        places = (next(folder for folder in claims.place(run, project).parents if folder.is_dir()),)
+    places = (project.state_directory("runs"), *places)
     found = controls.tried(backend, places, gpus=shown, **bounds_of(project))
     weak = [control for control in found if not control.state.meets(project.policy.control(control.name))]
     if weak and not isinstance(backend, UnsafeNoSandbox):
