@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_attack_a_child_that_calls_another_machine() -> None:
+def test_a_child_that_calls_another_machine_is_stopped() -> None:
     code = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

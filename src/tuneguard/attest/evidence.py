@@ -105,6 +105,21 @@ def file_name(kind: str, data: bytes) -> str:
     return f"{kind}-{hashlib.sha256(data).hexdigest()[:16]}{SUFFIX}"
 
 
+def check_outside(folder: Path) -> None:
+    """Evidence lies beside a tree. In another tree with evidence, it would be a file that nobody signed.
+
+    Raises:
+        Refused: `folder` lies in a tree that has evidence beside it.
+    """
+    for tree in Path(os.path.realpath(folder.parent), folder.name).parents:
+        if tree.name and tree.with_name(tree.name + ".evidence").is_dir():
+            raise Refused(
+                "is a tree with evidence of its own, and evidence about a folder in it would be added to it",
+                where=printable(str(tree)),
+                help="name the whole tree; for a part of a run: tuneguard promote RUN --subset FOLDER",
+            )
+
+
 def write(folder: Path, kind: str, data: bytes) -> Path:
     """Put the bundle `data` into the folder, making the folder where it is missing.
 
@@ -194,6 +209,7 @@ class _TooMuch(Exception):
 
 
 def _write_once(folder: Path, name: str, data: bytes) -> Path:
+    check_outside(folder)
     _ensure_folder(folder)
     path = folder / name
     try:

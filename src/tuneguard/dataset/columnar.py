@@ -109,7 +109,7 @@ def _confinement(binds: tuple[Bind, ...], output: Callable[[bytes], None]) -> Co
         memory=MEMORY,
         processes=PROCESSES,
         output=output,
-        packages=own_package(),
+        packages=(*own_package(), *_outside("pyarrow")),
         file_size=limits.ROW_HASHES_BYTES,
     )
 
@@ -130,6 +130,16 @@ class _Listener:
         step = min(int(found[1]), self._left)
         self._left -= step
         self._task.advance(step)
+
+
+def _outside(library: str) -> tuple[Path, ...]:
+    """The folder to import `library` from, where it lies outside the prefixes that the sandbox shows."""
+    found = find_spec(library)
+    if found is None or found.origin is None:
+        return ()
+    folder = Path(found.origin).resolve().parents[1]
+    prefixes = (Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix))
+    return () if any(folder.is_relative_to(prefix) for prefix in prefixes) else (folder,)
 
 
 def _check_ended(outcome: Outcome, last: str) -> None:

@@ -15,6 +15,7 @@ from msgspec import structs
 from tuneguard import paste, result_codec
 from tuneguard.artifact import workdir
 from tuneguard.artifact.tree import fault_of_path
+from tuneguard.attest import evidence
 from tuneguard.display import shown
 from tuneguard.errors import CannotLook, UsageError
 from tuneguard.facts import OF, DecideFacts, Facts, PromoteFacts, RecordFacts
@@ -62,6 +63,7 @@ def promote(
     fault = None if subset is None else fault_of_path(subset)
     if fault is not None:
         raise UsageError(f"a subset's path {fault}", help="name a folder of the run, such as checkpoint-20")
+    evidence.check_outside(project.evidence_of(directory))
     name = project.expected_model(to, model)
     _reach(to, mount_from, project)
     project.check_repository(parse(to), name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuneguard import files, limits
 from tuneguard.display import duration, local_time, short, shown
+from tuneguard.errors import UsageError
 from tuneguard.facts import LogsFacts, RunFacts, RunsFacts
 from tuneguard.findings import Result, Subject, Verdict
 from tuneguard.project.project import Project
@@ -30,6 +31,9 @@ def runs(*, project: Project | None = None) -> Result[RunsFacts]:
         UsageError: there is no project here.
     """
     project = project or Project()
+    if not project.pipeline_file.is_file():
+        help = "go to the project's folder, or name its --project"
+        raise UsageError("there is no project", where=shown(project.pipeline_file), help=help)
     folder = project.state / "runs"
     found = [_facts(work) for work in (folder.iterdir() if folder.is_dir() else ()) if work.is_dir()]
     found.sort(key=lambda each: (each.started or "", each.run))

@@ -5,6 +5,7 @@ No key and no token is here, and no evidence: what the training did is signed el
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -163,7 +164,7 @@ def _kind(outcome: Outcome, claimed: claims.Claimed, *, keep_intermediate: bool)
     """
     if outcome.succeeded:
         return "final"
-    if keep_intermediate:
+    if keep_intermediate and os.listdir(claimed.checkpoint):
         return "intermediate"
     log = f"its output is in {shown(claimed.work / 'train.log')}"
     keep = f"or keep what a run leaves with --keep-intermediate; {log}"

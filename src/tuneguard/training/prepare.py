@@ -85,6 +85,8 @@ def preparing(
     if run is not None:
         _check_key(project)
     _check_there(resume, project)
+    _check_resume(resume)
+    _check_code(project)
     _check_base(project)
     weak = _check_controls(run, backend, shown, project)
     known = apart.measure(project)
@@ -183,6 +185,23 @@ def _check_there(resume: Path | None, project: Project) -> None:
     for path in (*(pipeline.resolve(name) for name in named if name is not None), resume):
         if path is not None and not os.path.lexists(path):
             raise files.missing(shown(path))
+
+
+def _check_resume(resume: Path | None) -> None:
+    """What is resumed from is a folder."""
+    if resume is not None and not resume.is_dir():
+        raise UsageError("is no folder", where=shown(resume), help="name a run's folder, or one in it")
+
+
+def _check_code(project: Project) -> None:
+    """The code is no repository of its own: git keeps empty folders in it, which no digest can hold."""
+    code = project.pipeline.resolve(project.pipeline.train.code.path)
+    if (code / ".git").is_dir():
+        raise Refused(
+            "the code is a git repository of its own, whose .git would be part of the code's digest",
+            where=shown(code),
+            help="keep the repository above it, in the project's folder, or take .git out",
+        )
 
 
 def _check_base(project: Project) -> None:

@@ -22,6 +22,13 @@ from world.signers.pkcs11 import on_token, with_library
 PIN = world.PASSPHRASE.decode()
 
 
+@pytest.fixture(autouse=True)
+def made(request):
+    """SoftHSM2 reads its configuration once: the token is made before any test has the module loaded."""
+    if any("softhsm2-util" in mark.args for mark in request.node.iter_markers("needs")):
+        world.token()
+
+
 def opened(uri, pin=world.PASSPHRASE):
     return open_signer(uri, lambda _: pin)
 

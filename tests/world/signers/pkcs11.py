@@ -56,9 +56,15 @@ def module() -> str:
     return next(path for path in MODULES if Path(path).exists())
 
 
-@cache
 def token() -> str:
-    """Make the token and its keys once; returns what a URI says of it."""
+    """What a URI says of the token, which is made once; a test may have put the environment back since."""
+    os.environ["SOFTHSM2_CONF"] = made()
+    return f"pkcs11:token={LABEL}"
+
+
+@cache
+def made() -> str:
+    """Make the token and its keys; the path of SoftHSM2's configuration."""
     folder = Path(tempfile.mkdtemp(prefix="softhsm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "tokens").mkdir()
@@ -73,7 +79,7 @@ def token() -> str:
         tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", id, "--label", "twice")
     tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "0a", "--label", "bare")
     tool("--delete-object", "--type", "pubkey", "--id", "0a")
-    return f"pkcs11:token={LABEL}"
+    return str(configuration)
 
 
 def tool(*arguments: str) -> None:
