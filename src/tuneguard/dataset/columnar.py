@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -24,19 +23,19 @@ from typing import TYPE_CHECKING
 from tuneguard import limits
 from tuneguard.artifact import tree
 from tuneguard.dataset.canonical import HASH_BYTES
-from tuneguard.errors import CannotLook, Interrupted, NotUnderstood, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, UsageError
 from tuneguard.files import cannot_look, printable, read_bounded
 from tuneguard.records import read_json
 from tuneguard.sandbox.controls import Bind, Confinement
-from tuneguard.sandbox.environment import clean_environment, own_package
+from tuneguard.sandbox.environment import clean_environment, shown_for
 from tuneguard.sandbox.find import find_backend
+from tuneguard.sandbox.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tuneguard.artifact.manifest import File
-    from tuneguard.progress import Reporter, Task
-    from tuneguard.sandbox.controls import Outcome
+    from tuneguard.progress import Reporter
 
 ENDINGS = frozenset({".parquet", ".geoparquet", ".gpq", ".arrow", ".feather"})
 """What the ``datasets`` library takes for Parquet or Arrow, by a file's name; and Feather, which is Arrow."""
@@ -47,8 +46,6 @@ DEADLINE = 3600.0
 """Seconds that the decoding may take."""
 PLACE = "/rows"
 """Where the sandbox has everything."""
-
-_PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 
 
 def is_columnar(path: str) -> bool:
@@ -88,9 +85,9 @@ def hash_files(
             Bind(folder / "exchange", f"{PLACE}/exchange", writable=True),
         )
         with reporter.task("Decoding", total=None, unit="rows") as task:
-            listener = _Listener(task)
-            outcome = find_backend().run(_confinement(binds, listener.hear))
-        _check_ended(outcome, listener.last)
+            rows = Rows(task, limits.DATASET_ROWS)
+            outcome = find_backend().run(_confinement(binds, rows.hear))
+        rows.check_ended(outcome, "decoding of rows", DEADLINE, "split the data set")
         count, hashes = _read(folder / "exchange")
     for file in listed:
         _check_same(root, file)
@@ -109,50 +106,9 @@ def _confinement(binds: tuple[Bind, ...], output: Callable[[bytes], None]) -> Co
         memory=MEMORY,
         processes=PROCESSES,
         output=output,
-        packages=(*own_package(), *_outside("pyarrow")),
+        packages=(*shown_for("tuneguard"), *shown_for("pyarrow")),
         file_size=limits.ROW_HASHES_BYTES,
     )
-
-
-class _Listener:
-    """Receives the sandbox's lines: moves the bar, and keeps the last line for an error."""
-
-    def __init__(self, task: Task) -> None:
-        self.last = ""
-        self._task, self._left = task, limits.DATASET_ROWS
-
-    def hear(self, line: bytes) -> None:
-        """An untrusted line."""
-        found = _PROGRESS.fullmatch(line)
-        if found is None:
-            self.last = printable(line[: limits.EVALUATION_FAULT]).strip() or self.last
-            return
-        step = min(int(found[1]), self._left)
-        self._left -= step
-        self._task.advance(step)
-
-
-def _outside(library: str) -> tuple[Path, ...]:
-    """The folder to import `library` from, where it lies outside the prefixes that the sandbox shows."""
-    found = find_spec(library)
-    if found is None or found.origin is None:
-        return ()
-    folder = Path(found.origin).resolve().parents[1]
-    prefixes = (Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix))
-    return () if any(folder.is_relative_to(prefix) for prefix in prefixes) else (folder,)
-
-
-def _check_ended(outcome: Outcome, last: str) -> None:
-    if outcome.stopped == "interrupt":
-        raise Interrupted("the decoding of rows was interrupted")
-    if outcome.stopped == "deadline":
-        raise CannotLook(
-            f"the decoding of rows was stopped after {DEADLINE:,.0f} s", help="split the data set"
-        )
-    if not outcome.succeeded:
-        ended = f"exit code {outcome.code}" if outcome.signal is None else f"signal {outcome.signal}"
-        because = outcome.note or last
-        raise CannotLook(f"the decoding of rows ended with {ended}" + (f": {because}" if because else ""))
 
 
 def _read(exchange: Path) -> tuple[int, bytes]:

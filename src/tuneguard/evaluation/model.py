@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import sys
 import tempfile
@@ -23,21 +22,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneguard import limits
-from tuneguard.errors import CannotLook, Interrupted, NotUnderstood, Refused, TuneguardError, UsageError
+from tuneguard.errors import CannotLook, NotUnderstood, Refused, TuneguardError, UsageError
 from tuneguard.evaluation.suite import Suite
 from tuneguard.evaluation.suite import suites as known_suites
 from tuneguard.files import directory, printable, read_bounded
 from tuneguard.progress import SILENT
 from tuneguard.records import read_json, to_json
 from tuneguard.sandbox.controls import Bind, Confinement
-from tuneguard.sandbox.environment import clean_environment, own_package
+from tuneguard.sandbox.environment import clean_environment, shown_for
+from tuneguard.sandbox.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tuneguard.evaluation.weights import Selection
-    from tuneguard.progress import Reporter, Task
-    from tuneguard.sandbox.controls import Backend, Outcome
+    from tuneguard.progress import Reporter
+    from tuneguard.sandbox.controls import Backend
 
 MEMORY = 4 * limits.GIB
 """Bytes for the libraries and one batch; four times the weights come on top."""
@@ -48,8 +48,6 @@ DEADLINE = 3600.0
 
 PLACE = "/evaluation"
 """Where the sandbox has everything."""
-
-_PROGRESS = re.compile(rb"rows ([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +124,10 @@ def evaluate(
         )
         total = sum(sheet.suite.questions(sheet.rows) for sheet in sheets)
         with reporter.task("Evaluating", total=total, unit="rows") as task:
-            listener = _Listener(task, total)
-            outcome = backend.run(_confinement(measured, judge, binds, deadline, allowed, listener.hear))
-        _check_ended(outcome, listener.last, deadline)
+            rows = Rows(task, total)
+            outcome = backend.run(_confinement(measured, judge, binds, deadline, allowed, rows.hear))
+        help = "give it more time, or a smaller evaluation set"
+        rows.check_ended(outcome, "evaluation", deadline, help)
         outputs = _read_outputs(folder / "exchange" / "result.json", sheets)
     return tuple(_counted(sheet, given) for sheet, given in zip(sheets, outputs, strict=True))
 
@@ -213,40 +212,8 @@ def _confinement(
         memory=memory,
         processes=PROCESSES,
         output=output,
-        packages=own_package(),
+        packages=shown_for("tuneguard"),
     )
-
-
-class _Listener:
-    """Receives the sandbox's lines: moves the bar, and keeps the last line for an error."""
-
-    def __init__(self, task: Task, total: int) -> None:
-        self.last = ""
-        self._task, self._left = task, total
-
-    def hear(self, line: bytes) -> None:
-        """An untrusted line."""
-        found = _PROGRESS.fullmatch(line)
-        if found is None:
-            self.last = printable(line[: limits.EVALUATION_FAULT]).strip() or self.last
-            return
-        step = min(int(found[1]), self._left)
-        self._left -= step
-        self._task.advance(step)
-
-
-def _check_ended(outcome: Outcome, last: str, deadline: float) -> None:
-    if outcome.stopped == "interrupt":
-        raise Interrupted("the evaluation was interrupted")
-    if outcome.stopped == "deadline":
-        raise CannotLook(
-            f"the evaluation was stopped after {deadline:,.0f} s",
-            help="give it more time, or a smaller evaluation set",
-        )
-    if not outcome.succeeded:
-        ended = f"exit code {outcome.code}" if outcome.signal is None else f"signal {outcome.signal}"
-        because = outcome.note or last
-        raise CannotLook(f"the evaluation ended with {ended}" + (f": {because}" if because else ""))
 
 
 def _read_outputs(path: Path, sheets: list[_Sheet]) -> list[list[Any]]:

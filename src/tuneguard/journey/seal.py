@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,6 +40,8 @@ _COMPLETE = (
     "tuneguard policy set-model NAME --base DIR --evaluation DIR --classifier DIR, when all are sealed"
 )
 _NEXT = {"dataset": "tuneguard run", "evaluation": _COMPLETE, "base": _COMPLETE}
+_Named = tuple[str | Path | None, str | Path | None, str | Path | None, str | None, str | None]
+"""A public key, a certificates' root, a trusted root, an identity and its issuer."""
 _HALF = re.compile(rf"\.({'|'.join(map(re.escape, INSIDE))})\.[0-9a-f]{{12}}\.tmp")
 """What `files.write_new` leaves when it is killed, where the file system knows no nameless files."""
 
@@ -95,18 +96,11 @@ def seal(
         manifest = _before(manifest, taken, directory)
     if not manifest.files:
         raise Refused("is empty, and an empty tree proves nothing", where=shown(directory))
-    signed = None
-    if signature is not None:
-        signer = Signer.named(public_key, certificate_root, trusted_root, identity, issuer)
-        signed = _signed(directory, manifest, Path(signature), signer, project)
-    elif any((public_key, certificate_root, trusted_root, identity, issuer)):
-        raise UsageError("who signed is named, and no signature", help="give it too: --signature FILE")
+    named = (public_key, certificate_root, trusted_root, identity, issuer)
+    signed = _signed(directory, manifest, signature, named, project)
     derived = _derived(derived_from, transform, project)
     scanned = _scan(directory, manifest, project) if kind == "base" else None
-    rows = None
-    if kind != "base":
-        with files.directory(directory) as root:
-            rows = dataset_rows.hash_rows(root, manifest, decoded=directory, reporter=project.reporter)
+    rows = None if kind == "base" else _rows(directory, manifest, project)
     body = seals.Seal(
         kind=cast("seals.Kind", kind),
         name=name,
@@ -122,19 +116,7 @@ def seal(
         signed=signed,
         derived=derived,
     )
-    statement = seals.PREDICATE.statement(name, manifest.digest, body)
-    bundle = make_bundle(project.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
-    folder = project.evidence_of(directory)
-    note = partial(_note, project, manifest, body)
-    note(Event.BEGUN)
-    outputs = []
-    if rows is not None:
-        outputs.append(evidence.write_rows(folder, rows.hashes))
-    if inside:
-        outputs += _write_inside(directory, manifest, bundle, taken)
-    else:
-        outputs.append(evidence.write(folder, seals.KIND, bundle))
-    note(Event.DONE)
+    outputs = _write(directory, manifest, body, rows, taken, project)
     project.reporter.emit(
         "Sealed",
         f"{name}@{version}  {counted(len(manifest.files), 'file')}, {size(manifest.size)}"
@@ -150,6 +132,33 @@ def seal(
         notes=_unread(rows),
         next=_NEXT[kind],
     )
+
+
+def _rows(directory: Path, manifest: Manifest, project: Project) -> dataset_rows.Rows | None:
+    with files.directory(directory) as root:
+        return dataset_rows.hash_rows(root, manifest, decoded=directory, reporter=project.reporter)
+
+
+def _write(
+    directory: Path,
+    manifest: Manifest,
+    body: seals.Seal,
+    rows: dataset_rows.Rows | None,
+    taken: Sequence[str],
+    project: Project,
+) -> list[Path]:
+    """Sign the seal, and write it and the rows' hashes; the files that were written."""
+    statement = seals.PREDICATE.statement(body.name, manifest.digest, body)
+    bundle = make_bundle(project.signer("data-steward"), PAYLOAD_TYPE, statement.encode())
+    folder = project.evidence_of(directory)
+    _note(project, manifest, body, Event.BEGUN)
+    outputs = [] if rows is None else [evidence.write_rows(folder, rows.hashes)]
+    if body.inside:
+        outputs += _write_inside(directory, manifest, bundle, taken)
+    else:
+        outputs.append(evidence.write(folder, seals.KIND, bundle))
+    _note(project, manifest, body, Event.DONE)
+    return outputs
 
 
 def _note(project: Project, sealed: Manifest, body: seals.Seal, event: Event) -> None:
@@ -174,12 +183,17 @@ def _unread(rows: dataset_rows.Rows | None) -> tuple[str, ...]:
 
 
 def _signed(
-    directory: Path, manifest: Manifest, signature: Path, signer: Signer, project: Project
-) -> seals.Signed:
+    directory: Path, manifest: Manifest, given: str | Path | None, named: _Named, project: Project
+) -> seals.Signed | None:
     """What the seal records of another's signature, once that is found to be over these very files.
 
-    The signature may be one of them: it cannot be over itself.
+    The signature may be one of them: it cannot be over itself. `named` says who made it.
     """
+    if given is None:
+        if any(named):
+            raise UsageError("who signed is named, and no signature", help="give it too: --signature FILE")
+        return None
+    signer, signature = Signer.named(*named), Path(given)
     own = foreign_signature.inside(signature, directory)
     found, digest = foreign_signature.compare(
         directory,

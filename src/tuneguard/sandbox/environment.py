@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import tuneguard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,11 +89,15 @@ def caches(scratch: str) -> dict[str, str]:
     }
 
 
-def own_package() -> tuple[Path, ...]:
-    """The folder to import ``tuneguard`` from, for `Confinement.packages`.
+def shown_for(package: str) -> tuple[Path, ...]:
+    """The folder to import `package` from, for `Confinement.packages`.
 
-    Empty where it lies inside the interpreter's prefixes, which the sandbox shows anyway.
+    Empty where it is not installed, or lies inside the interpreter's prefixes, which the sandbox shows
+    anyway.
     """
-    folder = Path(os.path.realpath(next(iter(tuneguard.__path__)))).parent
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        return ()
+    folder = Path(os.path.realpath(found.origin)).parents[1]
     prefixes = (Path(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix))
     return () if any(folder.is_relative_to(prefix) for prefix in prefixes) else (folder,)
